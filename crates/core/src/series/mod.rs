@@ -1,0 +1,27 @@
+//! Time series: what they are called, their rows, what to ask of a store of them, and the trait of such a store.
+//!
+//! Rows cross the trait as Arrow [`RecordBatch`](arrow_array::RecordBatch)es with a [`TIMESTAMP`](batch::TIMESTAMP) column;
+//! [`Bar`] and [`Tick`] are typed rows over such batches.
+
+mod bar;
+pub mod batch;
+mod ext;
+mod id;
+mod query;
+mod repository;
+mod row;
+mod stream;
+mod symbol;
+mod tick;
+mod timeframe;
+
+pub use bar::{Bar, BarFault};
+pub use ext::TimeSeriesRepositoryExt;
+pub use id::{SeriesFilter, SeriesId, SeriesName};
+pub use query::{OnConflict, ScanQuery, SeriesSummary, Snapshot, Take, WriteMode, WriteReceipt};
+pub use repository::TimeSeriesRepository;
+pub use row::Row;
+pub use stream::{BatchStream, ReportHandle};
+pub use symbol::Symbol;
+pub use tick::{Side, Tick};
+pub use timeframe::Timeframe;

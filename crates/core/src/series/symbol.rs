@@ -1,0 +1,21 @@
+//! The name of what is traded.
+
+use crate::id::{check_text, text_newtype};
+
+text_newtype! {
+    /// An instrument or pair: `BTCUSD`, `BTC/USD`, `BRK.B`, `CDX.NA.IG`. 1 to 80 bytes without control characters.
+    ///
+    /// ASCII case does not distinguish: the symbol is kept, compared and shown in upper case. Every other difference counts.
+    ///
+    /// ```
+    /// use minutebook_core::Symbol;
+    ///
+    /// assert_eq!(Symbol::new("btcusd")?, Symbol::new("BTCUSD")?);
+    /// assert_ne!(Symbol::new("BTC/USD")?, Symbol::new("BTC-USD")?);
+    /// # Ok::<(), minutebook_core::Error>(())
+    /// ```
+    Symbol, |text| {
+        check_text("symbol", text, 80)?;
+        Ok(text.to_ascii_uppercase().into())
+    }
+}
