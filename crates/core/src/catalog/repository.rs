@@ -26,7 +26,7 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     ///
     /// # Behavior
     /// - After `Ok`, `get` and `list` see it, every field as it was, unknown ones included.
-    /// - `registered_at` is set where it is missing and kept where it is there.
+    /// - `registered_at` is set where it is missing (to the stored entry's, where there is one) and kept where it is there.
     /// - `Create` on a name that is there fails with `AlreadyExists` and changes nothing.
     /// - `Update` of a name that is not there fails with `NotFound`; with a revision that is no longer the stored one, with `Conflict`; both change nothing.
     /// - Every change gives a new revision; an unchanged entry keeps its revision.

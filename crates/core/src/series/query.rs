@@ -197,9 +197,9 @@ pub enum WriteMode {
 pub struct WriteReceipt {
     /// The version of the series that has the change; the version before if nothing changed.
     pub version: Version,
-    /// Rows that are new.
+    /// Rows that are new: of an upsert those at a timestamp that was not there, else every row of the batch.
     pub inserted: u64,
-    /// Stored rows that were dropped for new ones.
+    /// Stored rows that were dropped for new ones; several rows at one timestamp count each.
     pub replaced: u64,
     /// Rows of the batch that were not written.
     pub skipped: u64,

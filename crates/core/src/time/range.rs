@@ -122,23 +122,22 @@ impl TimeRange {
             && self.end.is_none_or(|end| first < end)
     }
 
-    /// The bounds `[start, end)` in nanoseconds since 1970, cut to what 64 bits hold. The end is
-    /// `None` where the range has none or it lies beyond.
+    /// The bounds `[start, end)` in nanoseconds since 1970, cut to what 64 bits hold. The end is `None` where the range has none or it
+    /// lies beyond. A range in which no such nanosecond lies is `(i64::MIN, Some(i64::MIN))`.
     pub fn nanos(&self) -> (i64, Option<i64>) {
-        let start = self.start.map_or(i64::MIN, |start| {
-            start
-                .timestamp_nanos_opt()
-                .unwrap_or(if start < DateTime::UNIX_EPOCH {
-                    i64::MIN
-                } else {
-                    i64::MAX
-                })
-        });
-        let end = self.end.and_then(|end| {
-            end.timestamp_nanos_opt()
-                .or((end < DateTime::UNIX_EPOCH).then_some(i64::MIN))
-        });
-        (start, end)
+        const NONE: (i64, Option<i64>) = (i64::MIN, Some(i64::MIN));
+        let epoch = DateTime::UNIX_EPOCH;
+        let start = match self.start.map(|start| (start, start.timestamp_nanos_opt())) {
+            Some((start, None)) if start > epoch => return NONE,
+            Some((_, Some(nanos))) => nanos,
+            Some((_, None)) | None => i64::MIN,
+        };
+        match self.end.map(|end| (end, end.timestamp_nanos_opt())) {
+            Some((end, None)) if end < epoch => NONE,
+            Some((_, Some(end))) if end <= start => NONE,
+            Some((_, end)) => (start, end),
+            None => (start, None),
+        }
     }
 }
 
@@ -184,7 +183,8 @@ mod tests {
             TimeRange::before(at("1500-01-01")).nanos(),
             (i64::MIN, Some(i64::MIN))
         );
-        assert_eq!(TimeRange::since(at("2900-01-01")).nanos(), (i64::MAX, None));
+        let beyond = TimeRange::since(at("2900-01-01"));
+        assert_eq!(beyond.nanos(), (i64::MIN, Some(i64::MIN)));
     }
 
     #[test]

@@ -1,0 +1,311 @@
+//! A log whose lock is held: look at the end, then append.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::tail::{TornTail, torn_tail_of};
+use super::{AppendLog, Appended, Current, Held, OP, Segment, Writer};
+use crate::atomic::{Created, rename_new};
+use crate::durability::Durability;
+use crate::error::FsError;
+use crate::fs::{Fs, FsFile, OpenMode};
+
+/// A log whose lock this thread holds: see [`AppendLog::with_lock`].
+#[derive(Debug)]
+pub struct Locked<'a> {
+    log: &'a AppendLog,
+    writer: &'a mut Writer,
+    len: u64,
+    ticket: Option<u64>,
+    repaired: Option<TornTail>,
+    /// Released last.
+    _held: Held,
+}
+
+impl<'a> Locked<'a> {
+    pub(super) fn new(
+        log: &'a AppendLog,
+        writer: &'a mut Writer,
+        held: Held,
+    ) -> Result<Self, FsError> {
+        let mut held = held;
+        let mut len = log.refresh(writer)?;
+        if writer.current.is_none() {
+            // The first time, and after the files were moved away: the lock file must still be the one at the path.
+            held = check_lock_file(log, writer, held)?;
+            len = log.refresh(writer)?;
+        }
+        let mut locked = Self {
+            log,
+            writer,
+            len,
+            ticket: None,
+            repaired: None,
+            _held: held,
+        };
+        locked.close_torn_tail()?;
+        Ok(locked)
+    }
+
+    pub(super) fn written(self) -> Option<(Arc<Segment>, u64)> {
+        let segment = self
+            .writer
+            .current
+            .as_ref()
+            .map(|current| Arc::clone(&current.segment));
+        segment.zip(self.ticket)
+    }
+
+    /// The length of the file in bytes: 0, or the offset after the newline of its last line.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether the file has no bytes or does not exist.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The torn tail that was found when the lock was taken, and closed with a newline. The line may be damaged, or
+    /// whole but for the newline that it lacked.
+    pub fn repaired(&self) -> Option<TornTail> {
+        self.repaired
+    }
+
+    /// Fills `buf` from `offset` as far as the file reaches and returns how many bytes that were.
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, FsError> {
+        let step = |e| FsError::not_applied("read", "read", &self.log.path, e);
+        match &self.writer.current {
+            Some(current) => current
+                .segment
+                .file()
+                .read_full_at(buf, offset)
+                .map_err(step),
+            None => self.log.read_at(buf, offset),
+        }
+    }
+
+    /// Opens the file for reading, for a [`LineReader`](crate::LineReader) or [`ReverseLines`](crate::ReverseLines);
+    /// `None` if there is none.
+    pub fn reader(&self) -> Result<Option<Box<dyn FsFile>>, FsError> {
+        self.log.reader()
+    }
+
+    /// Appends one or more complete lines: see [`AppendLog::append`]. They are not durable before
+    /// [`AppendLog::with_lock`] returned.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<Appended, FsError> {
+        check_lines(bytes, self.log)
+            .map_err(|e| FsError::not_applied(OP, "check the lines", &self.log.path, e))?;
+        self.log.open_current(self.writer)?;
+        let offset = self.len;
+        self.write(bytes)?;
+        Ok(Appended {
+            offset,
+            len: bytes.len() as u64,
+            repaired: self.repaired,
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FsError> {
+        let before = self.len;
+        let (log, current) = self.current()?;
+        write_once(log, current, bytes, before)?;
+        let len = before + bytes.len() as u64;
+        current.clean_len = Some(len);
+        let ticket = current.segment.note_written();
+        self.len = len;
+        self.ticket = Some(ticket);
+        Ok(())
+    }
+
+    /// Closes what a crashed writer left: nobody else can be writing it, and from now on it is a line like others.
+    ///
+    /// This must not wait for the next append: a line that lacked its newline alone is whole then, and who appends
+    /// what depends on the last line must see it.
+    fn close_torn_tail(&mut self) -> Result<(), FsError> {
+        let len = self.len;
+        let known = self
+            .writer
+            .current
+            .as_ref()
+            .is_some_and(|current| current.clean_len == Some(len));
+        if len == 0 || known {
+            return Ok(());
+        }
+        self.log.open_current(self.writer)?;
+        let (log, current) = self.current()?;
+        let torn = torn_tail_of(current.segment.file(), len)
+            .map_err(|e| FsError::not_applied(OP, "read the end", &log.path, e))?;
+        if let Some(torn) = torn {
+            tracing::warn!(path = %log.path.display(), offset = torn.offset, bytes = torn.len, "a torn line is closed; its bytes stay");
+            self.write(b"\n")?;
+        } else {
+            current.clean_len = Some(len);
+        }
+        self.repaired = torn;
+        Ok(())
+    }
+
+    /// Makes durable what was appended under this lock, before it is released: for callers that act on the lines (write
+    /// the document that they announce) while they still hold it.
+    ///
+    /// # Errors
+    ///
+    /// The sync's error; the log handle is then poisoned.
+    pub fn sync(&mut self) -> Result<(), FsError> {
+        match (&self.writer.current, self.ticket) {
+            (Some(current), Some(ticket)) => self.log.sync_segment(&current.segment, ticket, OP),
+            _ => Ok(()),
+        }
+    }
+
+    /// Seals the log: makes its content durable and gives it another name, durably. The next append starts a new
+    /// file. Nothing happens if `to` exists.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the log has no file; any I/O error.
+    pub fn seal(&mut self, to: &Path) -> Result<Created, FsError> {
+        const SEAL: &str = "seal";
+        let log = self.log;
+        if self.writer.current.is_none() {
+            let file = log
+                .fs
+                .open(&log.path, OpenMode::AppendExisting)
+                .map_err(|e| FsError::not_applied(SEAL, "open", &log.path, e))?;
+            file.sync_all()
+                .map_err(|e| FsError::unknown(SEAL, "sync", &log.path, e))?;
+        } else {
+            let (log, current) = self.current()?;
+            // A ticket of its own: lines of other processes must be durable too.
+            let ticket = current.segment.note_written();
+            log.sync_segment(&current.segment, ticket, SEAL)?;
+        }
+        let created = rename_new(&*log.fs, &log.path, to, Durability::Synced)?;
+        if created.is_created() {
+            self.writer.current = None;
+            self.ticket = None;
+            self.len = 0;
+        }
+        Ok(created)
+    }
+
+    fn current(&mut self) -> Result<(&'a AppendLog, &mut Current), FsError> {
+        let log = self.log;
+        match &mut self.writer.current {
+            Some(current) => Ok((log, current)),
+            None => Err(FsError::not_applied(
+                OP,
+                "open",
+                &log.path,
+                io::ErrorKind::NotFound.into(),
+            )),
+        }
+    }
+}
+
+/// One write call; if it is cut short, what it wrote is taken back.
+fn write_once(
+    log: &AppendLog,
+    current: &mut Current,
+    bytes: &[u8],
+    before: u64,
+) -> Result<(), FsError> {
+    current.clean_len = None;
+    let file = current.segment.file();
+    let (written, cause) = loop {
+        match file.append(bytes) {
+            Ok(n) if n == bytes.len() => return Ok(()),
+            Ok(n) => {
+                let text = format!(
+                    "{n} of {} bytes were written: the disk is full, or a limit was reached",
+                    bytes.len()
+                );
+                break (
+                    Some(n as u64),
+                    io::Error::new(io::ErrorKind::StorageFull, text),
+                );
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => break (None, e),
+        }
+    };
+    let segment = Arc::clone(&current.segment);
+    match take_back(segment.file(), before, written) {
+        Ok(true) => {
+            // Only when the cut is durable can nothing of it come back after a power cut.
+            let ticket = segment.note_written();
+            log.sync_segment(&segment, ticket, OP)?;
+            Err(FsError::not_applied(OP, "write", &log.path, cause))
+        }
+        Ok(false) => Err(FsError::not_applied(OP, "write", &log.path, cause)),
+        Err(error) => {
+            tracing::warn!(path = %log.path.display(), %error, "a line that was cut short stays; the next append closes it");
+            Err(FsError::unknown(OP, "write", &log.path, cause))
+        }
+    }
+}
+
+/// Cuts the file back to what it was before a write that failed; `false` if that write left nothing.
+fn take_back(file: &dyn FsFile, before: u64, written: Option<u64>) -> io::Result<bool> {
+    let now = file.len()?;
+    if now == before {
+        return Ok(false);
+    }
+    if written.is_some_and(|n| now != before + n) {
+        // A program that takes no lock appended behind us: cutting would take its bytes.
+        return Err(io::Error::other(
+            "another program appended without the lock",
+        ));
+    }
+    file.set_len(before)?;
+    Ok(true)
+}
+
+fn check_lines(bytes: &[u8], log: &AppendLog) -> io::Result<()> {
+    let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    if bytes.last() != Some(&b'\n') {
+        return refuse("lines must end with a newline".to_owned());
+    }
+    if bytes.len() > log.options.max_batch_bytes {
+        return refuse(format!(
+            "{} bytes in one call, the limit is {}",
+            bytes.len(),
+            log.options.max_batch_bytes
+        ));
+    }
+    let max = log.options.max_record_bytes;
+    if bytes.len() <= max {
+        return Ok(());
+    }
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', bytes) {
+        let len = end + 1 - start;
+        if len > max {
+            return refuse(format!("a line of {len} bytes, the limit is {max}"));
+        }
+        start = end + 1;
+    }
+    Ok(())
+}
+
+/// Makes sure that the lock is held on the file that others find at the lock's path.
+fn check_lock_file(log: &AppendLog, writer: &mut Writer, mut held: Held) -> Result<Held, FsError> {
+    let step = |e| FsError::not_applied(OP, super::LOCK_STEP, &log.lock_path, e);
+    for _ in 0..16 {
+        let ours = held.0.metadata().map_err(step)?.id;
+        match log.fs.metadata(&log.lock_path) {
+            Ok(m) if m.id == ours => return Ok(held),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(step(e)),
+        }
+        drop(held);
+        writer.lock_file = None;
+        held = log.lock(writer)?;
+    }
+    Err(step(io::Error::other(
+        "the lock file is being replaced all the time",
+    )))
+}

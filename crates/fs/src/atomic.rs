@@ -1,0 +1,402 @@
+//! Whole files: replace, create if absent, rename, remove, read, and directories.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::durability::Durability;
+use crate::error::{Applied, FsError};
+use crate::fs::{FileKind, Fs, FsFile, OpenMode};
+use crate::temp::Temp;
+
+/// Attempts with a fresh temporary file after a clean-up of another process removed ours.
+const ATTEMPTS: usize = 4;
+
+/// Whether [`create_new`] or [`rename_new`] found the name free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[must_use]
+pub enum Created {
+    /// The name was free and now is ours.
+    Created,
+    /// The name was taken; nothing was changed. Says nothing about whether what has the name is durable yet.
+    AlreadyExists,
+}
+
+impl Created {
+    /// Whether it was created.
+    pub fn is_created(self) -> bool {
+        self == Self::Created
+    }
+}
+
+/// Replaces a file's whole content, or creates the file.
+///
+/// A temporary file in the same directory is written, synced and renamed over `path`, and the directory is synced, so
+/// a reader sees the old content or the new, and so does whoever looks after a crash. The permission bits of an
+/// existing file are kept; a new one gets 0600. [`Durability::Buffered`] leaves out the two syncs: then a power cut
+/// may leave the file empty or cut short.
+///
+/// Writers that read, change and replace lose each other's changes unless they hold a lock meanwhile.
+///
+/// # Errors
+///
+/// If `path` is not a regular file (symbolic links are not followed), and on any I/O error. The old content is intact
+/// if [`FsError::nothing_applied`]; the temporary file is removed.
+///
+/// ```
+/// use minutebook_fs::{Durability, OsFs, read, replace};
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("registry.json");
+/// replace(&OsFs, &path, b"{}", Durability::Synced)?;
+/// assert_eq!(read(&OsFs, &path, 100)?, Some(b"{}".to_vec()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn replace(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes: &[u8],
+    durability: Durability,
+) -> Result<(), FsError> {
+    const OP: &str = "replace";
+    let mode = match fs.metadata(path) {
+        Ok(m) if m.is_file() => m.mode,
+        Ok(m) => {
+            return Err(FsError::not_applied(
+                OP,
+                "look at the file",
+                path,
+                not_a_file(m.kind),
+            ));
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(FsError::not_applied(OP, "look at the file", path, e)),
+    };
+    put(fs, path, bytes, durability, OP, mode, |temp| {
+        fs.rename(temp, path)
+            .map(|()| Created::Created)
+            .map_err(|e| rename_error(OP, path, e))
+    })
+    .map(drop)
+}
+
+/// Creates a file with this content if the name is free, in one step: of several callers one gets
+/// [`Created::Created`], and nobody ever sees the file without its whole content, not after a crash either.
+///
+/// # Errors
+///
+/// On any I/O error, and `Unsupported` on file systems that can neither rename without replacing nor link.
+///
+/// ```
+/// use minutebook_fs::{Created, Durability, OsFs, create_new};
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("00000001.json");
+/// assert_eq!(create_new(&OsFs, &path, b"mine", Durability::Synced)?, Created::Created);
+/// assert_eq!(create_new(&OsFs, &path, b"late", Durability::Synced)?, Created::AlreadyExists);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn create_new(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes: &[u8],
+    durability: Durability,
+) -> Result<Created, FsError> {
+    const OP: &str = "create";
+    match fs.metadata(path) {
+        Ok(_) => return Ok(Created::AlreadyExists), // saves the temporary file; the rename below decides
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(FsError::not_applied(OP, "look at the file", path, e)),
+    }
+    put(fs, path, bytes, durability, OP, None, |temp| {
+        move_new(fs, temp, path, OP)
+    })
+}
+
+/// Gives a file another name, replacing what had it, and syncs the directories (target first, so that a crash
+/// never loses the file). The content must have been synced before by whoever wrote it.
+pub fn rename(fs: &dyn Fs, from: &Path, to: &Path, durability: Durability) -> Result<(), FsError> {
+    const OP: &str = "rename";
+    fs.rename(from, to).map_err(|e| rename_error(OP, from, e))?;
+    sync_both(fs, from, to, durability, OP)
+}
+
+/// As [`rename`], but changes nothing if `to` exists.
+pub fn rename_new(
+    fs: &dyn Fs,
+    from: &Path,
+    to: &Path,
+    durability: Durability,
+) -> Result<Created, FsError> {
+    const OP: &str = "rename";
+    let created = move_new(fs, from, to, OP)?;
+    if created.is_created() {
+        sync_both(fs, from, to, durability, OP)?;
+    }
+    Ok(created)
+}
+
+/// Removes a file; `false` if there was none. Under [`Durability::Synced`] its absence is durable in both cases.
+pub fn remove(fs: &dyn Fs, path: &Path, durability: Durability) -> Result<bool, FsError> {
+    const OP: &str = "remove";
+    let removed = match fs.remove_file(path) {
+        Ok(()) => true,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+        Err(e) => return Err(rename_error(OP, path, e)),
+    };
+    match sync_parent(fs, path, durability) {
+        // Nor is there a directory that could hold the name.
+        Err(e) if !removed && e.kind() == io::ErrorKind::NotFound => {}
+        result => result.map_err(|e| FsError::unknown(OP, "sync the directory", path, e))?,
+    }
+    Ok(removed)
+}
+
+/// Reads a whole file; `None` if there is none.
+///
+/// # Errors
+///
+/// `FileTooLarge` above `max_bytes`, before more than that was read; an error for a symbolic link, a directory or a
+/// pipe; any I/O error.
+pub fn read(fs: &dyn Fs, path: &Path, max_bytes: u64) -> Result<Option<Vec<u8>>, FsError> {
+    const OP: &str = "read";
+    let file = match fs.open(path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(FsError::not_applied(OP, "open", path, e)),
+    };
+    read_open(&*file, max_bytes)
+        .map(Some)
+        .map_err(|e| FsError::not_applied(OP, "read", path, e))
+}
+
+fn read_open(file: &dyn FsFile, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(not_a_file(meta.kind));
+    }
+    let too_large = |len: u64| {
+        io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("{len} bytes, the limit is {max_bytes}"),
+        )
+    };
+    if meta.len > max_bytes {
+        return Err(too_large(meta.len));
+    }
+    let expected = usize::try_from(meta.len).map_err(|_| too_large(meta.len))?;
+    // One byte more than expected: if it stays unread the file ended where it should, which saves a call.
+    let mut bytes = vec![0; expected + 1];
+    let mut done = 0;
+    loop {
+        let n = file.read_full_at(bytes.get_mut(done..).unwrap_or_default(), done as u64)?;
+        done += n;
+        if done as u64 > max_bytes {
+            return Err(too_large(done as u64));
+        }
+        if done < bytes.len() {
+            bytes.truncate(done);
+            return Ok(bytes);
+        }
+        bytes.resize(bytes.len() * 2, 0); // it grows while it is read
+    }
+}
+
+/// Creates a directory and its missing parents. Under [`Durability::Synced`] their names are durable afterwards, and
+/// so is the name of `path` itself if it existed already.
+///
+/// Existing parents further up are taken to be durable; [`Root`](crate::Root) makes sure of it for a whole tree.
+pub fn create_dir_all(fs: &dyn Fs, path: &Path, durability: Durability) -> Result<(), FsError> {
+    const OP: &str = "create directory";
+    let mut missing: Vec<&Path> = Vec::new();
+    let mut existing = path;
+    loop {
+        match fs.metadata(existing) {
+            // A symbolic link may lead to a directory; if it does not, creating below it fails.
+            Ok(m) if m.is_dir() || (m.kind == FileKind::Symlink && !missing.is_empty()) => break,
+            Ok(m) if m.kind == FileKind::Symlink => {
+                // The last component: only if it leads to a directory is there nothing to do.
+                fs.visit_dir(existing, &mut |_| false)
+                    .map_err(|e| FsError::not_applied(OP, "look at it", existing, e))?;
+                break;
+            }
+            Ok(_) => {
+                let error = io::Error::new(
+                    io::ErrorKind::NotADirectory,
+                    "exists and is not a directory",
+                );
+                return Err(FsError::not_applied(OP, "look at it", existing, error));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(existing),
+            Err(e) => return Err(FsError::not_applied(OP, "look at it", existing, e)),
+        }
+        match existing.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => existing = parent,
+            _ => break,
+        }
+    }
+    if missing.is_empty() && path.file_name().is_some() {
+        sync_parent(fs, path, durability)
+            .map_err(|e| FsError::unknown(OP, "sync the parent", path, e))?;
+    }
+    for dir in missing.into_iter().rev() {
+        match fs.create_dir(dir) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {} // another was faster
+            result => result.map_err(|e| rename_error(OP, dir, e))?,
+        }
+        sync_parent(fs, dir, durability)
+            .map_err(|e| FsError::unknown(OP, "sync the parent", dir, e))?;
+    }
+    Ok(())
+}
+
+/// The directory that holds the name.
+pub(crate) fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+pub(crate) fn not_a_file(kind: FileKind) -> io::Error {
+    let (error_kind, what) = match kind {
+        FileKind::Dir => (io::ErrorKind::IsADirectory, "is a directory"),
+        FileKind::Symlink => (
+            io::ErrorKind::InvalidInput,
+            "is a symbolic link, which is not followed",
+        ),
+        FileKind::File | FileKind::Other => (io::ErrorKind::InvalidInput, "is not a regular file"),
+    };
+    io::Error::new(error_kind, what)
+}
+
+/// Writes a temporary file beside `path`, lets `publish` give it its name, and syncs both.
+fn put(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes: &[u8],
+    durability: Durability,
+    op: &'static str,
+    mode: Option<u32>,
+    publish: impl Fn(&Path) -> Result<Created, FsError>,
+) -> Result<Created, FsError> {
+    let dir = parent_of(path);
+    let mut attempt = 1;
+    loop {
+        let temp = Temp::create(fs, &dir)
+            .map_err(|e| FsError::not_applied(op, "create a temporary file", path, e))?;
+        fill(temp.file(), bytes, mode, durability)
+            .map_err(|(step, e)| FsError::not_applied(op, step, path, e))?;
+        match publish(temp.path()) {
+            Ok(Created::Created) => temp.disarm(),
+            Ok(Created::AlreadyExists) => return Ok(Created::AlreadyExists),
+            // A clean-up may have taken our file in the instant before we locked it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {
+                attempt += 1;
+                continue;
+            }
+            Err(e) => return Err(e),
+        }
+        return match sync_parent(fs, path, durability) {
+            Ok(()) => Ok(Created::Created),
+            Err(e) => Err(FsError::unknown(op, "sync the directory", path, e)),
+        };
+    }
+}
+
+fn fill(
+    file: &dyn FsFile,
+    bytes: &[u8],
+    mode: Option<u32>,
+    durability: Durability,
+) -> Result<(), (&'static str, io::Error)> {
+    if let Some(mode) = mode.filter(|mode| *mode != 0o600) {
+        file.set_mode(mode)
+            .map_err(|e| ("set the permissions", e))?;
+    }
+    file.write_all(bytes).map_err(|e| ("write", e))?;
+    if durability.is_synced() {
+        file.sync_all().map_err(|e| ("sync", e))?;
+    }
+    Ok(())
+}
+
+/// Moves to a free name in one step.
+fn move_new(fs: &dyn Fs, from: &Path, to: &Path, op: &'static str) -> Result<Created, FsError> {
+    match fs.rename_no_replace(from, to) {
+        Ok(()) => return Ok(Created::Created),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(Created::AlreadyExists),
+        Err(e) if e.kind() == io::ErrorKind::Unsupported => {}
+        Err(e) => return Err(rename_error(op, to, e)),
+    }
+    match fs.hard_link(from, to) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(Created::AlreadyExists),
+        Err(e) => {
+            return Err(FsError {
+                step: "link",
+                ..rename_error(op, to, e)
+            });
+        }
+    }
+    // The new name stands; a second name that stays is a left-over, not a failure.
+    if let Err(error) = fs.remove_file(from) {
+        tracing::warn!(path = %from.display(), %error, "a second name of a file is left over");
+    }
+    Ok(Created::Created)
+}
+
+fn sync_both(
+    fs: &dyn Fs,
+    from: &Path,
+    to: &Path,
+    durability: Durability,
+    op: &'static str,
+) -> Result<(), FsError> {
+    sync_parent(fs, to, durability)
+        .map_err(|e| FsError::unknown(op, "sync the directory", to, e))?;
+    if parent_of(from) != parent_of(to) {
+        sync_parent(fs, from, durability)
+            .map_err(|e| FsError::unknown(op, "sync the directory", from, e))?;
+    }
+    Ok(())
+}
+
+fn sync_parent(fs: &dyn Fs, path: &Path, durability: Durability) -> io::Result<()> {
+    if durability.is_synced() {
+        fs.sync_dir(&parent_of(path))
+    } else {
+        Ok(())
+    }
+}
+
+/// An error of a call that changes names: most kinds say that the call was refused, the rest (EIO) say nothing.
+fn rename_error(op: &'static str, path: &Path, source: io::Error) -> FsError {
+    use io::ErrorKind as K;
+    let refused = matches!(
+        source.kind(),
+        K::NotFound
+            | K::PermissionDenied
+            | K::AlreadyExists
+            | K::InvalidInput
+            | K::InvalidFilename
+            | K::NotADirectory
+            | K::IsADirectory
+            | K::DirectoryNotEmpty
+            | K::ReadOnlyFilesystem
+            | K::StorageFull
+            | K::QuotaExceeded
+            | K::CrossesDevices
+            | K::TooManyLinks
+            | K::ResourceBusy
+            | K::Unsupported
+    );
+    FsError {
+        op,
+        step: "change the name",
+        path: path.to_owned(),
+        applied: if refused {
+            Applied::No
+        } else {
+            Applied::Unknown
+        },
+        source,
+    }
+}

@@ -1,0 +1,364 @@
+//! The file system as a trait: the small set of operations on which everything durable is built.
+
+use std::ffi::OsString;
+use std::fmt::Debug;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// The step name of every error that comes from taking a lock.
+pub(crate) const LOCK_STEP: &str = "lock";
+
+/// A file system: [`OsFs`](crate::OsFs), [`SimFs`](crate::SimFs), or a wrapper around one of them.
+///
+/// # Behavior
+///
+/// - Paths are passed as they are: this trait checks nothing about them. Build them with [`Root`](crate::Root).
+/// - No method follows a symbolic link in the last component of a path, except [`sync_dir`](Fs::sync_dir),
+///   [`canonicalize`](Fs::canonicalize) and the directory of [`visit_dir`](Fs::visit_dir).
+/// - Files are created with mode 0600 and directories with 0700 where the platform has modes.
+/// - Nothing is durable before the file was synced (its content) and its directory was synced (its name).
+pub trait Fs: Debug + Send + Sync + 'static {
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>>;
+
+    /// Gives a file another name in one step; what had that name is replaced.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// As [`rename`](Fs::rename), but fails with `AlreadyExists` if `to` exists, in one step. `Unsupported` where the
+    /// platform or the file system has no such call.
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file a second name; fails with `AlreadyExists` if `to` exists.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Creates a directory; fails with `AlreadyExists` if the name is taken.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a directory durable: files created, renamed, linked and removed there so far.
+    ///
+    /// On Windows this does nothing: the platform offers no such call.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Calls `visit` with each entry of a directory, in no order, until it returns `false`. Needs no call per entry
+    /// and no memory for the whole listing.
+    fn visit_dir(&self, path: &Path, visit: &mut dyn FnMut(DirEntry) -> bool) -> io::Result<()>;
+
+    /// The entries of a directory, in no order.
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        self.visit_dir(path, &mut |entry| {
+            entries.push(entry);
+            true
+        })?;
+        Ok(entries)
+    }
+
+    /// What is known about the entry at `path` itself; a symbolic link is not followed.
+    fn metadata(&self, path: &Path) -> io::Result<Metadata>;
+
+    /// Which file `path` is, of what kind and length: [`metadata`](Fs::metadata) without times. A symbolic link is not
+    /// followed.
+    ///
+    /// Asking for the times of a file makes its next write slower on Linux, which then gives it finer times; who only
+    /// wants to know whether a file was replaced or has grown asks this.
+    fn identify(&self, path: &Path) -> io::Result<Identity> {
+        self.metadata(path).map(|m| Identity {
+            kind: m.kind,
+            len: m.len,
+            id: m.id,
+        })
+    }
+
+    /// The absolute path without symbolic links. It must exist.
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// Whether `path` lies on a disk of this machine. Locks and syncs of network file systems promise less.
+    fn locality(&self, path: &Path) -> io::Result<Locality>;
+
+    /// A name for a temporary file that no other call, in this or another process, returns: see
+    /// [`is_temporary`](crate::is_temporary).
+    fn temp_name(&self) -> String;
+
+    /// Takes an advisory lock on a lock file of its own, which is created if absent and must never be renamed or
+    /// removed. It is released when the guard is dropped or the process dies.
+    ///
+    /// Fails with `WouldBlock` (for [`LockWait::Try`]) or `TimedOut` if another holds it. Two locks of the same file
+    /// exclude each other in one process too.
+    fn lock(&self, path: &Path, mode: LockMode, wait: LockWait) -> io::Result<LockGuard> {
+        let file = self.open(path, OpenMode::Lock)?;
+        file.lock(mode, wait)?;
+        Ok(LockGuard { file })
+    }
+}
+
+/// An open file.
+///
+/// All methods take `&self`: a file may be synced by one thread while another appends to it.
+pub trait FsFile: Debug + Send + Sync + 'static {
+    /// Reads at an offset; 0 at the end of the file. May return less than asked for.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Appends with one single write call and returns how many bytes it took, which may be fewer than asked for.
+    fn append(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Cuts or extends the file.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Makes content and length durable.
+    ///
+    /// After an error the content written since the last success may be gone, and a repeated call may report success
+    /// nevertheless: never repeat it.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Makes content, length and attributes durable. After an error, as [`sync_data`](FsFile::sync_data).
+    fn sync_all(&self) -> io::Result<()>;
+
+    /// What is known about the open file.
+    fn metadata(&self) -> io::Result<Metadata>;
+
+    /// Sets the permission bits; nothing where the platform has none.
+    fn set_mode(&self, mode: u32) -> io::Result<()>;
+
+    /// Takes an advisory lock, which belongs to this open file: a second one of the same file excludes it.
+    ///
+    /// Fails with `WouldBlock` or `TimedOut` if another holds it.
+    fn lock(&self, mode: LockMode, wait: LockWait) -> io::Result<()>;
+
+    /// Releases the lock.
+    fn unlock(&self) -> io::Result<()>;
+
+    /// The length in bytes.
+    fn len(&self) -> io::Result<u64> {
+        self.metadata().map(|m| m.len)
+    }
+
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// Appends everything, in as many calls as it takes: only for files that no other program writes.
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.append(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => rest = rest.get(n..).unwrap_or_default(),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `buf` from `offset` as far as the file reaches and returns how many bytes that were.
+    fn read_full_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.read_at(rest, offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OpenMode {
+    /// For reading; it must exist.
+    Read,
+    /// For reading and appending; created if absent.
+    Append,
+    /// For reading and appending; it must exist.
+    AppendExisting,
+    /// For reading and appending; it must not exist.
+    CreateNew,
+    /// As a lock file; created if absent, never written.
+    Lock,
+}
+
+/// Whether a lock is shared or exclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LockMode {
+    /// Many may hold it, as long as nobody holds it exclusively.
+    Shared,
+    /// One holds it.
+    Exclusive,
+}
+
+/// How long to wait for a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LockWait {
+    /// Until it is free. The kernel hands it on in order.
+    Block,
+    /// Not at all: `WouldBlock` if another holds it.
+    Try,
+    /// At most this long, then `TimedOut`. Asks again and again, so a blocked waiter may be served first.
+    Timeout(Duration),
+}
+
+/// A held lock; dropping it releases it.
+#[derive(Debug)]
+#[must_use = "the lock is released when this is dropped"]
+pub struct LockGuard {
+    file: Box<dyn FsFile>,
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        // Closing the file releases the lock too, so a failure here cannot leave it held.
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "unlock failed; closing the lock file releases it");
+        }
+    }
+}
+
+/// What kind of thing a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Dir,
+    /// A symbolic link.
+    Symlink,
+    /// A pipe, a device, a socket.
+    Other,
+}
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Its name, without the directory.
+    pub name: OsString,
+    /// What it is; a symbolic link is not followed.
+    pub kind: FileKind,
+}
+
+/// Which file a name stands for: equal for two names of one file, and for one name only as long as the file was not
+/// replaced by another.
+///
+/// On platforms without inode numbers it is derived from the creation time, which is weaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    /// The device.
+    pub device: u64,
+    /// The file on it.
+    pub inode: u64,
+}
+
+/// What is known about a file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// What it is.
+    pub kind: FileKind,
+    /// Bytes.
+    pub len: u64,
+    /// When the content was last modified (UTC); any program may have set it.
+    pub modified: SystemTime,
+    /// When content or attributes last changed, in nanoseconds since 1970-01-01T00:00:00Z; programs cannot set it.
+    /// Where the platform does not keep it, the modification time.
+    pub changed_ns: i128,
+    /// Which file it is.
+    pub id: FileId,
+    /// The permission bits, where the platform has them.
+    pub mode: Option<u32>,
+}
+
+/// Which file a name stands for, and how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// What it is.
+    pub kind: FileKind,
+    /// Bytes.
+    pub len: u64,
+    /// Which file it is.
+    pub id: FileId,
+}
+
+impl Metadata {
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.kind == FileKind::File
+    }
+
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.kind == FileKind::Dir
+    }
+}
+
+/// Where a directory's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Locality {
+    /// On a file system of this machine.
+    Local,
+    /// On a network file system of this name.
+    Network(&'static str),
+    /// The platform does not tell.
+    Unknown,
+}
+
+impl<T: Fs + ?Sized> Fs for Arc<T> {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
+        (**self).open(path, mode)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        (**self).rename(from, to)
+    }
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        (**self).rename_no_replace(from, to)
+    }
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        (**self).hard_link(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        (**self).remove_file(path)
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        (**self).create_dir(path)
+    }
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        (**self).remove_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        (**self).sync_dir(path)
+    }
+    fn visit_dir(&self, path: &Path, visit: &mut dyn FnMut(DirEntry) -> bool) -> io::Result<()> {
+        (**self).visit_dir(path, visit)
+    }
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        (**self).read_dir(path)
+    }
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        (**self).metadata(path)
+    }
+    fn identify(&self, path: &Path) -> io::Result<Identity> {
+        (**self).identify(path)
+    }
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        (**self).canonicalize(path)
+    }
+    fn locality(&self, path: &Path) -> io::Result<Locality> {
+        (**self).locality(path)
+    }
+    fn temp_name(&self) -> String {
+        (**self).temp_name()
+    }
+    fn lock(&self, path: &Path, mode: LockMode, wait: LockWait) -> io::Result<LockGuard> {
+        (**self).lock(path, mode, wait)
+    }
+}
