@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow_array::types::Float64Type;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
@@ -127,7 +126,7 @@ impl Row for Bar {
 
     fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>> {
         let times = timestamps(batch)?;
-        let [open, high, low, close, volume] = PRICES.map(|n| required::<Float64Type>(batch, n));
+        let [open, high, low, close, volume] = PRICES.map(|n| required(batch, n));
         let (open, high, low, close, volume) = (open?, high?, low?, close?, volume?);
         Ok((0..batch.num_rows())
             .map(|i| Self {

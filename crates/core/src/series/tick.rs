@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
 use arrow_array::{Array, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
@@ -105,8 +104,8 @@ impl Row for Tick {
 
     fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>> {
         let times = timestamps(batch)?;
-        let price = required::<Float64Type>(batch, "price")?;
-        let size = optional::<Float64Type>(batch, "size")?;
+        let price = required(batch, "price")?;
+        let size = optional(batch, "size")?;
         let side = match batch.column_by_name("side") {
             None => None,
             Some(column) => Some(column.as_string_opt::<i32>().ok_or_else(|| {
@@ -121,7 +120,7 @@ impl Row for Tick {
                 Ok(Self {
                     timestamp: from_nanos(times.value(i)),
                     price: price.value(i),
-                    size: size.filter(|a| a.is_valid(i)).map(|a| a.value(i)),
+                    size: size.as_ref().filter(|a| a.is_valid(i)).map(|a| a.value(i)),
                     side: side
                         .filter(|a| a.is_valid(i))
                         .map(|a| a.value(i).parse())

@@ -1,0 +1,145 @@
+//! The cases of [`Catalog`].
+
+#![allow(
+    clippy::wildcard_imports,
+    reason = "the cases are named once, in the list"
+)]
+
+mod change;
+mod concurrent;
+mod durable;
+mod list;
+mod model;
+mod register;
+mod support;
+
+use minutebook_core::Catalog;
+
+use crate::case::Case;
+use crate::macros::case_list;
+
+pub use model::{random_histories, random_histories_with_faults};
+
+use change::*;
+use concurrent::*;
+use durable::*;
+use list::*;
+use register::*;
+
+/// A case of [`Catalog`].
+pub type CatalogCase = Case<dyn Catalog>;
+
+/// The sentences of the trait and, under each, the cases that prove it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __catalog_cases {
+    ([$($then:tt)*] $args:tt) => { $($then)* ! { $args
+        register {
+            "After `Ok`, `get` and `list` see it, every field as it was, unknown ones included." => [
+                a_registered_dataset_is_seen_by_get_and_list,
+                entries_come_back_as_they_were,
+                registering_again_replaces_the_entry,
+            ],
+            "`registered_at` is set where it is missing (to the stored entry's, where there is one) and kept where it is there." => [
+                registered_at_is_set_where_it_is_missing,
+            ],
+            "`Create` on a name that is there fails with `AlreadyExists` and changes nothing." => [
+                create_refuses_a_name_that_is_there,
+            ],
+            "`Update` of a name that is not there fails with `NotFound`; with a revision that is no longer the stored one, with `Conflict`; both change nothing." => [
+                update_refuses_a_name_that_is_not_there,
+                registering_over_an_old_revision_is_refused,
+            ],
+            "Every change gives a new revision; an unchanged entry keeps its revision." => [
+                every_change_of_an_entry_gives_a_new_revision,
+                an_unchanged_entry_keeps_its_revision,
+            ],
+            "Of concurrent registrations of different names none is lost." => [
+                concurrent_registrations_lose_none,
+                one_of_concurrent_creates_of_a_name_wins,
+            ],
+        }
+        get {
+            "A name that is not there is `Ok(None)`; names are compared exactly." => [
+                a_missing_dataset_is_none,
+                names_of_any_kind_do_not_mix,
+            ],
+        }
+        list {
+            "Every condition of the filter is applied; all must hold." => [
+                each_condition_on_datasets_filters,
+                conditions_on_datasets_hold_together,
+                datasets_are_listed_in_ascending_order,
+            ],
+        }
+        update {
+            "What the change does not name stays." => [
+                a_change_touches_only_what_it_names,
+                an_empty_change_changes_nothing,
+            ],
+            "A name that is not there is an error of kind `NotFound`; a revision that is no longer the stored one is `Conflict` and changes nothing." => [
+                changing_a_missing_dataset_is_not_found,
+                changing_an_old_revision_is_a_conflict,
+            ],
+            "Setting statistics stamps `last_updated`." => [
+                setting_statistics_stamps_last_updated,
+            ],
+            "Concurrent changes to one entry are all applied." => [
+                concurrent_changes_to_one_entry_are_all_applied,
+                one_of_concurrent_changes_of_a_revision_wins,
+            ],
+        }
+        remove {
+            "Afterwards `get` is `Ok(None)`; removing again is `Ok(false)`; other entries stay." => [
+                a_removed_dataset_is_gone,
+                removing_touches_no_other_entry,
+            ],
+        }
+        capability {
+            "What was acknowledged is there after the repository is dropped and opened again." => [
+                entries_survive_reopening,
+            ],
+            "What one handle writes, every other handle on the same store sees with its next call." => [
+                another_handle_sees_every_entry,
+            ],
+            "What this catalog can do." => [
+                catalog_capabilities_do_not_change,
+            ],
+        }
+    } };
+}
+
+/// Every case of [`Catalog`], in the order of its documentation.
+pub static CATALOG_CASES: &[CatalogCase] = __catalog_cases!([case_list][dyn Catalog]);
+
+/// Makes one `#[test]` of each case of [`Catalog`], in a module `catalog_suite`.
+///
+/// The argument is a type that implements [`Harness`](crate::Harness)`<dyn Catalog>`. For several harnesses in one file, put each call into
+/// a module of its own.
+#[macro_export]
+macro_rules! catalog_tests {
+    ($harness:ty) => {
+        mod catalog_suite {
+            #[allow(unused_imports, reason = "the harness may be named by a full path")]
+            use super::*;
+
+            $crate::__catalog_cases!([$crate::__case_tests]
+                [$crate::CATALOG_CASES, dyn ::minutebook_core::Catalog, $harness]);
+
+            $crate::__model_tests!([$crate::catalog::random_histories, $crate::catalog::random_histories_with_faults], dyn ::minutebook_core::Catalog, $harness);
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::macros::case_names;
+
+    #[test]
+    fn the_macro_and_the_list_name_the_same_cases() {
+        let listed: Vec<_> = CATALOG_CASES.iter().map(|case| case.name).collect();
+        let tested = __catalog_cases!([case_names] []);
+        assert_eq!(listed, tested);
+    }
+}
