@@ -1,0 +1,207 @@
+//! From the bytes of a file to a decision, and to the tokens that tell its states apart.
+
+use std::fmt;
+use std::str::FromStr;
+
+use minutebook_core::json::RawObject;
+use minutebook_core::{Decision, DecisionId, Problem, ProblemKind, Revision};
+
+/// The first 64 bits of the BLAKE3 hash of a document's compact text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Digest(u64);
+
+impl Digest {
+    pub(crate) fn of(compact: &str) -> Self {
+        let hash = blake3::hash(compact.as_bytes());
+        let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
+        Self(u64::from_be_bytes(first))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(());
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| ())
+    }
+}
+
+/// Which state of a document: the journal line that brought it, and its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token {
+    /// The line's number; for a state that the journal does not know, that of the last line about this id, or 0.
+    pub(crate) generation: u64,
+    pub(crate) digest: Digest,
+}
+
+impl Token {
+    /// The token as callers see it.
+    pub(crate) fn revision(self) -> minutebook_core::Result<Revision> {
+        Revision::new(self.to_string())
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.generation, self.digest)
+    }
+}
+
+impl FromStr for Token {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (generation, digest) = text.split_once('-').ok_or(())?;
+        Ok(Self {
+            generation: generation.parse().map_err(|_| ())?,
+            digest: digest.parse()?,
+        })
+    }
+}
+
+/// A decision as read, with the digest of its compact text.
+#[derive(Debug, Clone)]
+pub(crate) struct Document {
+    pub(crate) decision: Decision,
+    pub(crate) digest: Digest,
+}
+
+impl Document {
+    pub(crate) fn new(decision: Decision) -> Self {
+        let digest = Digest::of(&decision.to_json());
+        Self { decision, digest }
+    }
+}
+
+/// Why bytes are no decision.
+#[derive(Debug, Clone)]
+pub(crate) struct Unreadable {
+    pub(crate) problem: Problem,
+    /// Whether the bytes are no JSON at all, as a crash may leave them; else they are whole, but something else.
+    pub(crate) damaged: bool,
+}
+
+/// Reads a document; `name` is for the problem.
+pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Document, Unreadable> {
+    let damaged = |problem| Unreadable {
+        problem,
+        damaged: true,
+    };
+    let other = |kind, message: String| Unreadable {
+        problem: Problem::new(kind, name, message),
+        damaged: false,
+    };
+    let malformed = |message: String| Problem::new(ProblemKind::Malformed, name, message);
+    if bytes.starts_with(b"\xEF\xBB\xBF") {
+        return Err(Unreadable {
+            problem: malformed(
+                "it starts with a byte order mark; save it as UTF-8 without".to_owned(),
+            )
+            .at_byte(0),
+            damaged: false,
+        });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let at = error.valid_up_to();
+        damaged(
+            malformed("it is no UTF-8 text; it was left as it is".to_owned()).at_byte(at as u64),
+        )
+    })?;
+    if text.trim().is_empty() {
+        return Err(damaged(malformed("it is empty".to_owned())));
+    }
+    let fields = RawObject::parse(text).map_err(|error| {
+        let problem = malformed(format!("it is no JSON object that can be read: {error}"));
+        let problem = if error.line() > 0 {
+            problem.at_line(error.line() as u64)
+        } else {
+            problem
+        };
+        // Whole JSON of another shape was put there by somebody; only text that breaks off or is no JSON is damage.
+        let damaged = error.is_eof() || error.is_syntax();
+        Unreadable { problem, damaged }
+    })?;
+    let Some(raw) = fields.get("id") else {
+        return Err(other(
+            ProblemKind::MissingId,
+            "it has no \"id\", so it is no decision".to_owned(),
+        ));
+    };
+    let id = serde_json::from_str::<String>(raw).map(DecisionId::new);
+    if !matches!(id, Ok(Ok(_))) {
+        let why = match id {
+            Ok(Err(error)) => error.to_string(),
+            _ => "the \"id\" is no string".to_owned(),
+        };
+        return Err(other(ProblemKind::InvalidName, why));
+    }
+    let decision = Decision::from_fields(fields)
+        .map_err(|error| other(ProblemKind::BadTimestamp, error.to_string()))?;
+    Ok(Document::new(decision))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_are_told_apart() {
+        for (bytes, kind, damaged) in [
+            (&b""[..], ProblemKind::Malformed, true),
+            (b"\0\0\0", ProblemKind::Malformed, true),
+            (b"{\"id\": \"a\"", ProblemKind::Malformed, true),
+            (b"{\"id\": \"\xff\"}", ProblemKind::Malformed, true),
+            (b"\xEF\xBB\xBF{\"id\":\"a\"}", ProblemKind::Malformed, false),
+            (b"[1]", ProblemKind::Malformed, false),
+            (
+                b"{\"id\":\"a\",\"id\":\"b\"}",
+                ProblemKind::Malformed,
+                false,
+            ),
+            (b"{\"a\":1}", ProblemKind::MissingId, false),
+            (b"{\"id\":1}", ProblemKind::InvalidName, false),
+            (b"{\"id\":\"a/b\"}", ProblemKind::InvalidName, false),
+            (
+                b"{\"id\":\"a\",\"timestamp\":\"soon\"}",
+                ProblemKind::BadTimestamp,
+                false,
+            ),
+        ] {
+            let error = decode("x.json", bytes).unwrap_err();
+            assert_eq!(
+                (error.problem.kind, error.damaged),
+                (kind, damaged),
+                "{}",
+                bytes.escape_ascii()
+            );
+        }
+        let line = decode("x.json", b"{\n\"id\": \"a\",\n\"b\": NaN}").unwrap_err();
+        assert_eq!(line.problem.location.line, Some(3));
+    }
+
+    #[test]
+    fn layout_does_not_change_the_digest() {
+        let one = decode("x", b"{\"id\":\"a\",\"n\":1.10}").unwrap();
+        let two = decode("x", b"{\n  \"id\": \"a\",\n  \"n\": 1.10\n}\n").unwrap();
+        assert_eq!(one.digest, two.digest);
+        assert_ne!(
+            one.digest,
+            decode("x", b"{\"id\":\"a\",\"n\":1.1}").unwrap().digest
+        );
+        let token = Token {
+            generation: 7,
+            digest: one.digest,
+        };
+        assert_eq!(token.to_string().parse(), Ok(token));
+        assert!("7-".parse::<Token>().is_err() && "x-0123456789abcdef".parse::<Token>().is_err());
+    }
+}

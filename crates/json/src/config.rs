@@ -1,0 +1,188 @@
+//! Settings of the decision repository and of the catalog.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minutebook_core::{Clock, SystemClock};
+use minutebook_fs::{Durability, Fs, LockWait, OsFs};
+
+/// Settings of a [`JsonDecisionRepository`](crate::JsonDecisionRepository).
+///
+/// ```
+/// use minutebook_fs::Durability;
+/// use minutebook_json::JsonDecisionConfig;
+///
+/// let config = JsonDecisionConfig::default().max_decisions(5_000).durability(Durability::Buffered);
+/// assert_eq!(config.max_decisions, 5_000);
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct JsonDecisionConfig {
+    /// The file system. The operating system's.
+    pub fs: Arc<dyn Fs>,
+    /// Where `recorded_at` comes from. The system's clock.
+    pub clock: Arc<dyn Clock>,
+    /// What `Ok` of a write promises. [`Durability::Synced`].
+    pub durability: Durability,
+    /// How many parsed documents are kept in memory; 0 is none. 1,000. It bounds the cache, never the store.
+    pub max_decisions: usize,
+    /// The largest document, in bytes of its file. 16 MiB.
+    pub max_document_bytes: u64,
+    /// After how many journal lines a checkpoint is written, which bounds what an open has to read; it grows with the
+    /// store. 4,096.
+    pub checkpoint_every: u64,
+    /// How long a write waits for other processes. [`LockWait::Block`].
+    pub lock_wait: LockWait,
+}
+
+impl Default for JsonDecisionConfig {
+    fn default() -> Self {
+        Self {
+            fs: Arc::new(OsFs),
+            clock: Arc::new(SystemClock),
+            durability: Durability::Synced,
+            max_decisions: 1_000,
+            max_document_bytes: 16 << 20,
+            checkpoint_every: 4_096,
+            lock_wait: LockWait::Block,
+        }
+    }
+}
+
+impl JsonDecisionConfig {
+    /// Sets the file system.
+    #[must_use]
+    pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
+        self.fs = fs;
+        self
+    }
+
+    /// Sets the clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets what `Ok` of a write promises.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets how many parsed documents are kept in memory; 0 is none.
+    #[must_use]
+    pub fn max_decisions(mut self, count: usize) -> Self {
+        self.max_decisions = count;
+        self
+    }
+
+    /// Sets the largest document, in bytes of its file.
+    #[must_use]
+    pub fn max_document_bytes(mut self, bytes: u64) -> Self {
+        self.max_document_bytes = bytes;
+        self
+    }
+
+    /// Sets after how many journal lines a checkpoint is written; at least 1.
+    #[must_use]
+    pub fn checkpoint_every(mut self, lines: u64) -> Self {
+        self.checkpoint_every = lines.max(1);
+        self
+    }
+
+    /// Sets how long a write waits for other processes.
+    #[must_use]
+    pub fn lock_wait(mut self, wait: LockWait) -> Self {
+        self.lock_wait = wait;
+        self
+    }
+}
+
+impl fmt::Debug for JsonDecisionConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonDecisionConfig")
+            .field("durability", &self.durability)
+            .field("max_decisions", &self.max_decisions)
+            .field("max_document_bytes", &self.max_document_bytes)
+            .field("checkpoint_every", &self.checkpoint_every)
+            .field("lock_wait", &self.lock_wait)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of a [`JsonCatalog`](crate::JsonCatalog).
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct JsonCatalogConfig {
+    /// The file system. The operating system's.
+    pub fs: Arc<dyn Fs>,
+    /// Where `registered_at` and `last_updated` come from. The system's clock.
+    pub clock: Arc<dyn Clock>,
+    /// What `Ok` of a write promises. [`Durability::Synced`].
+    pub durability: Durability,
+    /// The largest registry, in bytes. 256 MiB.
+    pub max_registry_bytes: u64,
+    /// How long a write waits for other processes. [`LockWait::Block`].
+    pub lock_wait: LockWait,
+}
+
+impl Default for JsonCatalogConfig {
+    fn default() -> Self {
+        Self {
+            fs: Arc::new(OsFs),
+            clock: Arc::new(SystemClock),
+            durability: Durability::Synced,
+            max_registry_bytes: 256 << 20,
+            lock_wait: LockWait::Block,
+        }
+    }
+}
+
+impl JsonCatalogConfig {
+    /// Sets the file system.
+    #[must_use]
+    pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
+        self.fs = fs;
+        self
+    }
+
+    /// Sets the clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets what `Ok` of a write promises.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets the largest registry, in bytes.
+    #[must_use]
+    pub fn max_registry_bytes(mut self, bytes: u64) -> Self {
+        self.max_registry_bytes = bytes;
+        self
+    }
+
+    /// Sets how long a write waits for other processes.
+    #[must_use]
+    pub fn lock_wait(mut self, wait: LockWait) -> Self {
+        self.lock_wait = wait;
+        self
+    }
+}
+
+impl fmt::Debug for JsonCatalogConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonCatalogConfig")
+            .field("durability", &self.durability)
+            .field("max_registry_bytes", &self.max_registry_bytes)
+            .field("lock_wait", &self.lock_wait)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,275 @@
+//! The decision repository: the trait's calls, and those beyond it.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use minutebook_core::{
+    Capabilities, Capability, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
+    DecisionRepository, ReadReport, SaveMode, SaveReceipt, StoredDecision,
+};
+use minutebook_fs::task::blocking;
+
+use crate::config::JsonDecisionConfig;
+use crate::error::{JsonError, Result};
+use crate::store::{Done, Op, Store};
+
+/// Decisions in a directory of JSON files, one document a file, with a journal.
+///
+/// Any number of threads and processes may work on one directory, foreign programs among them: files that they add,
+/// change or remove are seen by the next call. Opening and reading a directory changes nothing in it.
+///
+/// - What a document's file holds is what counts. The journal tells which state it is ([`Revision`](minutebook_core::Revision)),
+///   when it was taken, and what to restore after a crash.
+/// - `Ok` of a write with [`Durability::Synced`](minutebook_fs::Durability) (the default) means that the change survives a power cut.
+/// - A document that cannot be read as a decision is in nobody's way: it is listed in
+///   [`DecisionPage::report`] and by [`problems`](Self::problems).
+/// - If several files claim one id, the one with the newest time counts (of equal times the one with the greater name).
+///
+/// ```
+/// use minutebook_core::{Decision, DecisionId, DecisionRepository, SaveMode};
+/// use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # let dir = tempfile::tempdir()?;
+/// let repository = JsonDecisionRepository::open(dir.path(), JsonDecisionConfig::default())?;
+/// let first = repository.save(&Decision::new(DecisionId::new("a")?), SaveMode::Create).await?;
+/// let change = Decision::from_json(r#"{"id": "a", "executed": true}"#)?;
+/// let expected = Some(first.revision);
+/// repository.save(&change, SaveMode::Update { expected: expected.clone() }).await?;
+/// // Whoever has seen only the first state is told.
+/// assert!(repository.save(&Decision::new(DecisionId::new("a")?), SaveMode::Update { expected }).await.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct JsonDecisionRepository {
+    store: Arc<Store>,
+}
+
+impl JsonDecisionRepository {
+    /// Opens a directory, and creates it if it is missing. What a crash left is mended; else nothing is written.
+    ///
+    /// # Errors
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if the directory cannot be read or created.
+    pub fn open(
+        dir: impl AsRef<Path>,
+        config: JsonDecisionConfig,
+    ) -> minutebook_core::Result<Self> {
+        let dir = dir.as_ref();
+        let store =
+            Store::open(dir, config).map_err(|error| error.into_core("open", dir.display()))?;
+        Ok(Self {
+            store: Arc::new(store),
+        })
+    }
+
+    /// The directory: absolute, without symbolic links.
+    pub fn directory(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// Saves many decisions with few waits for the disk, and gives one result for each, in order.
+    ///
+    /// Each is saved by itself: one that fails (`AlreadyExists` under [`SaveMode::Create`], ...) does not keep the others
+    /// from being saved. A call that was cut off can be repeated: what was saved already is unchanged.
+    pub async fn save_all(
+        &self,
+        decisions: Vec<Decision>,
+        mode: SaveMode,
+    ) -> Vec<minutebook_core::Result<SaveReceipt>> {
+        let ids: Vec<_> = decisions
+            .iter()
+            .map(|decision| decision.id().clone())
+            .collect();
+        let ops = decisions
+            .into_iter()
+            .map(|decision| Op::Save(decision, mode.clone()))
+            .collect();
+        let store = Arc::clone(&self.store);
+        let work = move || {
+            let results = store.submit(ops);
+            store.maintain();
+            results
+        };
+        match blocking(work).await {
+            Ok(results) => {
+                let named = ids.iter().zip(results);
+                named
+                    .map(|(id, result)| {
+                        result
+                            .and_then(saved)
+                            .map_err(|error| error.into_core("save_all", id))
+                    })
+                    .collect()
+            }
+            Err(error) => {
+                let why = error.to_string();
+                ids.iter()
+                    .map(|id| Err(JsonError::Batch(why.clone()).into_core("save_all", id)))
+                    .collect()
+            }
+        }
+    }
+
+    /// Everything in the directory that is not as it should be: documents that cannot be read, duplicates, names that
+    /// disagree with the id inside, damage in the journal. Reads every file.
+    ///
+    /// # Errors
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if the directory cannot be read.
+    pub async fn problems(&self) -> minutebook_core::Result<ReadReport> {
+        self.work(
+            "problems",
+            self.directory().display().to_string(),
+            Store::problems,
+        )
+        .await
+    }
+
+    /// Makes everything durable that was written with [`Durability::Buffered`](minutebook_fs::Durability), the documents' files
+    /// included, and writes a checkpoint, so that no open has to compare what is before it. For the end of a batch, or before a backup.
+    ///
+    /// # Errors
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if it cannot be synced or written.
+    pub async fn checkpoint(&self) -> minutebook_core::Result<()> {
+        self.work(
+            "checkpoint",
+            self.directory().display().to_string(),
+            |store| store.checkpoint(true),
+        )
+        .await
+    }
+
+    /// Runs work that may wait for the disk off the asynchronous threads.
+    async fn work<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        resource: impl Display + Send + Sync,
+        f: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> minutebook_core::Result<T> {
+        let store = Arc::clone(&self.store);
+        let result = blocking(move || f(&store)).await;
+        result
+            .map_err(JsonError::from)
+            .and_then(|done| done)
+            .map_err(|error| error.into_core(operation, resource))
+    }
+
+    /// One mutation: off the asynchronous threads if it may wait for the disk, else here.
+    async fn mutate(
+        &self,
+        operation: &'static str,
+        resource: impl Display + Send + Sync,
+        op: Op,
+    ) -> minutebook_core::Result<Done> {
+        let light =
+            !self.store.config().durability.is_synced() && !matches!(op, Op::DeleteMatching(_));
+        let one = |store: &Store| {
+            store
+                .submit(vec![op])
+                .pop()
+                .unwrap_or(Err(JsonError::Abandoned))
+        };
+        if !light {
+            let one = |store: &Store| {
+                let done = one(store);
+                store.maintain();
+                done
+            };
+            return self.work(operation, resource, one).await;
+        }
+        let done = one(&self.store).map_err(|error| error.into_core(operation, &resource));
+        if self.store.checkpoint_is_due() {
+            let maintain = |store: &Store| {
+                store.maintain();
+                Ok(())
+            };
+            self.work(operation, &resource, maintain).await?;
+        }
+        done
+    }
+}
+
+fn saved(done: Done) -> Result<SaveReceipt> {
+    match done {
+        Done::Saved(receipt) => Ok(receipt),
+        Done::Deleted(_) => Err(JsonError::Abandoned),
+    }
+}
+
+fn deleted(done: &Done) -> u64 {
+    match done {
+        Done::Saved(_) => 0,
+        Done::Deleted(count) => *count,
+    }
+}
+
+#[async_trait]
+impl DecisionRepository for JsonDecisionRepository {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(&[
+            Capability::Persistent,
+            Capability::Shared,
+            Capability::Revisions,
+        ])
+    }
+
+    async fn save(
+        &self,
+        decision: &Decision,
+        mode: SaveMode,
+    ) -> minutebook_core::Result<SaveReceipt> {
+        let id = decision.id();
+        let done = self
+            .mutate("save", id, Op::Save(decision.clone(), mode))
+            .await?;
+        saved(done).map_err(|error| error.into_core("save", id))
+    }
+
+    async fn get(&self, id: &DecisionId) -> minutebook_core::Result<Option<StoredDecision>> {
+        let found = self
+            .store
+            .get_at_once(id)
+            .map_err(|error| error.into_core("get", id))?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        let wanted = id.clone();
+        self.work("get", id, move |store| store.get(&wanted)).await
+    }
+
+    async fn query(&self, query: &DecisionQuery) -> minutebook_core::Result<DecisionPage> {
+        let query = query.clone();
+        self.work(
+            "query",
+            self.directory().display().to_string(),
+            move |store| store.query(&query),
+        )
+        .await
+    }
+
+    async fn count(&self, filter: &DecisionFilter) -> minutebook_core::Result<u64> {
+        let filter = filter.clone();
+        self.work(
+            "count",
+            self.directory().display().to_string(),
+            move |store| store.count(&filter),
+        )
+        .await
+    }
+
+    async fn delete(&self, id: &DecisionId) -> minutebook_core::Result<bool> {
+        Ok(deleted(&self.mutate("delete", id, Op::Delete(id.clone())).await?) > 0)
+    }
+
+    async fn delete_matching(&self, filter: &DecisionFilter) -> minutebook_core::Result<u64> {
+        let dir = self.directory().display().to_string();
+        Ok(deleted(
+            &self
+                .mutate("delete_matching", dir, Op::DeleteMatching(filter.clone()))
+                .await?,
+        ))
+    }
+}

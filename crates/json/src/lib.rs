@@ -1,0 +1,43 @@
+//! Decisions and the catalog of datasets in JSON files that people and other programs can read and edit.
+//!
+//! | what | where |
+//! | --- | --- |
+//! | [`JsonDecisionRepository`] | a directory of `{YYYY-MM-DD}_{id}.json` with a journal |
+//! | [`JsonCatalog`] | one `registry.json` |
+//! | [`save_json`], [`load_json`] | any value as a JSON file |
+//!
+//! The formats are described in `docs/format/decisions.md`, `journal.md` and `registry.md`.
+//!
+//! ```
+//! use minutebook_core::{Decision, DecisionRepository, DecisionRepositoryExt};
+//! use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! # let dir = tempfile::tempdir()?;
+//! let repository = JsonDecisionRepository::open(dir.path(), JsonDecisionConfig::default())?;
+//! let decision = Decision::from_json(
+//!     r#"{"id": "d-1", "timestamp": "2025-12-02T15:51:23Z", "asset_pair": "BTCUSD", "action": "BUY"}"#,
+//! )?;
+//! repository.create(&decision).await?;
+//! assert!(dir.path().join("2025-12-02_d-1.json").exists());
+//! assert_eq!(repository.recent(10, None).await?.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod catalog;
+mod codec;
+mod config;
+mod decisions;
+mod documents;
+mod error;
+mod journal;
+mod layout;
+mod store;
+mod text;
+
+pub use catalog::{JsonCatalog, Resolved, resolve};
+pub use config::{JsonCatalogConfig, JsonDecisionConfig};
+pub use decisions::JsonDecisionRepository;
+pub use documents::{JsonOptions, load_json, load_json_with, save_json};

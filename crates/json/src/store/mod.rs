@@ -1,0 +1,85 @@
+//! The directory of decisions as one process sees it: journal, files, and what is known of both.
+
+mod cache;
+mod combine;
+mod index;
+mod open;
+mod plan;
+mod query;
+mod read;
+mod recover;
+mod refresh;
+mod state;
+mod write;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use minutebook_core::{Decision, DecisionFilter, DecisionId, SaveMode, SaveReceipt};
+use minutebook_fs::{AppendLog, Fs};
+
+use crate::config::JsonDecisionConfig;
+use crate::error::Result;
+use cache::Cache;
+use combine::Queue;
+use state::State;
+
+/// One mutation.
+#[derive(Debug)]
+pub(crate) enum Op {
+    Save(Decision, SaveMode),
+    Delete(DecisionId),
+    DeleteMatching(DecisionFilter),
+}
+
+/// What a mutation did.
+#[derive(Debug)]
+pub(crate) enum Done {
+    Saved(SaveReceipt),
+    /// So many decisions were there and are gone.
+    Deleted(u64),
+}
+
+/// A directory of decisions.
+#[derive(Debug)]
+pub(crate) struct Store {
+    dir: PathBuf,
+    fs: Arc<dyn Fs>,
+    config: JsonDecisionConfig,
+    /// Which run of the machine this is, where the platform tells.
+    boot: Option<String>,
+    log: AppendLog,
+    state: RwLock<State>,
+    cache: Cache,
+    queue: Queue,
+    /// Held while files are re-listed or read to learn what is in them, so that threads do not do it twice.
+    learning: Mutex<()>,
+}
+
+impl Store {
+    pub(crate) fn dir(&self) -> &PathBuf {
+        &self.dir
+    }
+
+    pub(crate) fn config(&self) -> &JsonDecisionConfig {
+        &self.config
+    }
+
+    fn read_state(&self) -> RwLockReadGuard<'_, State> {
+        // What is known is checked against the disk before it is used, so a panic elsewhere leaves nothing to fear.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Carries out mutations, together with those of other threads that wait.
+    pub(crate) fn submit(&self, ops: Vec<Op>) -> Vec<Result<Done>> {
+        self.queue.submit(ops, |ops| self.run(ops))
+    }
+}

@@ -1,0 +1,70 @@
+//! Opening a directory.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, RwLock};
+
+use minutebook_fs::{AppendLog, AppendOptions, Durability, Fs, Root, create_dir_all};
+
+use super::Store;
+use super::cache::Cache;
+use super::combine::Queue;
+use super::refresh::{Freshness, max_line_bytes};
+use super::state::State;
+use crate::config::JsonDecisionConfig;
+use crate::error::Result;
+use crate::journal::Journal;
+use crate::layout;
+
+/// Where Linux tells one run of the machine from another.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+impl Store {
+    /// Opens a directory, creates it if it is missing, and mends what a crash left.
+    pub(crate) fn open(dir: &Path, config: JsonDecisionConfig) -> Result<Self> {
+        let fs = Arc::clone(&config.fs);
+        let root = match Root::open(Arc::clone(&fs), dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                create_dir_all(&*fs, dir, Durability::Synced)?;
+                Root::open(Arc::clone(&fs), dir)?
+            }
+            opened => opened?,
+        };
+        let dir = root.path().to_owned();
+        let options = AppendOptions::default()
+            .max_record_bytes(max_line_bytes(config.max_document_bytes))
+            .lock_wait(config.lock_wait);
+        let log = AppendLog::open(
+            Arc::clone(&fs),
+            dir.join(layout::JOURNAL),
+            dir.join(layout::LOCK),
+            options,
+        );
+        let empty = Journal::new(Arc::clone(&fs), dir.join(layout::JOURNAL), 0);
+        let store = Self {
+            boot: boot(&*fs),
+            log,
+            state: RwLock::new(State::new(empty)),
+            cache: Cache::new(config.max_decisions),
+            queue: Queue::default(),
+            learning: Mutex::new(()),
+            dir,
+            fs,
+            config,
+        };
+        let state = store.load_state()?;
+        *store.write_state() = state;
+        store.update(Freshness::Light)?;
+        store.recover_at_open()?;
+        Ok(store)
+    }
+}
+
+/// Which run of the machine this is: as long as it is the same, what was written is in the files.
+fn boot(fs: &dyn Fs) -> Option<String> {
+    let id = minutebook_fs::read(fs, Path::new(BOOT_ID), 1_000).unwrap_or_else(|error| {
+        tracing::debug!(%error, "this run of the machine cannot be told from others");
+        None
+    })?;
+    let hash = blake3::hash(id.trim_ascii()).to_hex();
+    hash.get(..16).map(str::to_owned)
+}

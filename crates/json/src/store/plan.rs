@@ -1,0 +1,310 @@
+//! What a batch of mutations will write: lines for the journal, and for each decision the files to replace and remove.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use minutebook_core::{Decision, DecisionId, SaveMode, SaveOutcome, SaveReceipt};
+
+use super::read::{Found, Pick};
+use super::refresh::Freshness;
+use super::{Done, Store};
+use crate::codec::{Document, Token};
+use crate::error::{JsonError, Result};
+use crate::journal::{Chain, Delete, Gone, Put};
+use crate::layout;
+
+/// Enough for one sync; a larger batch is carried out in parts.
+const MAX_BYTES: usize = 8 << 20;
+
+/// One decision's part of a batch.
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// Which of the caller's mutations it belongs to.
+    pub(crate) op: usize,
+    /// Its line; what replaces it is void if the files cannot be written.
+    pub(crate) seq: u64,
+    /// The document's file and text.
+    pub(crate) write: Option<(Arc<str>, String)>,
+    /// Files to remove afterwards.
+    pub(crate) remove: Vec<Arc<str>>,
+    pub(crate) done: Done,
+}
+
+/// Mutations that are journaled with one sync.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) chain: Chain,
+    pub(crate) lines: Vec<u8>,
+    pub(crate) items: Vec<Item>,
+    /// Whether content of other programs is replaced, which is safe only once the journal has it for certain.
+    pub(crate) replaces_foreign: bool,
+    /// Whether lines stand in it about files that others have removed.
+    pub(crate) notes_missing: bool,
+    ids: HashSet<DecisionId>,
+    names: HashSet<String>,
+}
+
+/// Whether a mutation found its place in a plan.
+#[derive(Debug)]
+pub(crate) enum Planned {
+    /// Its result comes when the plan is carried out.
+    Later,
+    /// There is nothing to do.
+    Now(Done),
+    /// The plan has to be carried out first.
+    Full,
+}
+
+impl Plan {
+    pub(crate) fn new(chain: Chain) -> Self {
+        Self {
+            chain,
+            lines: Vec::new(),
+            items: Vec::new(),
+            replaces_foreign: false,
+            notes_missing: false,
+            ids: HashSet::new(),
+            names: HashSet::new(),
+        }
+    }
+
+    fn is_full_for(&self, id: &DecisionId) -> bool {
+        self.lines.len() >= MAX_BYTES || self.ids.contains(id)
+    }
+
+    /// Notes what other programs wrote before it goes.
+    fn keep_foreign(&mut self, store: &Store, found: &Found) -> Result<()> {
+        if found.journaled {
+            return Ok(());
+        }
+        let path = store.dir().join(&*found.name);
+        let max = store.config().max_document_bytes;
+        let Some(bytes) = minutebook_fs::read(&*store.config().fs, &path, max)? else {
+            return Ok(());
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let now = store.config().clock.now();
+        self.chain.found(
+            &mut self.lines,
+            found.id(),
+            &found.name,
+            found.token,
+            now,
+            &text,
+        );
+        self.replaces_foreign = true;
+        Ok(())
+    }
+}
+
+impl Store {
+    pub(crate) fn plan_save(
+        &self,
+        plan: &mut Plan,
+        op: usize,
+        decision: &Decision,
+        mode: &SaveMode,
+    ) -> Result<Planned> {
+        let id = decision.id();
+        if plan.is_full_for(id) {
+            return Ok(Planned::Full);
+        }
+        let pick = self.find_for_save(decision)?;
+        let current = pick.winner.as_ref();
+        check_mode(mode, current)?;
+        if let Some(current) = current
+            && pick.others.is_empty()
+            && !current.from_journal
+            && current.document.decision.to_json() == decision.to_json()
+        {
+            return Ok(Planned::Now(Done::Saved(SaveReceipt {
+                revision: current.token.revision().map_err(JsonError::Core)?,
+                recorded_at: current.at,
+                outcome: SaveOutcome::Unchanged,
+            })));
+        }
+        let document = Document::new(decision.clone());
+        let text = decision.to_json_pretty();
+        let max = self.config().max_document_bytes;
+        if text.len() as u64 > max {
+            return Err(JsonError::TooLarge {
+                len: text.len(),
+                max,
+            });
+        }
+        let at = self.config().clock.now();
+        let time = decision.timestamp();
+        let own: Vec<&Found> = current.into_iter().chain(&pick.others).collect();
+        let name = self.free_name(time.unwrap_or(at), id, &own)?;
+        if !plan.names.insert(name.to_lowercase()) {
+            return Ok(Planned::Full);
+        }
+        for found in &own {
+            plan.keep_foreign(self, found)?;
+        }
+        let token = Token {
+            generation: plan.chain.next(),
+            digest: document.digest,
+        };
+        let gone = gone(&own, Some(&name));
+        let put = Put {
+            id: id.clone(),
+            file: name.as_str().into(),
+            token,
+            at,
+            time,
+            base: current.map(|found| found.token),
+            gone,
+            doc: crate::journal::Span::default(),
+        };
+        plan.chain.put(&mut plan.lines, &put, &decision.to_json());
+        plan.ids.insert(id.clone());
+        plan.items.push(Item {
+            op,
+            seq: plan.chain.seq,
+            write: Some((put.file, text)),
+            remove: put.gone.into_iter().map(|gone| gone.file).collect(),
+            done: Done::Saved(SaveReceipt {
+                revision: token.revision().map_err(JsonError::Core)?,
+                recorded_at: at,
+                outcome: if current.is_some() {
+                    SaveOutcome::Updated
+                } else {
+                    SaveOutcome::Created
+                },
+            }),
+        });
+        Ok(Planned::Later)
+    }
+
+    pub(crate) fn plan_delete(
+        &self,
+        plan: &mut Plan,
+        op: usize,
+        id: &DecisionId,
+    ) -> Result<Planned> {
+        if plan.is_full_for(id) {
+            return Ok(Planned::Full);
+        }
+        let Pick { winner, others, .. } = self.find(id)?;
+        let Some(winner) = winner else {
+            return Ok(Planned::Now(Done::Deleted(0)));
+        };
+        let own: Vec<&Found> = std::iter::once(&winner).chain(&others).collect();
+        for found in &own {
+            plan.keep_foreign(self, found)?;
+        }
+        let delete = Delete {
+            id: id.clone(),
+            gone: gone(&own, None),
+        };
+        plan.chain.delete(
+            &mut plan.lines,
+            &delete,
+            Some(winner.token),
+            self.config().clock.now(),
+        );
+        plan.ids.insert(id.clone());
+        plan.items.push(Item {
+            op,
+            seq: plan.chain.seq,
+            write: None,
+            remove: delete.gone.into_iter().map(|gone| gone.file).collect(),
+            done: Done::Deleted(1),
+        });
+        Ok(Planned::Later)
+    }
+
+    /// What there is of the decision. A listing is not repeated for a new id, unless its file's name is taken already.
+    fn find_for_save(&self, decision: &Decision) -> Result<Pick> {
+        let id = decision.id();
+        let pick = self.find_with(id, Freshness::Light)?;
+        if pick.winner.is_some() {
+            return Ok(pick);
+        }
+        let time = decision
+            .timestamp()
+            .unwrap_or_else(|| self.config().clock.now());
+        let path = self.dir().join(layout::file_name(time, id)?);
+        if self.config().fs.metadata(&path).is_ok() {
+            self.find(id)
+        } else {
+            Ok(pick)
+        }
+    }
+
+    /// The name for a decision's file that nothing else has: on a case-insensitive disk another id may have the plain one.
+    fn free_name(
+        &self,
+        time: chrono::DateTime<chrono::Utc>,
+        id: &DecisionId,
+        own: &[&Found],
+    ) -> Result<String> {
+        let free = |name: &str| -> Result<bool> {
+            if own.iter().any(|found| *found.name == *name) {
+                return Ok(true);
+            }
+            // What the journal says is this decision's file, but damaged or of another program now, is free only if it is gone.
+            match self.config().fs.metadata(&self.dir().join(name)) {
+                Ok(_) => Ok(false),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+                Err(error) => {
+                    let path = self.dir().join(name);
+                    Err(minutebook_fs::FsError::not_applied(
+                        "save",
+                        "look at the file",
+                        &path,
+                        error,
+                    )
+                    .into())
+                }
+            }
+        };
+        let name = layout::file_name(time, id)?;
+        if free(&name)? {
+            return Ok(name);
+        }
+        let tagged = layout::tagged_file_name(time, id)?;
+        if free(&tagged)? {
+            Ok(tagged)
+        } else {
+            Err(JsonError::NameTaken(tagged))
+        }
+    }
+}
+
+fn check_mode(mode: &SaveMode, current: Option<&Found>) -> Result<()> {
+    match (mode, current) {
+        (SaveMode::Create, Some(_)) => Err(JsonError::Exists),
+        (SaveMode::Update { .. }, None) => Err(JsonError::Missing),
+        (
+            SaveMode::Update {
+                expected: Some(expected),
+            },
+            Some(current),
+        ) => {
+            let found = current.token.to_string();
+            if expected.as_str() == found {
+                return Ok(());
+            }
+            Err(JsonError::Conflict {
+                expected: expected.to_string(),
+                found,
+            })
+        }
+        (SaveMode::Create, None)
+        | (SaveMode::Upsert, _)
+        | (SaveMode::Update { expected: None }, Some(_)) => Ok(()),
+    }
+}
+
+/// The files that go, but for the one that is written.
+fn gone(own: &[&Found], written: Option<&str>) -> Vec<Gone> {
+    own.iter()
+        .filter(|found| Some(&*found.name) != written)
+        .map(|found| Gone {
+            file: Arc::clone(&found.name),
+            digest: (!found.from_journal).then_some(found.document.digest),
+        })
+        .collect()
+}

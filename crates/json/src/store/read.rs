@@ -1,0 +1,392 @@
+//! Reading one decision: the file first, the journal to say which state it is.
+
+use std::io;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use minutebook_core::{Decision, DecisionId, Problem, ProblemKind, StoredDecision};
+use minutebook_fs::FsError;
+
+use super::Store;
+use super::index::Stamp;
+use super::refresh::{Freshness, Learned};
+use super::state::State;
+use crate::codec::{self, Document, Token, Unreadable};
+use crate::error::{JsonError, Result};
+use crate::journal::Known;
+
+/// How often a read starts again when files change under it, before it takes what it has.
+pub(crate) const ATTEMPTS: usize = 8;
+
+/// A decision in a file, or in the journal in place of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) name: Arc<str>,
+    pub(crate) document: Arc<Document>,
+    pub(crate) token: Token,
+    pub(crate) at: DateTime<Utc>,
+    /// Whether the journal has this state.
+    pub(crate) journaled: bool,
+    /// Whether the file is damaged or missing and the journal stands in.
+    pub(crate) from_journal: bool,
+}
+
+impl Found {
+    pub(crate) fn id(&self) -> &DecisionId {
+        self.document.decision.id()
+    }
+
+    /// The effective time.
+    pub(crate) fn time(&self) -> DateTime<Utc> {
+        self.document.decision.timestamp().unwrap_or(self.at)
+    }
+
+    pub(crate) fn stored(&self) -> Result<StoredDecision> {
+        Ok(StoredDecision {
+            decision: self.document.decision.clone(),
+            revision: self.token.revision().map_err(JsonError::Core)?,
+            recorded_at: self.at,
+        })
+    }
+}
+
+/// What a look at one file gave.
+#[derive(Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) candidate: Option<Found>,
+    pub(crate) problem: Option<Unreadable>,
+    /// There is no such file.
+    pub(crate) absent: bool,
+    /// What the file looked like before it was read; for files whose content is to be remembered.
+    pub(crate) stamp: Option<Stamp>,
+}
+
+/// What there is of one decision.
+#[derive(Debug, Default)]
+pub(crate) struct Pick {
+    /// The newest.
+    pub(crate) winner: Option<Found>,
+    /// Others that claim the same id.
+    pub(crate) others: Vec<Found>,
+    /// Files that do not hold what was expected; the index has to be mended, and the look repeated.
+    pub(crate) learned: Learned,
+    /// Files that hold the decision, but at another place in the order: for the index; the answer is right as it is.
+    pub(crate) notes: Learned,
+    /// The journal went on meanwhile.
+    pub(crate) stale: bool,
+}
+
+/// What reading a file gave.
+pub(crate) enum Load {
+    Document(Arc<Document>),
+    Absent,
+    Unreadable(Unreadable),
+}
+
+impl Store {
+    /// Reads one decision.
+    pub(crate) fn get(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
+        self.find(id)?
+            .winner
+            .as_ref()
+            .map(Found::stored)
+            .transpose()
+    }
+
+    /// Reads one decision if that needs no more than its file; `None` if it may take longer.
+    pub(crate) fn get_at_once(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
+        let Some(state) = self.fresh()? else {
+            return Ok(None);
+        };
+        let pick = self.pick(&state, id)?;
+        drop(state);
+        if pick.stale || !pick.learned.is_empty() {
+            return Ok(None);
+        }
+        self.learn(pick.notes);
+        pick.winner.as_ref().map(Found::stored).transpose()
+    }
+
+    /// What there is of one decision, looked at until nothing moves; that there is nothing is made sure of.
+    pub(crate) fn find(&self, id: &DecisionId) -> Result<Pick> {
+        self.find_with(id, Freshness::Strict)
+    }
+
+    /// As [`find`](Self::find); `miss` is how fresh a listing must be to say that there is nothing.
+    pub(crate) fn find_with(&self, id: &DecisionId, miss: Freshness) -> Result<Pick> {
+        let mut freshness = Freshness::Light;
+        let mut attempt = 0;
+        loop {
+            let state = self.refresh(freshness)?;
+            if freshness == Freshness::Strict && !state.index.unchecked().is_empty() {
+                drop(state);
+                self.check_new_files()?;
+                attempt += 1;
+                if attempt < ATTEMPTS {
+                    continue;
+                }
+                return self.pick(&*self.refresh(Freshness::Light)?, id);
+            }
+            let mut pick = self.pick(&state, id)?;
+            drop(state);
+            let settled = !pick.stale && pick.learned.is_empty();
+            let certain =
+                pick.winner.is_some() || freshness == miss || freshness == Freshness::Strict;
+            attempt += 1;
+            self.learn(std::mem::take(&mut pick.notes));
+            if (settled && certain) || attempt >= ATTEMPTS {
+                return Ok(pick);
+            }
+            self.learn(std::mem::take(&mut pick.learned));
+            freshness = Freshness::Strict;
+        }
+    }
+
+    /// Looks at every file that may hold the decision.
+    pub(crate) fn pick(&self, state: &State, id: &DecisionId) -> Result<Pick> {
+        let mut pick = Pick::default();
+        let names = state.index.files_of(id);
+        let coming = state
+            .pending_put(id)
+            .map(|put| &put.file)
+            .filter(|file| !names.contains(file));
+        for name in names.iter().chain(coming) {
+            let look = self.look(state, name, true)?;
+            let expected = state.index.info(name).and_then(|info| info.times);
+            match &look.candidate {
+                Some(found) if found.id() == id => {
+                    if !found.journaled && !state.journal.is_current()? {
+                        pick.stale = true;
+                    }
+                    let times = (found.time(), found.at);
+                    if expected.is_some_and(|expected| expected != times) && !state.is_pending(id) {
+                        let note = Look {
+                            candidate: look.candidate.clone(),
+                            ..Look::default()
+                        };
+                        pick.notes.push((Arc::clone(name), note));
+                    }
+                    if let Some(found) = look.candidate {
+                        pick.others.push(found);
+                    }
+                }
+                _ if coming == Some(name) => {}
+                None if !look.absent && expected.is_none() => {
+                    if let Some(Unreadable { problem, .. }) = &look.problem {
+                        tracing::warn!(%id, %problem, "a file with the decision's name cannot be read as a decision");
+                    }
+                    if state.index.info(name).is_some_and(|info| !info.checked) {
+                        pick.learned.push((Arc::clone(name), look));
+                    }
+                }
+                _ => pick.learned.push((Arc::clone(name), look)),
+            }
+        }
+        let newest = pick
+            .others
+            .iter()
+            .enumerate()
+            .max_by(|(_, a), (_, b)| rank(a).cmp(&rank(b)));
+        if let Some(newest) = newest.map(|(i, _)| i) {
+            pick.winner = Some(pick.others.swap_remove(newest));
+        }
+        Ok(pick)
+    }
+
+    /// Reads one file and says which state of which decision it is.
+    pub(crate) fn look(&self, state: &State, name: &Arc<str>, keep: bool) -> Result<Look> {
+        match self.load(name, keep) {
+            Load::Document(document) => {
+                if state.overlay.hide.get(name) == Some(&Some(document.digest)) {
+                    return Ok(Look {
+                        absent: true,
+                        ..Look::default()
+                    });
+                }
+                let id = document.decision.id();
+                if state.overlay.serve.get(id) == Some(&Some(document.digest))
+                    && let Some(known) = state.known.get(id)
+                {
+                    return self.stand_in(known, None);
+                }
+                self.label(state, name, document)
+            }
+            Load::Absent => match state.known_file(name) {
+                Some((id, known)) if state.overlay.serve.contains_key(id) => {
+                    self.stand_in(known, None)
+                }
+                _ => Ok(Look {
+                    absent: true,
+                    ..Look::default()
+                }),
+            },
+            Load::Unreadable(unreadable) => {
+                if state.overlay.hide.get(name) == Some(&None) {
+                    return Ok(Look {
+                        absent: true,
+                        ..Look::default()
+                    });
+                }
+                match state.known_file(name) {
+                    Some((_, known)) if unreadable.damaged => {
+                        self.stand_in(known, Some(unreadable))
+                    }
+                    _ => Ok(Look {
+                        problem: Some(unreadable),
+                        ..Look::default()
+                    }),
+                }
+            }
+        }
+    }
+
+    /// The journal's document in place of a file that is damaged or missing.
+    fn stand_in(&self, known: &Known, unreadable: Option<Unreadable>) -> Result<Look> {
+        let document = self.journaled(known)?;
+        let candidate = Found {
+            name: Arc::clone(&known.file),
+            document: Arc::new(document),
+            token: known.token,
+            at: known.at,
+            journaled: true,
+            from_journal: true,
+        };
+        let problem = unreadable.map(|mut unreadable| {
+            unreadable
+                .problem
+                .message
+                .push_str("; the journal's version stands in");
+            unreadable
+        });
+        Ok(Look {
+            candidate: Some(candidate),
+            problem,
+            ..Look::default()
+        })
+    }
+
+    /// The document as the journal has it.
+    pub(crate) fn journaled(&self, known: &Known) -> Result<Document> {
+        let text = crate::journal::text(&*self.fs, self.log.path(), known.doc)?;
+        let changed = || JsonError::JournalChanged {
+            path: self.log.path().to_owned(),
+            offset: known.doc.offset,
+        };
+        let document = Document::new(Decision::from_json(&text).map_err(|_| changed())?);
+        if document.digest == known.token.digest {
+            Ok(document)
+        } else {
+            Err(changed())
+        }
+    }
+
+    fn label(&self, state: &State, name: &Arc<str>, document: Arc<Document>) -> Result<Look> {
+        let id = document.decision.id();
+        let digest = document.digest;
+        let known = state.known.get(id).map(|known| (known.token, known.at));
+        let coming = state.pending_put(id).map(|put| (put.token, put.at));
+        let labels = [known, coming];
+        let fitting = labels
+            .into_iter()
+            .flatten()
+            .find(|(token, _)| token.digest == digest);
+        let (token, at, journaled) = match (fitting, known) {
+            (Some((token, at)), _) => (token, at, true),
+            // Another program changed it: who and when is not known, so the last time that is known stays.
+            (None, Some((token, at))) => (Token { digest, ..token }, at, false),
+            (None, None) => {
+                let at = match document.decision.timestamp() {
+                    Some(time) => time,
+                    None => match self.modified(name)? {
+                        Some(time) => time,
+                        None => {
+                            return Ok(Look {
+                                absent: true,
+                                ..Look::default()
+                            });
+                        }
+                    },
+                };
+                (
+                    Token {
+                        generation: 0,
+                        digest,
+                    },
+                    at,
+                    false,
+                )
+            }
+        };
+        let candidate = Found {
+            name: Arc::clone(name),
+            document,
+            token,
+            at,
+            journaled,
+            from_journal: false,
+        };
+        Ok(Look {
+            candidate: Some(candidate),
+            ..Look::default()
+        })
+    }
+
+    /// When the file was last modified; `None` if there is none.
+    fn modified(&self, name: &str) -> Result<Option<DateTime<Utc>>> {
+        let path = self.path(name);
+        match self.fs.metadata(&path) {
+            Ok(meta) => Ok(Some(meta.modified.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                Err(FsError::not_applied("read", "look at the file", &path, error).into())
+            }
+        }
+    }
+
+    pub(crate) fn load(&self, name: &Arc<str>, keep: bool) -> Load {
+        let bytes = match minutebook_fs::read(
+            &*self.fs,
+            &self.path(name),
+            self.config.max_document_bytes,
+        ) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Load::Absent,
+            Err(error) => return Load::Unreadable(unreadable(name, &error)),
+        };
+        if let Some(document) = self.cache.get(name, &bytes) {
+            return Load::Document(document);
+        }
+        match codec::decode(name, &bytes) {
+            Ok(document) => {
+                let document = Arc::new(document);
+                if keep {
+                    self.cache.put(name, bytes, &document);
+                }
+                Load::Document(document)
+            }
+            Err(unreadable) => Load::Unreadable(unreadable),
+        }
+    }
+}
+
+/// The newest wins, and of two of one time the one with the greater file name.
+pub(crate) fn rank(found: &Found) -> (DateTime<Utc>, &str) {
+    (found.time(), &found.name)
+}
+
+fn unreadable(name: &str, error: &FsError) -> Unreadable {
+    let (kind, damaged) = match error.kind() {
+        io::ErrorKind::FileTooLarge => (ProblemKind::TooLarge, false),
+        io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => (ProblemKind::NotAFile, false),
+        // Opening a symbolic link that must not be followed.
+        _ if error.source.raw_os_error() == Some(LOOP) => (ProblemKind::NotAFile, false),
+        _ => (ProblemKind::Unreadable, true),
+    };
+    Unreadable {
+        problem: Problem::new(kind, name, error.source.to_string()),
+        damaged,
+    }
+}
+
+/// ELOOP on Linux; other systems report such files as unreadable, which is right too.
+const LOOP: i32 = 40;

@@ -1,0 +1,159 @@
+//! The conformance suite, on the real file system and on the simulated disk.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use std::sync::Arc;
+
+use minutebook_core::{Catalog, Clock, DecisionRepository, ManualClock, Result};
+use minutebook_fs::{Durability, SimFs};
+use minutebook_json::{JsonCatalog, JsonCatalogConfig, JsonDecisionConfig, JsonDecisionRepository};
+use minutebook_testkit::{Harness, async_trait, test_clock};
+
+/// A temporary directory.
+struct OnDisk {
+    dir: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+    durability: Durability,
+}
+
+impl OnDisk {
+    fn with(durability: Durability) -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            clock: test_clock(),
+            durability,
+        }
+    }
+
+    fn decisions(&self) -> Result<Arc<dyn DecisionRepository>> {
+        let config = JsonDecisionConfig::default()
+            .clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
+            .durability(self.durability);
+        Ok(Arc::new(JsonDecisionRepository::open(
+            self.dir.path().join("decisions"),
+            config,
+        )?))
+    }
+}
+
+#[async_trait]
+impl Harness<dyn DecisionRepository> for OnDisk {
+    fn new() -> Self {
+        Self::with(Durability::Synced)
+    }
+
+    async fn open(&self) -> Result<Arc<dyn DecisionRepository>> {
+        self.decisions()
+    }
+
+    fn clock(&self) -> Option<Arc<ManualClock>> {
+        Some(Arc::clone(&self.clock))
+    }
+}
+
+#[async_trait]
+impl Harness<dyn Catalog> for OnDisk {
+    fn new() -> Self {
+        Self::with(Durability::Synced)
+    }
+
+    async fn open(&self) -> Result<Arc<dyn Catalog>> {
+        let config = JsonCatalogConfig::default().clock(Arc::clone(&self.clock) as Arc<dyn Clock>);
+        Ok(Arc::new(JsonCatalog::open(
+            self.dir.path().join("registry.json"),
+            config,
+        )?))
+    }
+
+    fn clock(&self) -> Option<Arc<ManualClock>> {
+        Some(Arc::clone(&self.clock))
+    }
+}
+
+/// As [`OnDisk`], without syncs.
+struct Buffered(OnDisk);
+
+#[async_trait]
+impl Harness<dyn DecisionRepository> for Buffered {
+    fn new() -> Self {
+        Self(OnDisk::with(Durability::Buffered))
+    }
+
+    async fn open(&self) -> Result<Arc<dyn DecisionRepository>> {
+        self.0.decisions()
+    }
+
+    fn clock(&self) -> Option<Arc<ManualClock>> {
+        Some(Arc::clone(&self.0.clock))
+    }
+}
+
+/// The simulated disk, which does not tell one run of the machine from another; no cache, and checkpoints all the time.
+struct Simulated {
+    disk: SimFs,
+    clock: Arc<ManualClock>,
+}
+
+#[async_trait]
+impl Harness<dyn DecisionRepository> for Simulated {
+    fn new() -> Self {
+        Self {
+            disk: SimFs::new(),
+            clock: test_clock(),
+        }
+    }
+
+    async fn open(&self) -> Result<Arc<dyn DecisionRepository>> {
+        let config = JsonDecisionConfig::default()
+            .fs(Arc::new(self.disk.new_process()))
+            .clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
+            .max_decisions(0)
+            .checkpoint_every(3);
+        Ok(Arc::new(JsonDecisionRepository::open(
+            "/store/decisions",
+            config,
+        )?))
+    }
+
+    fn clock(&self) -> Option<Arc<ManualClock>> {
+        Some(Arc::clone(&self.clock))
+    }
+}
+
+#[async_trait]
+impl Harness<dyn Catalog> for Simulated {
+    fn new() -> Self {
+        Self {
+            disk: SimFs::new(),
+            clock: test_clock(),
+        }
+    }
+
+    async fn open(&self) -> Result<Arc<dyn Catalog>> {
+        let config = JsonCatalogConfig::default()
+            .fs(Arc::new(self.disk.new_process()))
+            .clock(Arc::clone(&self.clock) as Arc<dyn Clock>);
+        Ok(Arc::new(JsonCatalog::open("/store/registry.json", config)?))
+    }
+
+    fn clock(&self) -> Option<Arc<ManualClock>> {
+        Some(Arc::clone(&self.clock))
+    }
+}
+
+mod on_disk {
+    minutebook_testkit::decision_repository_tests!(crate::OnDisk);
+    minutebook_testkit::catalog_tests!(crate::OnDisk);
+}
+
+mod buffered {
+    minutebook_testkit::decision_repository_tests!(crate::Buffered);
+}
+
+mod simulated {
+    minutebook_testkit::decision_repository_tests!(crate::Simulated);
+    minutebook_testkit::catalog_tests!(crate::Simulated);
+}
