@@ -1,0 +1,119 @@
+//! Arrow batches to lines.
+
+mod column;
+mod time;
+
+use arrow_array::RecordBatch;
+use arrow_schema::DataType;
+use minutebook_core::series::batch::timestamps;
+
+use crate::codec::kind::{ColumnType, Seen};
+use crate::error::JsonlError;
+use crate::index::{BLOCK_BYTES, Block, Part};
+use column::Source;
+
+pub(crate) use time::push_instant;
+
+/// A batch as lines, with what an index would find out by reading them.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    /// The lines, each ended by `\n`.
+    pub(crate) bytes: Vec<u8>,
+    /// What is in them, with offsets from the first byte.
+    pub(crate) part: Part,
+    /// The columns apart from the time.
+    pub(crate) columns: Vec<EncodedColumn>,
+}
+
+/// A column of the batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EncodedColumn {
+    pub(crate) name: String,
+    /// The type as which it reads; `None` for a column of type Null, which fits every column.
+    pub(crate) column_type: Option<ColumnType>,
+    /// What its values show.
+    pub(crate) seen: Seen,
+}
+
+/// Writes each row of a checked batch as one line: the time first, then every column, null as `null`.
+///
+/// # Errors
+/// If a value has no JSON text (NaN, infinity, integers beyond `i64`) or a column's type has none, or a line would be too long.
+pub(crate) fn encode(batch: &RecordBatch, max_line_bytes: usize) -> Result<Encoded, JsonlError> {
+    let times = timestamps(batch)?;
+    let mut sources = Vec::with_capacity(batch.num_columns());
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    let schema = batch.schema();
+    for (field, array) in schema.fields().iter().zip(batch.columns()).skip(1) {
+        let source = Source::new(field.name(), array)?;
+        columns.push(EncodedColumn {
+            name: field.name().clone(),
+            column_type: column_type(field.data_type()),
+            seen: source.seen(),
+        });
+        sources.push((key(field.name())?, source));
+    }
+    let mut part = Part::default();
+    let mut block = Block::at(0, 0);
+    let mut bytes = Vec::with_capacity(batch.num_rows() * (48 + 24 * sources.len()));
+    for (row, nanos) in times.values().iter().enumerate() {
+        let start = bytes.len();
+        bytes.extend_from_slice(b"{\"timestamp\":\"");
+        push_instant(&mut bytes, *nanos);
+        bytes.push(b'"');
+        for (key, source) in &sources {
+            bytes.extend_from_slice(key);
+            source.push(row, &mut bytes)?;
+        }
+        bytes.extend_from_slice(b"}\n");
+        let len = bytes.len() - start;
+        if len > max_line_bytes {
+            return Err(JsonlError::Input(format!(
+                "row {} makes a line of {len} bytes; the limit is {max_line_bytes}",
+                row + 1
+            )));
+        }
+        block.row(*nanos);
+        block.len += len as u64;
+        if block.len >= BLOCK_BYTES {
+            let next = Block::at(block.end(), row as u64 + 1);
+            part.blocks.push(std::mem::replace(&mut block, next));
+        }
+    }
+    if block.len > 0 {
+        part.blocks.push(block);
+    }
+    part.lines = batch.num_rows() as u64;
+    part.rows = part.lines;
+    if part.rows > 0 {
+        for column in &columns {
+            part.columns.add(&column.name, column.seen);
+        }
+    }
+    Ok(Encoded {
+        bytes,
+        part,
+        columns,
+    })
+}
+
+/// `,"name":`
+fn key(name: &str) -> Result<Vec<u8>, JsonlError> {
+    let mut key = vec![b','];
+    column::push_json(&mut key, name)?;
+    key.push(b':');
+    Ok(key)
+}
+
+/// The type as which a column comes back.
+fn column_type(data_type: &DataType) -> Option<ColumnType> {
+    match data_type {
+        DataType::Null => None,
+        DataType::Dictionary(_, values) => column_type(values),
+        DataType::RunEndEncoded(_, values) => column_type(values.data_type()),
+        DataType::Boolean => Some(ColumnType::Boolean),
+        data_type if data_type.is_integer() => Some(ColumnType::Int64),
+        data_type if data_type.is_floating() => Some(ColumnType::Float64),
+        _ => Some(ColumnType::Utf8),
+    }
+}

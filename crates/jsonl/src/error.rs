@@ -1,0 +1,101 @@
+//! What can go wrong here, and which kind of error it is for the caller.
+
+use minutebook_core::{Error, ErrorKind, Problem, SeriesId};
+use minutebook_fs::task::TaskError;
+use minutebook_fs::{FsError, names::NameError};
+
+/// The name under which this backend answers.
+pub(crate) const BACKEND: &str = "jsonl";
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JsonlError {
+    #[error("there is no such series")]
+    NoSeries,
+    #[error("entry {number}: {what}")]
+    Entry { number: usize, what: String },
+    #[error("{0}")]
+    Input(String),
+    #[error("{0}")]
+    Types(String),
+    #[error("{}; read without strict mode to skip and count it", place(.0))]
+    Damaged(Box<Problem>),
+    #[error("{0}")]
+    Unsupported(&'static str),
+    #[error("an earlier sync failed ({0}); open the repository again and check what is there")]
+    Poisoned(String),
+    #[error("the file was cut short while it was read; read it again")]
+    Shrunk,
+    #[error("the name is too long for a file")]
+    Name(#[from] NameError),
+    #[error("{0}")]
+    Fs(FsError),
+    #[error("cannot read the file")]
+    Read(#[source] std::io::Error),
+    #[error("the columns do not fit together")]
+    Arrow(#[from] arrow_schema::ArrowError),
+    #[error("the work was not done")]
+    Task(#[from] TaskError),
+    #[error(transparent)]
+    Core(#[from] Error),
+}
+
+fn place(problem: &Problem) -> String {
+    let message = &problem.message;
+    match (problem.location.line, problem.location.byte) {
+        (Some(line), Some(byte)) => format!("{message} (line {line}, byte {byte})"),
+        (Some(line), None) => format!("{message} (line {line})"),
+        (None, Some(byte)) => format!("{message} (byte {byte})"),
+        (None, None) => message.clone(),
+    }
+}
+
+impl From<FsError> for JsonlError {
+    fn from(error: FsError) -> Self {
+        Self::Fs(error)
+    }
+}
+
+impl JsonlError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoSeries => ErrorKind::NotFound,
+            Self::Entry { .. } | Self::Input(_) | Self::Name(_) => ErrorKind::InvalidInput,
+            Self::Types(_) | Self::Arrow(_) => ErrorKind::SchemaMismatch,
+            Self::Damaged(_) => ErrorKind::Corrupt,
+            Self::Unsupported(_) => ErrorKind::Unsupported,
+            Self::Fs(error) if error.is_locked() => ErrorKind::Locked,
+            Self::Poisoned(_) | Self::Shrunk | Self::Fs(_) | Self::Read(_) | Self::Task(_) => {
+                ErrorKind::Unavailable
+            }
+            Self::Core(error) => error.kind(),
+        }
+    }
+
+    /// The public error of an operation on a series.
+    pub(crate) fn of_series(self, operation: &'static str, series: &SeriesId) -> Error {
+        self.of(operation).with_resource(series)
+    }
+
+    /// The public error of an operation.
+    pub(crate) fn of(self, operation: &'static str) -> Error {
+        let kind = self.kind();
+        let message = self.to_string();
+        let error = match self {
+            Self::Core(error) => error,
+            Self::Fs(error) => Error::new(kind, message).with_source(error.source),
+            Self::Name(error) => Error::new(kind, message).with_source(error),
+            Self::Read(error) => Error::new(kind, message).with_source(error),
+            Self::Arrow(error) => Error::new(kind, message).with_source(error),
+            Self::Task(error) => Error::new(kind, message).with_source(error),
+            Self::NoSeries
+            | Self::Entry { .. }
+            | Self::Input(_)
+            | Self::Types(_)
+            | Self::Damaged(_)
+            | Self::Unsupported(_)
+            | Self::Poisoned(_)
+            | Self::Shrunk => Error::new(kind, message),
+        };
+        error.with_backend(BACKEND).with_operation(operation)
+    }
+}

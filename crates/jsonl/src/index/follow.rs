@@ -1,0 +1,141 @@
+//! Keeps an index in step with a file that grows, that other programs write, and that may be replaced.
+
+use std::io;
+use std::sync::Arc;
+
+use minutebook_fs::{FileId, FsFile, Metadata, complete_len};
+
+use super::build::{Reading, read_part};
+use super::part::Part;
+
+/// How much of the file's begin and of its end is kept, to notice that it was rewritten in place.
+const PROBE_BYTES: u64 = 256;
+
+/// What is known of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Index {
+    file: FileId,
+    /// The file's length when it was last looked at, a torn tail included.
+    pub(crate) len: u64,
+    /// When the file last changed, if it was looked at since this process appended to it.
+    changed_ns: Option<i128>,
+    /// The offset after the last complete line.
+    pub(crate) end: u64,
+    pub(crate) part: Part,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Index {
+    /// Whether the file is as it was, by all that can be seen without reading it.
+    pub(crate) fn is_current(&self, meta: &Metadata) -> bool {
+        self.file == meta.id && self.len == meta.len && self.changed_ns == Some(meta.changed_ns)
+    }
+
+    /// Whether all differences can come from appends.
+    fn may_follow(&self, meta: &Metadata) -> bool {
+        // Of the same length, but changed: by this process, which knows what it wrote, or rewritten in place.
+        let explained = self.len != meta.len || self.changed_ns.is_none();
+        self.file == meta.id && meta.len >= self.end && explained
+    }
+
+    /// Takes in what this process appended at `offset`. `false` if something else came between: then the index stays as it is.
+    pub(crate) fn absorb(&mut self, mut part: Part, offset: u64, bytes: &[u8]) -> bool {
+        if self.end != offset {
+            return false;
+        }
+        part.shift(offset);
+        self.part.append(part);
+        self.end = offset + bytes.len() as u64;
+        self.len = self.end;
+        self.changed_ns = None;
+        self.tail.extend_from_slice(last(bytes));
+        let surplus = self.tail.len().saturating_sub(probe_len(self.end));
+        self.tail.drain(..surplus);
+        let room = probe_len(self.end).saturating_sub(self.head.len());
+        self.head.extend(bytes.iter().take(room));
+        true
+    }
+}
+
+fn probe_len(end: u64) -> usize {
+    usize::try_from(end.min(PROBE_BYTES)).unwrap_or(0)
+}
+
+fn last(bytes: &[u8]) -> &[u8] {
+    let from = bytes.len().saturating_sub(probe_len(PROBE_BYTES));
+    bytes.get(from..).unwrap_or_default()
+}
+
+/// Brings an index in step with an open file: reads what is new, or everything if the file is another one or was rewritten.
+pub(crate) fn refresh(
+    known: Option<Arc<Index>>,
+    file: &Arc<dyn FsFile>,
+    reading: Reading,
+) -> io::Result<Arc<Index>> {
+    let meta = file.metadata()?;
+    if let Some(known) = known {
+        if known.is_current(&meta) {
+            return Ok(known);
+        }
+        if known.may_follow(&meta) && probes_match(&known, file)? {
+            return follow(known, file, &meta, reading);
+        }
+        tracing::debug!(
+            end = known.end,
+            len = meta.len,
+            "the file is another one or was rewritten; it is read from its start"
+        );
+    }
+    let empty = Index {
+        file: meta.id,
+        len: 0,
+        changed_ns: None,
+        end: 0,
+        part: Part::default(),
+        head: Vec::new(),
+        tail: Vec::new(),
+    };
+    follow(Arc::new(empty), file, &meta, reading)
+}
+
+fn probes_match(known: &Index, file: &Arc<dyn FsFile>) -> io::Result<bool> {
+    let len = probe_len(known.end);
+    let tail_at = known.end - len as u64;
+    Ok(probe(file, 0, len)? == known.head && probe(file, tail_at, len)? == known.tail)
+}
+
+fn probe(file: &Arc<dyn FsFile>, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let read = file.read_full_at(&mut bytes, offset)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+fn follow(
+    mut known: Arc<Index>,
+    file: &Arc<dyn FsFile>,
+    meta: &Metadata,
+    reading: Reading,
+) -> io::Result<Arc<Index>> {
+    let end = complete_len(&**file)?;
+    let index = Arc::make_mut(&mut known);
+    if end < index.end {
+        // Cut between the two looks at it.
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the file was cut while it was read",
+        ));
+    }
+    if end > index.end {
+        let part = read_part(file, index.end, end, reading)?;
+        index.part.append(part);
+        index.end = end;
+        index.head = probe(file, 0, probe_len(end))?;
+        index.tail = probe(file, end - probe_len(end) as u64, probe_len(end))?;
+    }
+    // As of before the read: what came meanwhile is found by the next look.
+    index.len = meta.len.max(end);
+    index.changed_ns = (index.len == meta.len).then_some(meta.changed_ns);
+    Ok(known)
+}

@@ -1,0 +1,28 @@
+//! Time series as append-only JSON Lines files: what a live feed writes into all day, from several processes.
+//!
+//! [`JsonlTimeSeriesRepository`] is a [`TimeSeriesRepository`](minutebook_core::TimeSeriesRepository) over one directory, one file a series, one JSON object
+//! a line. A file that the original Python store wrote opens as it is, and it reads what is written here.
+//!
+//! - Appends of any number of threads and processes never interleave, whatever the length of the lines; concurrent ones share a sync.
+//! - What a crash left of a line is never glued to the next one, stays on disk, and is reported.
+//! - Values come back as they were written: entries byte for byte, Arrow columns as `Int64`, `Float64`, `Boolean` and `Utf8`.
+//! - A line that is no row is counted and named in the [`ReadReport`](minutebook_core::ReadReport) beside the data; strict mode makes it an error.
+//! - Reads are bounded in memory by the batch and write nothing.
+//!
+//! Rows cannot be replaced, and come in the order written: the capabilities say so. How the files look is in `docs/format/ticks.md`.
+
+mod codec;
+mod config;
+mod entries;
+mod error;
+mod index;
+mod layout;
+mod logs;
+mod schema;
+mod store;
+mod time_series;
+mod types_file;
+
+pub use config::{EpochUnit, JsonlConfig, TimeField};
+pub use entries::{Entry, EntryQuery, EntryStream};
+pub use time_series::JsonlTimeSeriesRepository;

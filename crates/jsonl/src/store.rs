@@ -1,0 +1,267 @@
+//! What all calls on one directory share.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use minutebook_core::SeriesId;
+use minutebook_fs::{
+    AppendLog, AppendOptions, FsError, FsFile, LockMode, LockWait, Metadata, OpenMode, Root,
+    TornTail, torn_tail,
+};
+
+use crate::codec::kind::ColumnType;
+use crate::config::{EpochUnit, JsonlConfig, declared_types};
+use crate::error::JsonlError;
+use crate::index::{self, Index, Reading};
+use crate::layout;
+use crate::logs::Logs;
+use crate::types_file::Known;
+
+/// A series that is there, with its lines opened for reading.
+pub(crate) type Found = (Arc<Series>, Arc<dyn FsFile>);
+
+/// One open directory.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) root: Root,
+    pub(crate) config: JsonlConfig,
+    /// The columns that the configuration declares.
+    pub(crate) declared: Vec<(String, ColumnType)>,
+    series: Mutex<HashMap<SeriesId, Arc<Series>>>,
+    logs: Mutex<Logs>,
+}
+
+impl Store {
+    /// Opens a directory; it is created if absent.
+    pub(crate) fn open(dir: &Path, config: JsonlConfig) -> Result<Self, JsonlError> {
+        let declared = declared_types(config.declared.as_ref())?;
+        let root = Root::open_or_create(Arc::clone(&config.fs), dir, config.durability)?;
+        let logs = Mutex::new(Logs::new(config.max_open_series));
+        Ok(Self {
+            root,
+            config,
+            declared,
+            series: Mutex::default(),
+            logs,
+        })
+    }
+
+    /// The files of a series and what is known of them.
+    pub(crate) fn series(&self, id: &SeriesId) -> Result<Arc<Series>, JsonlError> {
+        if let Some(series) = lock(&self.series).get(id) {
+            return Ok(Arc::clone(series));
+        }
+        let names = layout::names_of(id)?;
+        let series = Arc::new(Series {
+            id: id.clone(),
+            data: self.root.join(&[&names.data])?,
+            lock: self.root.join(&[&names.lock])?,
+            types: self.root.join(&[&names.types])?,
+            state: Mutex::default(),
+        });
+        let mut all = lock(&self.series);
+        Ok(Arc::clone(all.entry(id.clone()).or_insert(series)))
+    }
+
+    /// As [`reader`](Self::reader), for a series that is only read. What is not there is not remembered either.
+    pub(crate) fn find(&self, id: &SeriesId) -> Result<Option<Found>, JsonlError> {
+        let series = self.series(id)?;
+        let Some(file) = self.reader(&series)? else {
+            let mut all = lock(&self.series);
+            // Ours and the map's: nobody else is at work with it.
+            if Arc::strong_count(&series) == 2 {
+                all.remove(id);
+            }
+            return Ok(None);
+        };
+        Ok(Some((series, file)))
+    }
+
+    /// The log that appends to a series.
+    pub(crate) fn log(&self, series: &Series) -> Arc<AppendLog> {
+        lock(&self.logs).get(&series.id, || {
+            let options = AppendOptions::default()
+                .max_record_bytes(self.config.max_line_bytes)
+                .max_batch_bytes(self.config.max_batch_bytes)
+                .lock_wait(self.config.lock_wait);
+            let fs = Arc::clone(&self.config.fs);
+            AppendLog::open(fs, &series.data, &series.lock, options)
+        })
+    }
+
+    /// Refuses what is too much for one write.
+    pub(crate) fn check_batch(&self, bytes: &[u8]) -> Result<(), JsonlError> {
+        let limit = self.config.max_batch_bytes;
+        if bytes.len() > limit {
+            return Err(JsonlError::Input(format!(
+                "the batch makes {} bytes; the limit is {limit}: split it",
+                bytes.len()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes durable what this store appended.
+    pub(crate) fn sync(&self) -> Result<(), JsonlError> {
+        if let Some(why) = lock(&self.logs).poisoned() {
+            return Err(JsonlError::Poisoned(why));
+        }
+        let (open, closed) = lock(&self.logs).take_unsynced();
+        let mut result = Ok(());
+        for (_, log) in open {
+            result = result.and(log.sync());
+        }
+        if closed.is_empty() {
+            return Ok(result?);
+        }
+        for id in &closed {
+            result = result.and(self.sync_closed(id));
+        }
+        let dir = self.root.path();
+        let names = self.config.fs.sync_dir(dir);
+        result = result
+            .and(names.map_err(|error| FsError::unknown("sync", "sync the directory", dir, error)));
+        if let Err(error) = &result {
+            lock(&self.logs).poison(error.to_string());
+        }
+        Ok(result?)
+    }
+
+    /// The system keeps what was written through a handle that is closed now; any handle can sync it.
+    fn sync_closed(&self, id: &SeriesId) -> Result<(), FsError> {
+        let Ok(series) = self.series(id) else {
+            return Ok(());
+        };
+        let step = |error| FsError::unknown("sync", "sync", &series.data, error);
+        match self.config.fs.open(&series.data, OpenMode::AppendExisting) {
+            Ok(file) => file.sync_all().map_err(step),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(step(error)),
+        }
+    }
+
+    /// What is known of the file at a path; `None` if there is none.
+    pub(crate) fn metadata(&self, path: &Path) -> Result<Option<Metadata>, JsonlError> {
+        match self.config.fs.metadata(path) {
+            Ok(meta) => Ok(Some(meta)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FsError::not_applied("read", "look at it", path, error).into()),
+        }
+    }
+
+    /// Opens the lines of a series for reading; `None` if there is no such series.
+    pub(crate) fn reader(&self, series: &Series) -> Result<Option<Arc<dyn FsFile>>, JsonlError> {
+        let step = |error| FsError::not_applied("read", "open", &series.data, error);
+        match self.config.fs.open(&series.data, OpenMode::Read) {
+            Ok(file) if file.metadata().map_err(step)?.is_file() => Ok(Some(file.into())),
+            Ok(_) => Err(step(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "is not a regular file",
+            ))
+            .into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(step(error).into()),
+        }
+    }
+
+    /// What a crash left after the last complete line. A writer who is at work leaves nothing: its line is not complete yet.
+    pub(crate) fn torn_tail(
+        &self,
+        series: &Series,
+        file: &Arc<dyn FsFile>,
+    ) -> Result<Option<TornTail>, JsonlError> {
+        let first = torn_tail(&**file).map_err(JsonlError::Read)?;
+        if first.is_none() {
+            return Ok(None);
+        }
+        // Opened for reading, so that looking creates nothing.
+        let Ok(writers) = self.config.fs.open(&series.lock, OpenMode::Read) else {
+            return Ok(first);
+        };
+        match writers.lock(LockMode::Shared, LockWait::Try) {
+            Ok(()) => {
+                let tail = torn_tail(&**file).map_err(JsonlError::Read);
+                if let Err(error) = writers.unlock() {
+                    tracing::debug!(%error, "unlock failed; closing the lock file releases it");
+                }
+                tail
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(_) => Ok(first),
+        }
+    }
+}
+
+/// One series: its files, and what this process knows of them.
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) id: SeriesId,
+    pub(crate) data: PathBuf,
+    lock: PathBuf,
+    pub(crate) types: PathBuf,
+    state: Mutex<State>,
+}
+
+impl Series {
+    /// What is known, for this caller alone.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// The name of the file, as reports show it.
+    pub(crate) fn resource(&self) -> String {
+        self.data.display().to_string()
+    }
+}
+
+/// What is known of a series' files.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) index: Option<Arc<Index>>,
+    /// The unit with which the index was built.
+    unit: Option<EpochUnit>,
+    pub(crate) types: Known,
+}
+
+impl State {
+    /// Brings everything in step with an open file, and gives its index.
+    pub(crate) fn refresh(
+        &mut self,
+        store: &Store,
+        series: &Series,
+        file: &Arc<dyn FsFile>,
+    ) -> Result<Arc<Index>, JsonlError> {
+        self.types.refresh(&*store.config.fs, &series.types)?;
+        let unit = self.unit(store);
+        if unit != self.unit {
+            self.index = None;
+            self.unit = unit;
+        }
+        let reading = Reading {
+            max_line_bytes: store.config.max_line_bytes,
+            unit,
+            threads: store.config.read_ahead.get(),
+        };
+        let index = index::refresh(self.index.take(), file, reading).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                JsonlError::Shrunk
+            } else {
+                JsonlError::Read(error)
+            }
+        })?;
+        self.index = Some(Arc::clone(&index));
+        Ok(index)
+    }
+
+    /// What numbers in the time column count: what was declared when they were written, else what the configuration says.
+    pub(crate) fn unit(&self, store: &Store) -> Option<EpochUnit> {
+        self.types.types.epoch_unit.or(store.config.time.unit)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves nothing half-done: everything here is derived and checked again.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,214 @@
+//! Appending Arrow batches.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use minutebook_core::series::batch::checked;
+use minutebook_core::{Result, SeriesId, Version, WriteMode, WriteReceipt};
+use minutebook_fs::task::blocking;
+use minutebook_fs::{Created, Locked, create_new};
+
+use crate::codec::encode::{Encoded, encode};
+use crate::codec::kind::{ColumnType, Seen};
+use crate::error::JsonlError;
+use crate::index::{Columns, Index};
+use crate::schema::known_type;
+use crate::store::{Series, State, Store};
+use crate::types_file::Types;
+
+/// Up to so many rows are written on the calling task where no sync is waited for.
+const INLINE_ROWS: usize = 256;
+
+pub(super) async fn write(
+    store: &Arc<Store>,
+    series: &SeriesId,
+    batch: RecordBatch,
+    mode: WriteMode,
+) -> Result<WriteReceipt> {
+    let fail = |error: JsonlError| error.of_series("write", series);
+    if mode != WriteMode::Append {
+        let why = "JSON Lines series are append-only: rows cannot be replaced; use Append";
+        return Err(fail(JsonlError::Unsupported(why)));
+    }
+    let batch = checked(batch).map_err(|error| fail(error.into()))?;
+    let known = store.series(series).map_err(fail)?;
+    let small = batch.num_rows() <= INLINE_ROWS && !store.config.durability.is_synced();
+    let warm = small && known.state().index.is_some();
+    let work = {
+        let store = Arc::clone(store);
+        move || append(&store, &known, &batch)
+    };
+    if warm {
+        work().map_err(fail)
+    } else {
+        blocking(work)
+            .await
+            .map_err(JsonlError::from)
+            .flatten()
+            .map_err(fail)
+    }
+}
+
+fn append(store: &Store, series: &Series, batch: &RecordBatch) -> Result<WriteReceipt, JsonlError> {
+    let encoded = encode(batch, store.config.max_line_bytes)?;
+    store.check_batch(&encoded.bytes)?;
+    if series.state().index.is_none()
+        && let Some(file) = store.reader(series)?
+    {
+        // The long part of the reading is done before others have to wait for the lock.
+        series.state().refresh(store, series, &file)?;
+    }
+    let log = store.log(series);
+    let end = log.with_lock(store.config.durability, |log| {
+        let mut state = series.state();
+        append_locked(store, series, &mut state, log, encoded)
+    })?;
+    Ok(WriteReceipt {
+        version: Version(end),
+        inserted: batch.num_rows() as u64,
+        replaced: 0,
+        skipped: 0,
+    })
+}
+
+/// Checks the batch against everything that is in the file now, and appends it. Gives the version after it.
+fn append_locked(
+    store: &Store,
+    series: &Series,
+    state: &mut State,
+    log: &mut Locked<'_>,
+    encoded: Encoded,
+) -> Result<u64, JsonlError> {
+    let index = current(store, series, state)?;
+    let none = Columns::default();
+    let shown = index.as_ref().map_or(&none, |index| &index.part.columns);
+    let before = state.types.types.clone();
+    let types = types_with(&encoded, shown, &before, store)?;
+    if encoded.bytes.is_empty() {
+        if let Some(index) = index {
+            return Ok(index.end);
+        }
+        put_types(store, series, state, types)?;
+        let created = create_new(
+            &*store.config.fs,
+            &series.data,
+            b"",
+            store.config.durability,
+        )?;
+        if created == Created::AlreadyExists {
+            tracing::debug!(path = %series.data.display(), "a program that takes no lock made the file");
+        }
+        return Ok(0);
+    }
+    drop(index);
+    let changed = types.is_some();
+    put_types(store, series, state, types)?;
+    let appended = match log.append(&encoded.bytes) {
+        Ok(appended) => appended,
+        Err(error) => {
+            if changed && error.nothing_applied() {
+                // Best effort: a type too many only says what a column of nulls would be.
+                if let Err(error) = put_types(store, series, state, Some(before)) {
+                    tracing::warn!(path = %series.types.display(), %error, "column types of a failed write are left over");
+                }
+            }
+            return Err(error.into());
+        }
+    };
+    if let Some(index) = &mut state.index
+        && appended.repaired.is_none()
+    {
+        // If something came between, the next look at the file finds it.
+        Arc::make_mut(index).absorb(encoded.part, appended.offset, &encoded.bytes);
+    }
+    Ok(appended.end())
+}
+
+/// The index of the file as it is now; `None` if there is no file. Then what is left of an earlier series is cleared away.
+fn current(
+    store: &Store,
+    series: &Series,
+    state: &mut State,
+) -> Result<Option<Arc<Index>>, JsonlError> {
+    let Some(meta) = store.metadata(&series.data)? else {
+        forget(store, series, state)?;
+        return Ok(None);
+    };
+    state.types.refresh(&*store.config.fs, &series.types)?;
+    if let Some(index) = state.index.as_ref().filter(|index| index.is_current(&meta)) {
+        return Ok(Some(Arc::clone(index)));
+    }
+    match store.reader(series)? {
+        Some(file) => state.refresh(store, series, &file).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Clears away what is left of a series whose lines are gone. Under the writers' lock.
+pub(crate) fn forget(store: &Store, series: &Series, state: &mut State) -> Result<(), JsonlError> {
+    state.index = None;
+    if store.metadata(&series.types)?.is_some() {
+        let durability = store.config.durability;
+        state
+            .types
+            .remove(&*store.config.fs, &series.types, durability)?;
+    } else {
+        state.types = crate::types_file::Known::default();
+    }
+    Ok(())
+}
+
+/// Checks each column against the series. The types to write down, if there are new ones that the lines do not show.
+fn types_with(
+    encoded: &Encoded,
+    shown: &Columns,
+    types: &Types,
+    store: &Store,
+) -> Result<Option<Types>, JsonlError> {
+    let mut more = None;
+    for column in &encoded.columns {
+        let Some(column_type) = column.column_type else {
+            continue;
+        };
+        match known_type(&column.name, shown, types, &store.declared) {
+            Some(known) if known == column_type => {}
+            // Instants are written as text, and a column of nothing else may be declared to be read back as instants.
+            Some(ColumnType::Time) if column_type == ColumnType::Utf8 => {}
+            Some(known) => {
+                return Err(JsonlError::Types(format!(
+                    "the column \"{}\" has the type {} in the series and {} in the batch; cast it, or append the rows as JSON entries",
+                    column.name,
+                    known.data_type(),
+                    column_type.data_type()
+                )));
+            }
+            None if column.seen == Seen::NONE => more
+                .get_or_insert_with(|| types.clone())
+                .add(&column.name, column_type),
+            None => {}
+        }
+    }
+    Ok(more)
+}
+
+/// Writes the file of types, if there is something to write. Under the writers' lock.
+pub(crate) fn put_types(
+    store: &Store,
+    series: &Series,
+    state: &mut State,
+    types: Option<Types>,
+) -> Result<(), JsonlError> {
+    let Some(types) = types else {
+        return Ok(());
+    };
+    if let Some(problem) = &state.types.problem {
+        return Err(JsonlError::Types(format!(
+            "{}; move {} away and write again",
+            problem.message, problem.resource
+        )));
+    }
+    let fs = &*store.config.fs;
+    types.write(fs, &series.types, store.config.durability)?;
+    state.types.refresh(fs, &series.types)?;
+    Ok(())
+}

@@ -1,0 +1,429 @@
+//! Arrow batches: what comes back, what is widened, what is refused.
+
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod common;
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BooleanArray, Date32Array, Float32Array, Float64Array, Int32Array, Int64Array,
+    NullArray, RecordBatch, StringArray, UInt64Array,
+};
+use arrow_schema::{DataType, Field, Schema};
+use common::*;
+use minutebook_core::series::batch::{timestamp_field, timestamp_type};
+use minutebook_core::{
+    ErrorKind, ProblemKind, ScanQuery, Tick, TimeRange, TimeSeriesRepository,
+    TimeSeriesRepositoryExt, series::Row, time::from_nanos,
+};
+use minutebook_jsonl::JsonlConfig;
+use proptest::prelude::*;
+
+fn types(batch: &RecordBatch) -> Vec<(String, DataType)> {
+    let schema = batch.schema();
+    let fields = schema.fields().iter().skip(1);
+    fields
+        .map(|f| (f.name().clone(), f.data_type().clone()))
+        .collect()
+}
+
+fn named(pairs: &[(&str, DataType)]) -> Vec<(String, DataType)> {
+    pairs
+        .iter()
+        .map(|(name, t)| ((*name).to_owned(), t.clone()))
+        .collect()
+}
+
+#[test]
+fn columns_of_nulls_keep_their_types() {
+    run(async {
+        let place = Place::new();
+        let tick = Tick {
+            timestamp: from_nanos(BASE + 1),
+            price: 1.0,
+            size: None,
+            side: None,
+        };
+        place.repo.append_ticks(&btc(), &[tick]).await.unwrap();
+        assert_eq!(
+            place.bytes("btcusd_timeseries.jsonl"),
+            b"{\"timestamp\":\"2025-01-01T00:00:00.000000001Z\",\"price\":1.0,\"size\":null,\"side\":null}\n"
+        );
+        let again = minutebook_jsonl::JsonlTimeSeriesRepository::open(
+            place.dir.path(),
+            JsonlConfig::default(),
+        )
+        .unwrap();
+        for repo in [&place.repo, &again] {
+            let (rows, report) = scan(repo, &btc(), &ScanQuery::new()).await.unwrap();
+            let expected = [
+                ("price", DataType::Float64),
+                ("size", DataType::Float64),
+                ("side", DataType::Utf8),
+            ];
+            assert_eq!(types(&rows), named(&expected));
+            assert!(report.is_clean());
+            assert_eq!(repo.ticks(&btc(), TimeRange::all()).await.unwrap(), [tick]);
+            let text = batch(&[2], vec![("size", Arc::new(StringArray::from(vec!["1"])))]);
+            let error = append(repo, &btc(), text).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::SchemaMismatch);
+        }
+        // Without the file of types the values are all there; only what nulls would be is not known.
+        std::fs::remove_file(place.file(".btcusd.types")).unwrap();
+        let (rows, _) = scan(&again, &btc(), &ScanQuery::new()).await.unwrap();
+        let expected = [
+            ("price", DataType::Float64),
+            ("size", DataType::Utf8),
+            ("side", DataType::Utf8),
+        ];
+        assert_eq!(types(&rows), named(&expected));
+    });
+}
+
+#[test]
+fn an_empty_first_batch_makes_a_series_with_its_columns() {
+    run(async {
+        let place = Place::new();
+        place.repo.append_ticks(&btc(), &[]).await.unwrap();
+        let summary = place.repo.summary(&btc()).await.unwrap().unwrap();
+        assert_eq!(
+            (summary.rows, summary.first, summary.version.0),
+            (0, None, 0)
+        );
+        let names = |schema: &Schema| -> Vec<_> {
+            schema
+                .fields()
+                .iter()
+                .map(|f| (f.name().clone(), f.data_type().clone()))
+                .collect()
+        };
+        assert_eq!(names(&summary.schema), names(&Tick::schema()));
+        let (rows, _) = scan(&place.repo, &btc(), &ScanQuery::new()).await.unwrap();
+        assert_eq!(rows.num_rows(), 0);
+        place.repo.delete(&btc(), None).await.unwrap();
+        assert_eq!(place.names(), [".btcusd.lock"]);
+    });
+}
+
+#[test]
+fn types_that_json_lacks_come_back_as_it_can_hold_them() {
+    run(async {
+        let place = Place::new();
+        let rows = batch(
+            &[1, 2],
+            vec![
+                ("i32", Arc::new(Int32Array::from(vec![1, -2]))),
+                ("u64", Arc::new(UInt64Array::from(vec![1, 2]))),
+                ("f32", Arc::new(Float32Array::from(vec![0.5, 0.1]))),
+                ("day", Arc::new(Date32Array::from(vec![0, 20_089]))),
+                ("none", Arc::new(NullArray::new(2))),
+            ],
+        );
+        append(&place.repo, &btc(), rows).await.unwrap();
+        let (found, report) = scan(&place.repo, &btc(), &ScanQuery::new()).await.unwrap();
+        assert!(report.is_clean());
+        let expected = [
+            ("i32", DataType::Int64),
+            ("u64", DataType::Int64),
+            ("f32", DataType::Float64),
+            ("day", DataType::Utf8),
+            ("none", DataType::Utf8),
+        ];
+        assert_eq!(types(&found), named(&expected));
+        assert_eq!(floats(&found, "f32"), [Some(0.5), Some(f64::from(0.1_f32))]);
+        assert_eq!(strings(&found, "day")[1].as_deref(), Some("2025-01-01"));
+        // A column of nulls takes any type later.
+        let typed = batch(
+            &[3],
+            vec![("none", Arc::new(BooleanArray::from(vec![true])))],
+        );
+        append(&place.repo, &btc(), typed).await.unwrap();
+    });
+}
+
+#[test]
+fn what_json_cannot_hold_is_refused_and_nothing_written() {
+    run(async {
+        let place = Place::new();
+        append(
+            &place.repo,
+            &btc(),
+            batch(&[1], vec![("x", Arc::new(Float64Array::from(vec![1.0])))]),
+        )
+        .await
+        .unwrap();
+        let before = place.bytes("btcusd_timeseries.jsonl");
+        let refused: [(ArrayRef, ErrorKind); 4] = [
+            (
+                Arc::new(Float64Array::from(vec![1.0, f64::NAN])),
+                ErrorKind::InvalidInput,
+            ),
+            (
+                Arc::new(Float32Array::from(vec![1.0, f32::INFINITY])),
+                ErrorKind::InvalidInput,
+            ),
+            (
+                Arc::new(UInt64Array::from(vec![1, u64::MAX])),
+                ErrorKind::InvalidInput,
+            ),
+            (
+                Arc::new(arrow_array::BinaryArray::from(vec![&b"a"[..], b"b"])),
+                ErrorKind::SchemaMismatch,
+            ),
+        ];
+        for (array, kind) in refused {
+            let error = append(&place.repo, &btc(), batch(&[2, 3], vec![("bad", array)]))
+                .await
+                .unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert!(error.message().contains("\"bad\""), "{error}");
+            assert_eq!(error.backend(), Some("jsonl"));
+            assert_eq!(place.bytes("btcusd_timeseries.jsonl"), before);
+        }
+    });
+}
+
+#[test]
+fn types_that_change_midway_are_widened_and_told_once() {
+    run(async {
+        let place = Place::new();
+        let values = [
+            (
+                "1",
+                "1",
+                "1",
+                "{\"a\": 1}",
+                "\"1.50\"",
+                "true",
+                "9007199254740993",
+            ),
+            ("2.5", "\"x\"", "null", "7", "\"2.25\"", "false", "0.5"),
+            (
+                "null",
+                "1.50",
+                "12345678901234567890",
+                "[1, 2]",
+                "\"3\"",
+                "null",
+                "1",
+            ),
+        ];
+        let entries: Vec<_> = values
+            .iter()
+            .enumerate()
+            .map(|(i, (a, b, c, d, e, f, g))| {
+                format!("{{\"timestamp\":\"2025-01-0{}\",\"a\":{a},\"b\":{b},\"c\":{c},\"d\":{d},\"e\":{e},\"f\":{f},\"g\":{g}}}", i + 1)
+            })
+            .collect();
+        place.repo.append_entries(&btc(), &entries).await.unwrap();
+        let (rows, report) = scan(&place.repo, &btc(), &ScanQuery::new()).await.unwrap();
+        let text = |column: &str| -> Vec<String> {
+            strings(&rows, column)
+                .into_iter()
+                .map(Option::unwrap_or_default)
+                .collect()
+        };
+        assert_eq!(floats(&rows, "a"), [Some(1.0), Some(2.5), None]);
+        assert_eq!(text("b"), ["1", "x", "1.50"]);
+        assert_eq!(text("c"), ["1", "", "12345678901234567890"]);
+        assert_eq!(text("d"), ["{\"a\": 1}", "7", "[1, 2]"]);
+        assert_eq!(text("e"), ["1.50", "2.25", "3"]);
+        assert_eq!(text("g"), ["9007199254740993", "0.5", "1"]);
+        let told: Vec<_> = report
+            .problems()
+            .iter()
+            .map(|p| (p.kind, p.message.as_str()))
+            .collect();
+        assert!(
+            told.iter()
+                .all(|(kind, _)| *kind == ProblemKind::TypeChanged)
+        );
+        let columns: Vec<_> = told.iter().map(|(_, message)| &message[11..14]).collect();
+        assert_eq!(columns, ["\"a\"", "\"b\"", "\"c\"", "\"d\"", "\"g\""]);
+        // Only columns that are read are told of.
+        let (_, report) = scan(&place.repo, &btc(), &ScanQuery::new().columns(["e"]))
+            .await
+            .unwrap();
+        assert!(report.is_clean());
+    });
+}
+
+#[test]
+fn declared_columns_are_read_as_declared() {
+    run(async {
+        let place = Place::new();
+        let entries = [
+            r#"{"timestamp":"2025-01-01","price":"2059.10","at":"2025-01-01T00:00:00.5Z","n":"x"}"#,
+            r#"{"timestamp":"2025-01-02","price":3,"at":"never"}"#,
+            r#"{"timestamp":"2025-01-03","price":"n/a"}"#,
+        ];
+        place.repo.append_entries(&btc(), &entries).await.unwrap();
+        let schema = Arc::new(Schema::new(vec![
+            timestamp_field(),
+            Field::new("price", DataType::Float64, true),
+            Field::new("at", timestamp_type(), true),
+            Field::new("later", DataType::Int64, true),
+        ]));
+        let stream = place
+            .repo
+            .scan_declared(&btc(), &ScanQuery::new(), &schema)
+            .await
+            .unwrap();
+        let (rows, report) = stream.concat().await.unwrap();
+        let expected = [
+            ("price", DataType::Float64),
+            ("at", timestamp_type()),
+            ("n", DataType::Utf8),
+            ("later", DataType::Int64),
+        ];
+        assert_eq!(types(&rows), named(&expected));
+        assert_eq!(floats(&rows, "price"), [Some(2059.1), Some(3.0), None]);
+        assert_eq!(null_counts(&rows), [0, 1, 2, 2, 3]);
+        let mut lines: Vec<_> = places(&report)
+            .into_iter()
+            .map(|(_, line, _)| line.unwrap())
+            .collect();
+        lines.sort_unstable();
+        assert_eq!(lines, [2, 3]);
+        let strict = ScanQuery::new().strict();
+        let stream = place
+            .repo
+            .scan_declared(&btc(), &strict, &schema)
+            .await
+            .unwrap();
+        assert_eq!(
+            stream.collect().await.unwrap_err().kind(),
+            ErrorKind::Corrupt
+        );
+
+        let whole = Place::with(JsonlConfig::default().declared(Tick::schema()));
+        let entries = [r#"{"timestamp":"2025-01-01","price":"42496.10","size":1}"#];
+        whole.repo.append_entries(&btc(), &entries).await.unwrap();
+        let ticks = whole.repo.ticks(&btc(), TimeRange::all()).await.unwrap();
+        assert_eq!((ticks[0].price, ticks[0].size), (42_496.1, Some(1.0)));
+        let wrong = Arc::new(Schema::new(vec![Field::new("x", DataType::Date32, true)]));
+        let error = place
+            .repo
+            .scan_declared(&btc(), &ScanQuery::new(), &wrong)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn two_handles_that_write_other_types_do_not_both_succeed() {
+    run(async {
+        for _ in 0..20 {
+            let place = Place::new();
+            let other = minutebook_jsonl::JsonlTimeSeriesRepository::open(
+                place.dir.path(),
+                JsonlConfig::default(),
+            )
+            .unwrap();
+            let ints = batch(&[1], vec![("x", Arc::new(Int64Array::from(vec![1])))]);
+            let texts = batch(&[1], vec![("x", Arc::new(StringArray::from(vec!["1"])))]);
+            let (id_one, id_two) = (btc(), btc());
+            let (one, two) = futures_util::join!(
+                append(&place.repo, &id_one, ints),
+                append(&other, &id_two, texts)
+            );
+            let refused = [one, two]
+                .into_iter()
+                .filter_map(Result::err)
+                .collect::<Vec<_>>();
+            assert_eq!(refused.len(), 1);
+            assert_eq!(refused[0].kind(), ErrorKind::SchemaMismatch);
+            assert_eq!(place.repo.summary(&btc()).await.unwrap().unwrap().rows, 1);
+        }
+    });
+}
+
+/// Rows of a time offset and four nullable values.
+type Values = (i64, Option<i64>, Option<f64>, Option<bool>, Option<String>);
+
+fn values() -> impl Strategy<Value = Values> {
+    let float = prop_oneof![
+        any::<f64>().prop_filter("finite", |f| f.is_finite()),
+        Just(-0.0),
+        Just(1e16),
+        (-1_000_000_i32..1_000_000).prop_map(|n| f64::from(n) / 100.0),
+    ];
+    (
+        -5_000_000_000_i64..5_000_000_000,
+        any::<Option<i64>>(),
+        prop::option::of(float),
+        any::<Option<bool>>(),
+        any::<Option<String>>(),
+    )
+}
+
+fn to_batch(rows: &[Values]) -> RecordBatch {
+    let offsets: Vec<_> = rows.iter().map(|row| row.0).collect();
+    let texts: StringArray = rows.iter().map(|row| row.4.as_deref()).collect();
+    batch(
+        &offsets,
+        vec![
+            (
+                "i",
+                Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>()),
+            ),
+            (
+                "f \"quoted\"",
+                Arc::new(rows.iter().map(|row| row.2).collect::<Float64Array>()),
+            ),
+            (
+                "b",
+                Arc::new(rows.iter().map(|row| row.3).collect::<BooleanArray>()),
+            ),
+            ("s", Arc::new(texts)),
+        ],
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Random rows, written in random pieces and by either of two handles, come back exactly, also by range and from either end.
+    #[test]
+    fn rows_come_back_exactly(
+        pieces in prop::collection::vec(prop::collection::vec(values(), 0..20), 1..5),
+        range in (-5_000_000_000_i64..5_000_000_000, 0_i64..5_000_000_000),
+        take in 0_usize..30,
+        batch_size in 1_usize..40,
+    ) {
+        run(async {
+            let place = Place::new();
+            let other = minutebook_jsonl::JsonlTimeSeriesRepository::open(place.dir.path(), JsonlConfig::default()).unwrap();
+            for (i, piece) in pieces.iter().enumerate() {
+                let repo = if i % 2 == 0 { &place.repo } else { &other };
+                append(repo, &btc(), to_batch(piece)).await.unwrap();
+            }
+            let all: Vec<Values> = pieces.concat();
+            let bounds = TimeRange::new(from_nanos(BASE + range.0), from_nanos(BASE + range.0 + range.1)).unwrap();
+            let inside: Vec<Values> = all
+                .iter()
+                .filter(|row| (range.0..range.0 + range.1).contains(&row.0))
+                .cloned()
+                .collect();
+            let query = ScanQuery::new().batch_size(batch_size);
+            let last = inside[inside.len().saturating_sub(take)..].to_vec();
+            let first = inside[..take.min(inside.len())].to_vec();
+            for repo in [&place.repo, &other] {
+                for (query, expected) in [
+                    (query.clone(), &all),
+                    (query.clone().range(bounds), &inside),
+                    (query.clone().range(bounds).last(take), &last),
+                    (query.clone().range(bounds).first(take), &first),
+                ] {
+                    let (found, report) = scan(repo, &btc(), &query).await.unwrap();
+                    assert!(report.is_clean(), "{report:?}");
+                    let expected = to_batch(expected);
+                    assert_eq!(found.columns(), expected.columns());
+                    assert_eq!(types(&found), types(&expected));
+                }
+            }
+        });
+    }
+}
