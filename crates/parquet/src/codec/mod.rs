@@ -1,0 +1,14 @@
+//! Between Arrow batches and Parquet bytes.
+
+mod crc;
+mod encoding;
+mod footer;
+pub(crate) mod pandas;
+mod reader;
+mod segments;
+mod writer;
+
+pub(crate) use footer::{Footer, FooterCache};
+pub(crate) use reader::{Wanted, decode_with};
+pub(crate) use segments::{Segments, without};
+pub(crate) use writer::{WriteOptions, segment, segment_options, table};

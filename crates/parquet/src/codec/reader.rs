@@ -1,0 +1,200 @@
+//! Parquet bytes to rows: given rows of given columns, and nothing else, are fetched and decoded.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use minutebook_fs::task;
+use minutebook_fs::task::TaskError;
+use object_store::path::Path;
+use parquet::DecodeResult;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::RowSelection;
+use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
+use parquet::errors::ParquetError;
+
+use super::footer::Footer;
+use crate::error::{Fault, Result};
+use crate::store::{DurableStore, Storage, named};
+
+/// What to read of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// Root columns by name; those that the file does not have are left out.
+    pub(crate) columns: Option<Vec<String>>,
+    /// Row ranges, ascending and apart.
+    pub(crate) rows: Vec<Range<u64>>,
+    pub(crate) batch_size: usize,
+}
+
+/// Reads rows. The batches have the file's own columns and types.
+pub(crate) async fn read(
+    storage: &Storage,
+    path: &Path,
+    footer: &Arc<Footer>,
+    wanted: Wanted,
+) -> Result<Vec<RecordBatch>> {
+    let Some(decoder) = decoder(footer, &wanted).map_err(|e| damaged(path, e))? else {
+        return Ok(Vec::new());
+    };
+    if let Some(local) = storage.as_local() {
+        let (local, at) = (local.clone(), path.clone());
+        return decoding(path, move || drive(decoder, &local, &at)).await?;
+    }
+    let mut step = Step {
+        decoder,
+        batches: Vec::new(),
+    };
+    loop {
+        let (next, needs) = decoding(path, move || {
+            let needs = step.run();
+            (step, needs)
+        })
+        .await?;
+        step = next;
+        match needs.map_err(|e| damaged(path, e))? {
+            Some(ranges) => {
+                let data = storage.ranges(path, &ranges).await?;
+                step.decoder
+                    .push_ranges(ranges, data)
+                    .map_err(|e| damaged(path, e))?;
+            }
+            None => return Ok(step.batches),
+        }
+    }
+}
+
+/// Decoding runs off the asynchronous threads; a panic in it is damage in the file.
+async fn decoding<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    task::blocking(work).await.map_err(|error| match error {
+        TaskError::Panicked(text) => {
+            Fault::corrupt(path, format!("the bytes make no sense: {text}"))
+        }
+        other => Fault::Task(other),
+    })
+}
+
+struct Step {
+    decoder: ParquetPushDecoder,
+    batches: Vec<RecordBatch>,
+}
+
+impl Step {
+    /// Decodes until bytes are missing (and says which) or nothing is left.
+    fn run(&mut self) -> Result<Option<Vec<Range<u64>>>, ParquetError> {
+        loop {
+            match self.decoder.try_decode()? {
+                DecodeResult::NeedsData(ranges) => return Ok(Some(ranges)),
+                DecodeResult::Data(batch) => self.batches.push(batch),
+                DecodeResult::Finished => return Ok(None),
+            }
+        }
+    }
+}
+
+/// Decodes to the end, reading from a local store on this thread.
+fn drive(
+    decoder: ParquetPushDecoder,
+    store: &DurableStore,
+    path: &Path,
+) -> Result<Vec<RecordBatch>> {
+    let mut step = Step {
+        decoder,
+        batches: Vec::new(),
+    };
+    while let Some(ranges) = step.run().map_err(|e| damaged(path, e))? {
+        let data: Vec<Bytes> = named(path, store.read_ranges(path, &ranges))?;
+        step.decoder
+            .push_ranges(ranges, data)
+            .map_err(|e| damaged(path, e))?;
+    }
+    Ok(step.batches)
+}
+
+/// Decodes on this thread, batch by batch, until `take` says no more.
+pub(crate) fn decode_with(
+    footer: &Footer,
+    wanted: &Wanted,
+    mut fetch: impl FnMut(&[Range<u64>]) -> Result<Vec<Bytes>, ParquetError>,
+    mut take: impl FnMut(RecordBatch) -> bool,
+) -> Result<(), ParquetError> {
+    let Some(mut decoder) = decoder(footer, wanted)? else {
+        return Ok(());
+    };
+    loop {
+        match decoder.try_decode()? {
+            DecodeResult::NeedsData(ranges) => {
+                let data = fetch(&ranges)?;
+                decoder.push_ranges(ranges, data)?;
+            }
+            DecodeResult::Data(batch) => {
+                if !take(batch) {
+                    return Ok(());
+                }
+            }
+            DecodeResult::Finished => return Ok(()),
+        }
+    }
+}
+
+fn decoder(footer: &Footer, wanted: &Wanted) -> Result<Option<ParquetPushDecoder>, ParquetError> {
+    let mut groups = Vec::new();
+    let mut chosen: Vec<Range<usize>> = Vec::new();
+    let mut total = 0_u64;
+    let mut count = 0_u64;
+    for (i, group) in footer.row_groups().enumerate() {
+        let before = chosen.len();
+        let first = wanted
+            .rows
+            .partition_point(|range| range.end <= group.start);
+        for range in wanted
+            .rows
+            .iter()
+            .skip(first)
+            .take_while(|range| range.start < group.end)
+        {
+            let start = range.start.max(group.start) - group.start + total;
+            let end = range.end.min(group.end) - group.start + total;
+            count += end - start;
+            chosen.push(index(start)?..index(end)?);
+        }
+        if chosen.len() > before {
+            groups.push(i);
+            total += group.end - group.start;
+        }
+    }
+    if groups.is_empty() {
+        return Ok(None);
+    }
+    let schema = footer.metadata().file_metadata().schema_descr();
+    let mask = match &wanted.columns {
+        None => ProjectionMask::all(),
+        Some(names) => {
+            let roots = schema.root_schema().get_fields().iter().enumerate();
+            let kept = roots.filter(|(_, field)| names.iter().any(|name| name == field.name()));
+            ProjectionMask::roots(schema, kept.map(|(i, _)| i).collect::<Vec<_>>())
+        }
+    };
+    let mut builder = ParquetPushDecoderBuilder::new_with_metadata(footer.arrow.clone())
+        .with_row_groups(groups)
+        .with_projection(mask)
+        .with_batch_size(wanted.batch_size.max(1));
+    if count < total {
+        let selection = RowSelection::from_consecutive_ranges(chosen.into_iter(), index(total)?);
+        builder = builder.with_row_selection(selection);
+    }
+    builder.build().map(Some)
+}
+
+fn index(row: u64) -> Result<usize, ParquetError> {
+    usize::try_from(row).map_err(|_| ParquetError::General("too many rows for this machine".into()))
+}
+
+pub(crate) fn damaged(path: &Path, error: ParquetError) -> Fault {
+    let message = error.to_string();
+    Fault::corrupt_by(path, message, error)
+}

@@ -1,0 +1,211 @@
+//! Reading the segments of a series: their footers, their rows, and where in them a time is.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use minutebook_core::series::batch::{TIMESTAMP, timestamps};
+use object_store::path::Path;
+
+use super::footer::{Footer, FooterCache};
+use super::reader::{self, Wanted};
+use crate::error::{Fault, Result};
+use crate::layout::SeriesDir;
+use crate::log::Segment;
+use crate::store::Storage;
+
+/// The time is the first column, and flat.
+const TIME_LEAF: usize = 0;
+
+/// Reads segments of one series.
+#[derive(Debug, Clone)]
+pub(crate) struct Segments {
+    pub(crate) storage: Storage,
+    pub(crate) dir: SeriesDir,
+    pub(crate) footers: Arc<FooterCache>,
+}
+
+impl Segments {
+    pub(crate) fn path(&self, segment: &Segment) -> Path {
+        self.dir.data(&segment.file)
+    }
+
+    /// The footer, checked against the log.
+    pub(crate) async fn footer(&self, segment: &Segment) -> Result<Arc<Footer>> {
+        let path = self.path(segment);
+        if let Some(footer) = self.footers.get(path.as_ref()) {
+            return Ok(footer);
+        }
+        let range = segment.bytes.saturating_sub(segment.footer)..segment.bytes;
+        let tail = match self.storage.as_local() {
+            Some(local) => crate::store::named(
+                &path,
+                local.read_ranges(&path, std::slice::from_ref(&range)),
+            )?,
+            None => {
+                self.storage
+                    .ranges(&path, std::slice::from_ref(&range))
+                    .await?
+            }
+        };
+        let tail = tail.into_iter().next().unwrap_or_default();
+        if blake3::hash(&tail).to_hex().as_str() != segment.footer_digest {
+            return Err(Fault::corrupt(
+                &path,
+                "the footer's digest does not match the log",
+            ));
+        }
+        let footer = Footer::read(segment.bytes, |ranges| {
+            let cut = |wanted: &Range<u64>| {
+                let start = usize::try_from(wanted.start.checked_sub(range.start)?).ok()?;
+                let end = usize::try_from(wanted.end.checked_sub(range.start)?).ok()?;
+                (start <= end && end <= tail.len()).then(|| tail.slice(start..end))
+            };
+            let outside = || {
+                parquet::errors::ParquetError::General(
+                    "the footer is longer than the log says".into(),
+                )
+            };
+            ranges
+                .iter()
+                .map(|wanted| cut(wanted).ok_or_else(outside))
+                .collect()
+        })
+        .map_err(|e| reader::damaged(&path, e))?;
+        if footer.rows() != segment.rows {
+            let message = format!(
+                "it has {} rows and the log says {}",
+                footer.rows(),
+                segment.rows
+            );
+            return Err(Fault::corrupt(&path, message));
+        }
+        let footer = Arc::new(footer);
+        self.footers.insert(path.to_string(), Arc::clone(&footer));
+        Ok(footer)
+    }
+
+    /// Rows of some columns, by position; columns that the segment does not have are left out.
+    pub(crate) async fn rows(&self, segment: &Segment, wanted: Wanted) -> Result<Vec<RecordBatch>> {
+        let expected: u64 = wanted
+            .rows
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum();
+        let path = self.path(segment);
+        let footer = self.footer(segment).await?;
+        let batches = reader::read(&self.storage, &path, &footer, wanted).await?;
+        let got: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+        if got != expected {
+            return Err(Fault::corrupt(
+                &path,
+                format!("it gave {got} rows instead of {expected}"),
+            ));
+        }
+        Ok(batches)
+    }
+
+    /// The times of rows, by position.
+    pub(crate) async fn times(&self, segment: &Segment, rows: Vec<Range<u64>>) -> Result<Vec<i64>> {
+        let count = rows
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum::<u64>();
+        let wanted = Wanted {
+            columns: Some(vec![TIMESTAMP.to_owned()]),
+            rows,
+            batch_size: 1 << 16,
+        };
+        let mut times = Vec::with_capacity(usize::try_from(count.min(1 << 20)).unwrap_or(0));
+        for batch in self.rows(segment, wanted).await? {
+            times.extend_from_slice(timestamps(&batch)?.values());
+        }
+        Ok(times)
+    }
+
+    /// How many rows of the segment, dead ones included, are before a time.
+    pub(crate) async fn rows_before(&self, segment: &Segment, time: i64) -> Result<u64> {
+        let footer = self.footer(segment).await?;
+        for (i, group) in footer.row_groups().enumerate() {
+            let bounds = footer.bounds(i, TIME_LEAF);
+            match bounds {
+                Some((_, max)) if max < time => continue,
+                Some((min, _)) if min >= time => return Ok(group.start),
+                _ => {}
+            }
+            let within = match footer.pages(i, TIME_LEAF) {
+                Some(pages) => {
+                    let at = pages.partition_point(|(_, _, max)| *max < time);
+                    let Some((first, min, _)) = pages.get(at) else {
+                        continue;
+                    };
+                    let start = group.start + first;
+                    if *min >= time {
+                        return Ok(start);
+                    }
+                    start
+                        ..pages
+                            .get(at + 1)
+                            .map_or(group.end, |(next, ..)| group.start + next)
+                }
+                None => group.clone(),
+            };
+            let times = self.times(segment, vec![within.clone()]).await?;
+            let before = times.partition_point(|t| *t < time) as u64;
+            if within.start + before < within.end || within.end < group.end {
+                return Ok(within.start + before);
+            }
+        }
+        Ok(segment.rows)
+    }
+
+    /// The rows of the segment that count and lie in `[start, end)`, by position.
+    pub(crate) async fn live(
+        &self,
+        segment: &Segment,
+        start: i64,
+        end: Option<i64>,
+    ) -> Result<Vec<Range<u64>>> {
+        let from = match start {
+            start if start <= segment.min => 0,
+            start => self.rows_before(segment, start).await?,
+        };
+        let to = match end {
+            Some(end) if end <= segment.max => self.rows_before(segment, end).await?,
+            _ => segment.rows,
+        };
+        Ok(without(from..to, &segment.dead))
+    }
+}
+
+/// A row range without the dead ones.
+pub(crate) fn without(rows: Range<u64>, dead: &[(u64, u64)]) -> Vec<Range<u64>> {
+    let mut live = Vec::with_capacity(dead.len() + 1);
+    let mut at = rows.start;
+    for (from, to) in dead {
+        let (from, to) = ((*from).min(rows.end), (*to).min(rows.end));
+        if from > at {
+            live.push(at..from);
+        }
+        at = at.max(to);
+    }
+    if at < rows.end {
+        live.push(at..rows.end);
+    }
+    live
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_rows_are_cut_out() {
+        let dead = [(2, 4), (6, 7), (9, 12)];
+        assert_eq!(without(0..12, &dead), [0..2, 4..6, 7..9]);
+        assert_eq!(without(3..10, &dead), [4..6, 7..9]);
+        assert_eq!(without(2..4, &dead), Vec::<Range<u64>>::new());
+        assert_eq!(without(5..5, &dead), Vec::<Range<u64>>::new());
+        assert_eq!(without(0..3, &[(1, 2)]), [0..1, 2..3]);
+    }
+}

@@ -1,0 +1,29 @@
+//! Time series in Parquet files: versions, atomic commits, pushdown.
+//!
+//! | what | how |
+//! | --- | --- |
+//! | a repository of series | [`ParquetTimeSeriesRepository`], with [`ParquetConfig`] |
+//! | single files | [`save_parquet`], [`load_parquet`], [`parquet_statistics`], [`list_parquet_files`] |
+//! | the object store over a directory, durable | [`DurableStore`] |
+//!
+//! The files are described in `docs/format/series.md`.
+
+mod codec;
+mod config;
+mod error;
+mod file;
+mod layout;
+mod log;
+mod series;
+mod store;
+
+pub use config::{ParquetConfig, Retention};
+pub use file::{
+    LoadParquet, ParquetCompression, ParquetStatistics, SaveParquet, list_parquet_files,
+    load_parquet, parquet_batches, parquet_statistics, save_parquet,
+};
+pub use log::Operation;
+pub use series::{
+    ParquetTimeSeriesRepository, VacuumOptions, VacuumReport, VerifyReport, VersionInfo,
+};
+pub use store::DurableStore;

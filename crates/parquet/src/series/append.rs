@@ -1,0 +1,142 @@
+//! Adding rows: as new segments, into which small ones before them are merged.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use minutebook_core::series::batch::{align, merge_schemas};
+use object_store::path::Path;
+
+use super::draft::Draft;
+use super::{Inner, rows};
+use crate::config::ParquetConfig;
+use crate::error::Result;
+use crate::layout::written_for;
+use crate::log::{Log, Segment};
+
+/// The batch's own segments from an attempt that lost a race, to be named by the next.
+#[derive(Debug, Default)]
+pub(super) struct Reuse {
+    segments: Vec<Segment>,
+    schema: Option<SchemaRef>,
+    written: Option<Instant>,
+}
+
+impl Draft {
+    /// Takes in the columns of a batch, and gives the batch with those of the series.
+    pub(super) fn widen(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        self.schema = if self.exists() {
+            let merged = merge_schemas(&self.schema, &batch.schema())?;
+            if merged.as_ref() == self.schema.as_ref() {
+                Arc::clone(&self.schema)
+            } else {
+                merged
+            }
+        } else {
+            rows::first_schema(batch)
+        };
+        Ok(align(batch, &self.schema)?)
+    }
+
+    /// Adds rows that are in order of time and have the schema of the series.
+    ///
+    /// The first attempt merges small segments; later ones, in a race with other writers, only add, and name again what an
+    /// attempt before has written, where the rows are the same each time (`reuse`).
+    pub(super) async fn add(
+        &mut self,
+        inner: &Inner,
+        log: &Log,
+        batch: RecordBatch,
+        attempt: usize,
+        reuse: Option<&mut Reuse>,
+    ) -> Result<()> {
+        let count = match attempt {
+            0 => mergeable(&self.segments, &batch, &inner.config),
+            _ => 0,
+        };
+        if count > 0 {
+            let tail = self.segments.split_off(self.segments.len() - count);
+            let mut batches = Vec::new();
+            for segment in &tail {
+                batches.extend(self.read_rows(inner, log, segment).await?);
+            }
+            batches.push(batch);
+            let merged = self.write_joined(inner, log, batches).await?;
+            self.segments.extend(merged);
+            return Ok(());
+        }
+        let Some(reuse) = reuse else {
+            let added = self.write_rows(inner, log, batch).await?;
+            self.segments.extend(added);
+            return Ok(());
+        };
+        if reuse.schema.as_ref() != Some(&self.schema) || !self.may_name(reuse) {
+            self.written.extend(reuse.paths(log));
+            let (kept, began) = (self.written.len(), Instant::now());
+            let added = self.write_rows(inner, log, batch).await?;
+            // Not garbage if this attempt loses: the next names them.
+            self.written.truncate(kept);
+            *reuse = Reuse {
+                segments: added,
+                schema: Some(Arc::clone(&self.schema)),
+                written: Some(began),
+            };
+        }
+        self.segments.extend(reuse.segments.iter().cloned());
+        Ok(())
+    }
+}
+
+impl Draft {
+    /// Whether the files are from after the last deletion of the series, which removed those from before.
+    fn may_name(&self, reuse: &Reuse) -> bool {
+        let base = self.base.as_ref().filter(|known| !known.commit.deleted);
+        base.is_some_and(|known| {
+            let written = reuse
+                .segments
+                .iter()
+                .map(|segment| written_for(&segment.file));
+            written
+                .into_iter()
+                .all(|version| version >= Some(known.commit.oldest))
+        })
+    }
+}
+
+impl Reuse {
+    /// How long ago the files were begun.
+    pub(super) fn age(&self) -> Duration {
+        self.written
+            .map_or(Duration::ZERO, |written| written.elapsed())
+    }
+
+    /// The files, which are garbage if no attempt succeeds.
+    pub(super) fn paths(&self, log: &Log) -> Vec<Path> {
+        self.segments
+            .iter()
+            .map(|segment| log.dir.data(&segment.file))
+            .collect()
+    }
+}
+
+/// How many segments at the end are merged with a batch.
+///
+/// Those that are together no larger than the floor, which cost no more to write again than one page; then each that is no larger
+/// than what is being written anyway. So a row is written again at most once for every doubling of its segment, and a
+/// series has at most one small segment of each size.
+fn mergeable(segments: &[Segment], batch: &RecordBatch, config: &ParquetConfig) -> usize {
+    let target = config.target_segment_rows as u64;
+    let mut rows = batch.num_rows() as u64;
+    let mut count = 0;
+    for segment in segments.iter().rev() {
+        let live = segment.live_rows();
+        let fits = rows + live <= target && segment.bytes < config.target_segment_bytes;
+        if !fits || (live > rows && rows + live > config.merge_floor_rows) {
+            break;
+        }
+        rows += live;
+        count += 1;
+    }
+    count
+}

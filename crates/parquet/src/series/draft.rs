@@ -1,0 +1,205 @@
+//! The next version while it is being made.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
+use chrono::{DateTime, Utc};
+use minutebook_core::series::batch::timestamp_field;
+use minutebook_fs::task;
+use object_store::path::Path;
+
+use super::{Inner, rows};
+use crate::codec;
+use crate::error::Result;
+use crate::layout::file_name;
+use crate::log::{Commit, FORMAT, GroupRef, Known, Log, Operation, Segment, group_to_bytes};
+
+/// Segments in one group. A commit writes at most twice as many itself.
+const GROUP: usize = 64;
+
+/// A version in the making: what the one before consists of, and the changes so far.
+pub(super) struct Draft {
+    pub(super) base: Option<Known>,
+    /// When the version before was looked at.
+    pub(super) began: Instant,
+    pub(super) schema: SchemaRef,
+    pub(super) groups: Vec<Group>,
+    pub(super) segments: Vec<Segment>,
+    /// Files written for this version; garbage if it is not committed.
+    pub(super) written: Vec<Path>,
+}
+
+/// A group as the log has it, or its segments after a change.
+pub(super) enum Group {
+    Kept(GroupRef),
+    Changed(Vec<Segment>),
+}
+
+impl Draft {
+    /// Begins with the newest version; a deleted series begins anew.
+    pub(super) fn new(base: Option<Known>, began: Instant) -> Self {
+        let live = base.as_ref().filter(|known| !known.commit.deleted);
+        let commit = live.map(|known| &known.commit);
+        Self {
+            schema: commit.map_or_else(
+                || Arc::new(Schema::new(vec![timestamp_field()])),
+                |commit| Arc::clone(&commit.schema),
+            ),
+            groups: commit.map_or_else(Vec::new, |c| {
+                c.groups.iter().cloned().map(Group::Kept).collect()
+            }),
+            segments: commit.map_or_else(Vec::new, |c| c.segments.clone()),
+            base,
+            began,
+            written: Vec::new(),
+        }
+    }
+
+    /// Whether the series is there.
+    pub(super) fn exists(&self) -> bool {
+        self.base
+            .as_ref()
+            .is_some_and(|known| !known.commit.deleted)
+    }
+
+    /// The version before; 0 if there is none.
+    pub(super) fn base_version(&self) -> u64 {
+        self.base.as_ref().map_or(0, |known| known.commit.version)
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.base_version() + 1
+    }
+
+    /// Writes rows, in order of time, as segments of the target size.
+    pub(super) async fn write_rows(
+        &mut self,
+        inner: &Inner,
+        log: &Log,
+        batch: RecordBatch,
+    ) -> Result<Vec<Segment>> {
+        let mut segments = Vec::new();
+        let target = inner.config.target_segment_rows.max(1);
+        // Equal parts: the last one should not be a splinter.
+        let count = batch.num_rows().div_ceil(target).max(1);
+        let rows = batch.num_rows().div_ceil(count).max(1);
+        for start in (0..batch.num_rows()).step_by(rows) {
+            let slice = batch.slice(start, rows.min(batch.num_rows() - start));
+            let options = inner.write_options();
+            let (bytes, mut segment) =
+                task::blocking(move || codec::segment(&slice, &options)).await??;
+            let version = self.version();
+            let name = |unique| {
+                let file = file_name(version, unique, "parquet");
+                let path = log.dir.data(&file);
+                (file, path)
+            };
+            segment.file = inner.storage.put_unique(name, &bytes).await?;
+            self.written.push(log.dir.data(&segment.file));
+            segments.push(segment);
+        }
+        Ok(segments)
+    }
+
+    /// All of a segment's rows that count.
+    pub(super) async fn read_rows(
+        &self,
+        inner: &Inner,
+        log: &Log,
+        segment: &Segment,
+    ) -> Result<Vec<RecordBatch>> {
+        let reader = inner.segments(log);
+        let wanted = codec::Wanted {
+            columns: None,
+            rows: codec::without(0..segment.rows, &segment.dead),
+            batch_size: 1 << 16,
+        };
+        reader.rows(segment, wanted).await
+    }
+
+    /// Writes rows read back, in the order given, as segments.
+    pub(super) async fn write_joined(
+        &mut self,
+        inner: &Inner,
+        log: &Log,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Vec<Segment>> {
+        let schema = Arc::clone(&self.schema);
+        let joined = task::blocking(move || rows::joined(&batches, &schema)).await??;
+        self.write_rows(inner, log, joined).await
+    }
+
+    /// The version as it will be in the log. Groups that changed, and a new one if the commit would get too long, are written.
+    pub(super) async fn finish(
+        &mut self,
+        inner: &Inner,
+        log: &Log,
+        operation: Operation,
+        now: DateTime<Utc>,
+    ) -> Result<Commit> {
+        let mut groups = Vec::with_capacity(self.groups.len() + 1);
+        for group in std::mem::take(&mut self.groups) {
+            match group {
+                Group::Kept(reference) => groups.push(reference),
+                Group::Changed(segments) if segments.is_empty() => {}
+                Group::Changed(segments) => {
+                    groups.push(self.write_group(inner, log, &segments).await?);
+                }
+            }
+        }
+        while self.segments.len() > 2 * GROUP {
+            let oldest: Vec<Segment> = self.segments.drain(..GROUP).collect();
+            groups.push(self.write_group(inner, log, &oldest).await?);
+        }
+        let before = self.base.as_ref().map(|known| &known.commit);
+        let mut commit = Commit {
+            format: FORMAT,
+            version: self.version(),
+            id: format!(
+                "{:016x}{:016x}",
+                inner.storage.unique(),
+                inner.storage.unique()
+            ),
+            parent: before.map(|commit| commit.id.clone()),
+            committed_at: before.map_or(now, |commit| now.max(commit.committed_at)),
+            operation,
+            series: log.series.clone(),
+            deleted: operation == Operation::DeleteSeries,
+            // What was before a deletion is gone for good.
+            oldest: match before {
+                Some(commit) if commit.deleted => self.version(),
+                Some(commit) => commit.oldest,
+                None => self.version(),
+            },
+            rows: 0,
+            bytes: 0,
+            first: None,
+            last: None,
+            schema: Arc::clone(&self.schema),
+            groups,
+            segments: std::mem::take(&mut self.segments),
+        };
+        commit.total();
+        Ok(commit)
+    }
+
+    async fn write_group(
+        &mut self,
+        inner: &Inner,
+        log: &Log,
+        segments: &[Segment],
+    ) -> Result<GroupRef> {
+        let (bytes, mut group) = group_to_bytes(segments)?;
+        let version = self.version();
+        let name = |unique| {
+            let file = file_name(version, unique, "json");
+            let path = log.dir.group(&file);
+            (file, path)
+        };
+        group.file = inner.storage.put_unique(name, &bytes).await?;
+        self.written.push(log.dir.group(&group.file));
+        Ok(group)
+    }
+}

@@ -1,0 +1,161 @@
+//! The repository: series as segments and versions.
+
+mod append;
+mod cleanup;
+mod draft;
+mod edit;
+mod merge;
+mod plan;
+mod repository;
+mod rows;
+mod snapshot;
+mod stream;
+mod vacuum;
+mod verify;
+mod versions;
+mod write;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use minutebook_core::SeriesId;
+use object_store::ObjectStore;
+
+pub use vacuum::{VacuumOptions, VacuumReport};
+pub use verify::VerifyReport;
+pub use versions::VersionInfo;
+
+use crate::codec::{FooterCache, Segments, WriteOptions, segment_options};
+use crate::config::ParquetConfig;
+use crate::error::Fault;
+use crate::log::{Known, Log, Segment};
+use crate::store::{DurableStore, Storage};
+
+/// Time series in Parquet files.
+///
+/// Each series is a directory of immutable segments and a log of versions. A write adds segments and then, in one step, a version
+/// that names what the series consists of; so it is atomic, no writer's rows are lost, and a reader sees one version. No lock is
+/// needed, in one process or in many. Segments are ordinary Parquet with `timestamp` as the index that pandas sees.
+///
+/// Clones share their caches.
+///
+/// ```
+/// use minutebook_core::{Bar, SeriesId, TimeSeriesRepositoryExt, Timeframe, time::parse_timestamp};
+/// use minutebook_parquet::{ParquetConfig, ParquetTimeSeriesRepository};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let repo = ParquetTimeSeriesRepository::open(dir.path().join("series"), ParquetConfig::default())?;
+/// let series = SeriesId::bars("BTCUSD".parse()?, Timeframe::HOUR);
+/// let bar = Bar {
+///     timestamp: parse_timestamp("2024-01-01")?,
+///     open: 1.0, high: 2.0, low: 0.5, close: 1.5, volume: 10.0,
+/// };
+/// repo.append_bars(&series, &[bar]).await?;
+/// assert_eq!(repo.latest_bar(&series).await?, Some(bar));
+/// # Ok::<(), minutebook_core::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct ParquetTimeSeriesRepository {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    storage: Storage,
+    config: ParquetConfig,
+    footers: Arc<FooterCache>,
+    state: Mutex<HashMap<SeriesId, State>>,
+    groups: Mutex<HashMap<String, Arc<Vec<Segment>>>>,
+}
+
+/// What this handle remembers of a series.
+#[derive(Default, Clone)]
+struct State {
+    known: Option<Known>,
+    /// Held by the one of this process's writers whose turn it is, so that they do not race each other.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Group files kept in memory.
+const CACHED_GROUPS: usize = 1_024;
+
+impl ParquetTimeSeriesRepository {
+    /// Opens a directory. Nothing is read or written now; the first write creates what is missing.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](minutebook_core::ErrorKind::InvalidInput) if the path exists and is no directory.
+    pub fn open(dir: impl AsRef<Path>, config: ParquetConfig) -> minutebook_core::Result<Self> {
+        let dir: PathBuf = dir.as_ref().to_owned();
+        match config.fs.metadata(&dir) {
+            Ok(meta) if meta.is_file() => {
+                let fault = Fault::Invalid("it is a file; a directory is needed".into());
+                return Err(fault.told("open", dir.display()));
+            }
+            _ => {}
+        }
+        let store = DurableStore::new(Arc::clone(&config.fs), dir, config.durability);
+        Ok(Self::over(Storage::local(store), config))
+    }
+
+    /// Uses any store. Before the first write it is asked to create an object twice, and refused
+    /// ([`Unsupported`](minutebook_core::ErrorKind::Unsupported)) if it does.
+    pub fn with_store(store: Arc<dyn ObjectStore>, config: ParquetConfig) -> Self {
+        Self::over(Storage::foreign(store), config)
+    }
+
+    fn over(storage: Storage, config: ParquetConfig) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                storage,
+                footers: Arc::new(FooterCache::new(config.cached_footers)),
+                config,
+                state: Mutex::default(),
+                groups: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &ParquetConfig {
+        &self.inner.config
+    }
+}
+
+impl Inner {
+    fn log(&self, series: &SeriesId) -> Log {
+        Log::new(&self.storage, series)
+    }
+
+    fn segments(&self, log: &Log) -> Segments {
+        Segments {
+            storage: self.storage.clone(),
+            dir: log.dir.clone(),
+            footers: Arc::clone(&self.footers),
+        }
+    }
+
+    fn write_options(&self) -> WriteOptions {
+        segment_options(self.config.row_group_rows, self.config.page_rows)
+    }
+
+    fn state(&self) -> MutexGuard<'_, HashMap<SeriesId, State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn group_cache(&self) -> MutexGuard<'_, HashMap<String, Arc<Vec<Segment>>>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for ParquetTimeSeriesRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ParquetTimeSeriesRepository")
+            .field("storage", &self.inner.storage)
+            .field("config", &self.inner.config)
+            .finish_non_exhaustive()
+    }
+}

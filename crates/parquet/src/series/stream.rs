@@ -1,0 +1,168 @@
+//! Pieces to batches.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
+use minutebook_core::series::batch::align;
+
+use super::merge;
+use super::plan::{Part, Piece};
+use crate::codec::{Segments, Wanted};
+use crate::error::{Fault, Result};
+
+/// Rows that are decoded at once at most, unless a single batch is larger.
+const UNIT_ROWS: u64 = 1 << 17;
+/// Rows that all parts of a merge hold decoded, together.
+const MERGE_ROWS: u64 = 1 << 20;
+
+/// So many parts of a merge may be decoded ahead.
+const FEW_PARTS: usize = 8;
+
+/// How batches are made.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub(super) reader: Segments,
+    /// The schema of the answer.
+    pub(super) schema: SchemaRef,
+    /// The columns of it, or `None` for all that the segment has.
+    pub(super) columns: Option<Vec<String>>,
+    pub(super) batch_size: usize,
+    pub(super) read_ahead: usize,
+}
+
+/// The batches of all pieces.
+pub(super) fn batches(pieces: Vec<Piece>, shape: Shape) -> BoxStream<'static, Result<RecordBatch>> {
+    // Pieces of one part that follow each other are one run: its row groups are decoded ahead across segments.
+    let mut runs: VecDeque<Vec<Piece>> = VecDeque::new();
+    for piece in pieces {
+        let single = piece.parts.len() == 1;
+        match runs.back_mut() {
+            Some(run) if single && run.iter().all(|p| p.parts.len() == 1) => run.push(piece),
+            _ => runs.push_back(vec![piece]),
+        }
+    }
+    stream::iter(runs)
+        .map(move |mut run| {
+            if run.len() == 1
+                && let Some(piece) = run.pop_if(|piece| piece.parts.len() > 1)
+            {
+                return merged(piece, shape.clone());
+            }
+            let parts = run.into_iter().flat_map(|piece| piece.parts).collect();
+            in_order(parts, shape.clone(), UNIT_ROWS)
+        })
+        .flatten()
+        .boxed()
+}
+
+/// Parts one after another.
+fn in_order(
+    parts: Vec<Part>,
+    shape: Shape,
+    unit_rows: u64,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    let ahead = shape.read_ahead.max(1);
+    let unit_rows = unit_rows.max(shape.batch_size as u64);
+    let (splitting, decoding) = (shape.clone(), shape);
+    stream::iter(parts)
+        .map(move |part| {
+            let shape = splitting.clone();
+            async move { units(&shape, part, unit_rows).await }
+        })
+        .buffered(2)
+        .map_ok(|units| stream::iter(units.into_iter().map(Ok::<_, Fault>)))
+        .try_flatten()
+        .map(move |unit| {
+            let shape = decoding.clone();
+            async move {
+                let (part, rows) = unit?;
+                let batches = decode(&shape, &part, rows).await?;
+                Ok::<_, Fault>(stream::iter(batches.into_iter().map(Ok::<_, Fault>)))
+            }
+        })
+        .buffered(ahead)
+        .try_flatten()
+        .boxed()
+}
+
+/// Parts whose times overlap, in order of time.
+fn merged(piece: Piece, shape: Shape) -> BoxStream<'static, Result<RecordBatch>> {
+    // A few parts may each be decoded ahead; of many, each is read as it is needed, for the memory's sake.
+    let read_ahead = if piece.parts.len() <= FEW_PARTS {
+        shape.read_ahead
+    } else {
+        1
+    };
+    let units = (piece.parts.len() * read_ahead) as u64;
+    let unit_rows = (MERGE_ROWS / units).clamp(shape.batch_size.min(1 << 17) as u64, UNIT_ROWS);
+    let (schema, batch_size) = (Arc::clone(&shape.schema), shape.batch_size);
+    let shape = Shape {
+        read_ahead,
+        ..shape
+    };
+    let sources = piece.parts.into_iter().map(|part| merge::Source {
+        order: part.order,
+        min: part.min,
+        batches: in_order(vec![part], shape.clone(), unit_rows),
+    });
+    merge::merge(
+        schema,
+        sources.collect(),
+        piece.skip,
+        piece.take,
+        batch_size,
+    )
+}
+
+/// Cuts the rows of a part at row groups and into portions.
+async fn units(
+    shape: &Shape,
+    part: Part,
+    unit_rows: u64,
+) -> Result<Vec<(Arc<Part>, Vec<Range<u64>>)>> {
+    let footer = shape.reader.footer(&part.segment).await?;
+    let mut cuts: Vec<Vec<Range<u64>>> = Vec::new();
+    let mut rows: VecDeque<Range<u64>> = part.rows.iter().cloned().collect();
+    for group in footer.row_groups() {
+        let mut room = 0;
+        while let Some(range) = rows.pop_front() {
+            if range.start >= group.end {
+                rows.push_front(range);
+                break;
+            }
+            if room == 0 {
+                cuts.push(Vec::new());
+                room = unit_rows;
+            }
+            let end = range.end.min(group.end).min(range.start + room);
+            room -= end - range.start;
+            if end < range.end {
+                rows.push_front(end..range.end);
+            }
+            if let Some(cut) = cuts.last_mut() {
+                cut.push(range.start..end);
+            }
+        }
+    }
+    let part = Arc::new(part);
+    Ok(cuts
+        .into_iter()
+        .map(|cut| (Arc::clone(&part), cut))
+        .collect())
+}
+
+async fn decode(shape: &Shape, part: &Part, rows: Vec<Range<u64>>) -> Result<Vec<RecordBatch>> {
+    let wanted = Wanted {
+        columns: shape.columns.clone(),
+        rows,
+        batch_size: shape.batch_size,
+    };
+    let batches = shape.reader.rows(&part.segment, wanted).await?;
+    let aligned = batches.iter().map(|batch| align(batch, &shape.schema));
+    Ok(aligned.collect::<Result<_, _>>()?)
+}
