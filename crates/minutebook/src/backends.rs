@@ -1,0 +1,189 @@
+//! Which backend keeps which part of a store on disk, with the settings that it gets.
+
+use std::sync::Arc;
+
+use minutebook_fs::Fs;
+
+use crate::Clock;
+use crate::config::Config;
+use crate::layout::Layout;
+
+/// What the backends are opened with.
+#[cfg_attr(
+    not(any(feature = "json", feature = "jsonl", feature = "parquet")),
+    allow(dead_code, reason = "without a backend there is nothing to open")
+)]
+pub(crate) struct Backends<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) layout: &'a Layout,
+    pub(crate) fs: &'a Arc<dyn Fs>,
+    pub(crate) clock: &'a Arc<dyn Clock>,
+}
+
+#[cfg(any(feature = "json", feature = "jsonl", feature = "parquet"))]
+impl Backends<'_> {
+    fn durability(&self) -> minutebook_fs::Durability {
+        self.config.durability.unwrap_or_default().into()
+    }
+}
+
+#[cfg(feature = "json")]
+mod json {
+    use std::sync::Arc;
+
+    use minutebook_json::{
+        JsonCatalog, JsonCatalogConfig, JsonDecisionConfig, JsonDecisionRepository,
+    };
+
+    use super::Backends;
+    use crate::lazy::Lazy;
+    use crate::{Capabilities, Capability, Catalog};
+
+    /// What the backend says of itself once it is open; a test holds the two together.
+    const CAPABILITIES: Capabilities = Capabilities::of(&[
+        Capability::Persistent,
+        Capability::Shared,
+        Capability::Revisions,
+    ]);
+
+    impl Backends<'_> {
+        pub(crate) fn decisions(&self) -> Arc<Lazy<JsonDecisionRepository>> {
+            let said = &self.config.decisions;
+            let mut config = JsonDecisionConfig::default()
+                .fs(Arc::clone(self.fs))
+                .clock(Arc::clone(self.clock))
+                .durability(self.durability());
+            if let Some(decisions) = said.max_decisions {
+                config = config.max_decisions(decisions);
+            }
+            if let Some(bytes) = said.max_document_bytes {
+                config = config.max_document_bytes(bytes);
+            }
+            Arc::new(Lazy::new(
+                &self.layout.decisions,
+                CAPABILITIES,
+                move |dir| JsonDecisionRepository::open(dir, config.clone()),
+            ))
+        }
+
+        pub(crate) fn catalog(&self) -> Arc<dyn Catalog> {
+            let config = JsonCatalogConfig::default()
+                .fs(Arc::clone(self.fs))
+                .clock(Arc::clone(self.clock))
+                .durability(self.durability());
+            Arc::new(Lazy::new(
+                &self.layout.registry,
+                CAPABILITIES,
+                move |file| JsonCatalog::open(file, config.clone()),
+            ))
+        }
+    }
+}
+
+#[cfg(feature = "jsonl")]
+mod jsonl {
+    use std::sync::Arc;
+
+    use minutebook_jsonl::{JsonlConfig, JsonlTimeSeriesRepository};
+
+    use super::Backends;
+    use crate::lazy::Lazy;
+    use crate::{Capabilities, Capability};
+
+    /// As for the decisions.
+    const CAPABILITIES: Capabilities =
+        Capabilities::of(&[Capability::Persistent, Capability::Shared]);
+
+    impl Backends<'_> {
+        pub(crate) fn ticks(&self) -> Arc<Lazy<JsonlTimeSeriesRepository>> {
+            let mut config = JsonlConfig::default()
+                .fs(Arc::clone(self.fs))
+                .clock(Arc::clone(self.clock))
+                .durability(self.durability());
+            if let Some(bytes) = self.config.ticks.max_line_bytes {
+                config = config.max_line_bytes(bytes);
+            }
+            Arc::new(Lazy::new(&self.layout.ticks, CAPABILITIES, move |dir| {
+                JsonlTimeSeriesRepository::open(dir, config.clone())
+            }))
+        }
+    }
+}
+
+#[cfg(feature = "parquet")]
+mod parquet {
+    use std::sync::Arc;
+
+    use minutebook_parquet::{ParquetConfig, ParquetTimeSeriesRepository};
+
+    use super::Backends;
+    use crate::lazy::Lazy;
+    use crate::{Capabilities, Capability, TimeSeriesRepository};
+
+    /// As for the decisions.
+    const CAPABILITIES: Capabilities = Capabilities::of(&[
+        Capability::Persistent,
+        Capability::Shared,
+        Capability::Upsert,
+        Capability::ReplaceRange,
+        Capability::DeleteRange,
+        Capability::TimeOrdered,
+        Capability::AsOf,
+        Capability::ExactTypes,
+    ]);
+
+    impl Backends<'_> {
+        pub(crate) fn series(&self) -> Arc<dyn TimeSeriesRepository> {
+            let config = ParquetConfig::default()
+                .fs(Arc::clone(self.fs))
+                .clock(Arc::clone(self.clock))
+                .durability(self.durability());
+            Arc::new(Lazy::new(&self.layout.series, CAPABILITIES, move |dir| {
+                ParquetTimeSeriesRepository::open(dir, config.clone())
+            }))
+        }
+    }
+}
+
+#[cfg(not(all(feature = "json", feature = "jsonl", feature = "parquet")))]
+mod without {
+    use std::sync::Arc;
+
+    use super::Backends;
+    use crate::absent::Absent;
+
+    #[allow(clippy::unused_self, reason = "as with the feature")]
+    impl Backends<'_> {
+        #[cfg(not(feature = "json"))]
+        pub(crate) fn decisions(&self) -> Arc<dyn crate::DecisionRepository> {
+            Arc::new(Absent {
+                what: "decisions",
+                feature: "json",
+            })
+        }
+
+        #[cfg(not(feature = "json"))]
+        pub(crate) fn catalog(&self) -> Arc<dyn crate::Catalog> {
+            Arc::new(Absent {
+                what: "the catalog",
+                feature: "json",
+            })
+        }
+
+        #[cfg(not(feature = "jsonl"))]
+        pub(crate) fn ticks(&self) -> Arc<dyn crate::TimeSeriesRepository> {
+            Arc::new(Absent {
+                what: "ticks",
+                feature: "jsonl",
+            })
+        }
+
+        #[cfg(not(feature = "parquet"))]
+        pub(crate) fn series(&self) -> Arc<dyn crate::TimeSeriesRepository> {
+            Arc::new(Absent {
+                what: "bars and other series",
+                feature: "parquet",
+            })
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! A repository that is opened when it is first needed, so that opening and reading a store makes nothing on disk.
+//!
+//! As long as its place does not exist, reads answer as an empty repository would; the first write makes the place.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+
+use crate::{
+    BatchStream, Capabilities, Capability, Catalog, DatasetChange, DatasetEntry, DatasetFilter,
+    DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
+    DecisionRepository, Error, ErrorKind, Result, Revision, SaveMode, SaveReceipt, ScanQuery,
+    SeriesFilter, SeriesId, SeriesSummary, StoredDecision, StoredEntry, TimeRange,
+    TimeSeriesRepository, WriteMode, WriteReceipt,
+};
+
+type Open<T> = dyn Fn(&Path) -> Result<T> + Send + Sync;
+
+/// A repository at a place that may not exist yet.
+pub(crate) struct Lazy<T> {
+    place: PathBuf,
+    capabilities: Capabilities,
+    open: Box<Open<T>>,
+    opening: Mutex<()>,
+    opened: OnceLock<Arc<T>>,
+}
+
+impl<T> fmt::Debug for Lazy<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lazy")
+            .field("place", &self.place)
+            .field("opened", &self.opened.get().is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Lazy<T> {
+    /// A repository that `open` opens at `place`, which is a directory or a file. `capabilities` answers until then.
+    pub(crate) fn new(
+        place: &Path,
+        capabilities: Capabilities,
+        open: impl Fn(&Path) -> Result<T> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            place: place.to_owned(),
+            capabilities,
+            open: Box::new(open),
+            opening: Mutex::new(()),
+            opened: OnceLock::new(),
+        }
+    }
+
+    /// The repository, opened if its place exists. `None` is an empty one.
+    pub(crate) fn existing(&self) -> Result<Option<&Arc<T>>> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(Some(opened));
+        }
+        match self.place.try_exists() {
+            Ok(true) => self.opened().map(Some),
+            Ok(false) => Ok(None),
+            Err(error) => Err(crate::error::io("open", &self.place, error)),
+        }
+    }
+
+    /// The repository; its place is made if it does not exist.
+    pub(crate) fn opened(&self) -> Result<&Arc<T>> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        // One thread opens, and the others take what it opened. A panic while opening leaves nothing half done here.
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let repository = Arc::new((self.open)(&self.place)?);
+        Ok(self.opened.get_or_init(|| repository))
+    }
+}
+
+fn not_there(what: &str, operation: &'static str, name: &dyn fmt::Display) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no such {what}"))
+        .with_operation(operation)
+        .with_resource(name)
+}
+
+#[async_trait]
+impl<T: DecisionRepository> DecisionRepository for Lazy<T> {
+    fn capabilities(&self) -> Capabilities {
+        self.opened
+            .get()
+            .map_or(self.capabilities, DecisionRepository::capabilities)
+    }
+
+    async fn save(&self, decision: &Decision, mode: SaveMode) -> Result<SaveReceipt> {
+        if matches!(mode, SaveMode::Update { .. }) && self.existing()?.is_none() {
+            return Err(not_there("decision", "save", decision.id()));
+        }
+        self.opened()?.save(decision, mode).await
+    }
+
+    async fn get(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
+        match self.existing()? {
+            Some(repository) => repository.get(id).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn query(&self, query: &DecisionQuery) -> Result<DecisionPage> {
+        match self.existing()? {
+            Some(repository) => repository.query(query).await,
+            None => query.check().map(|()| DecisionPage::default()),
+        }
+    }
+
+    async fn count(&self, filter: &DecisionFilter) -> Result<u64> {
+        match self.existing()? {
+            Some(repository) => repository.count(filter).await,
+            None => Ok(0),
+        }
+    }
+
+    async fn delete(&self, id: &DecisionId) -> Result<bool> {
+        match self.existing()? {
+            Some(repository) => repository.delete(id).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn delete_matching(&self, filter: &DecisionFilter) -> Result<u64> {
+        match self.existing()? {
+            Some(repository) => repository.delete_matching(filter).await,
+            None => Ok(0),
+        }
+    }
+}
+
+#[async_trait]
+impl<T: TimeSeriesRepository> TimeSeriesRepository for Lazy<T> {
+    fn capabilities(&self) -> Capabilities {
+        self.opened
+            .get()
+            .map_or(self.capabilities, TimeSeriesRepository::capabilities)
+    }
+
+    async fn write(
+        &self,
+        series: &SeriesId,
+        batch: RecordBatch,
+        mode: WriteMode,
+    ) -> Result<WriteReceipt> {
+        self.opened()?.write(series, batch, mode).await
+    }
+
+    async fn scan(&self, series: &SeriesId, query: &ScanQuery) -> Result<BatchStream> {
+        match self.existing()? {
+            Some(repository) => repository.scan(series, query).await,
+            None => Err(not_there("series", "scan", series)),
+        }
+    }
+
+    async fn summary(&self, series: &SeriesId) -> Result<Option<SeriesSummary>> {
+        match self.existing()? {
+            Some(repository) => repository.summary(series).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn list(&self, filter: &SeriesFilter) -> Result<Vec<SeriesId>> {
+        match self.existing()? {
+            Some(repository) => repository.list(filter).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn delete(&self, series: &SeriesId, range: Option<TimeRange>) -> Result<u64> {
+        match self.existing()? {
+            Some(repository) => repository.delete(series, range).await,
+            // What the backend will refuse is refused before there is anything, too.
+            None if range.is_some() && !self.capabilities.has(Capability::DeleteRange) => {
+                Err(Error::unsupported("a range cannot be deleted here")
+                    .with_operation("delete")
+                    .with_resource(series))
+            }
+            None => Ok(0),
+        }
+    }
+}
+
+#[async_trait]
+impl<T: Catalog> Catalog for Lazy<T> {
+    fn capabilities(&self) -> Capabilities {
+        self.opened
+            .get()
+            .map_or(self.capabilities, Catalog::capabilities)
+    }
+
+    async fn register(&self, entry: &DatasetEntry, mode: SaveMode) -> Result<Revision> {
+        if matches!(mode, SaveMode::Update { .. }) && self.existing()?.is_none() {
+            return Err(not_there("dataset", "register", &entry.name));
+        }
+        self.opened()?.register(entry, mode).await
+    }
+
+    async fn get(&self, name: &DatasetName) -> Result<Option<StoredEntry>> {
+        match self.existing()? {
+            Some(catalog) => catalog.get(name).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn list(&self, filter: &DatasetFilter) -> Result<Vec<StoredEntry>> {
+        match self.existing()? {
+            Some(catalog) => catalog.list(filter).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn update(&self, name: &DatasetName, change: &DatasetChange) -> Result<Revision> {
+        match self.existing()? {
+            Some(catalog) => catalog.update(name, change).await,
+            None => Err(not_there("dataset", "update", name)),
+        }
+    }
+
+    async fn remove(&self, name: &DatasetName) -> Result<bool> {
+        match self.existing()? {
+            Some(catalog) => catalog.remove(name).await,
+            None => Ok(false),
+        }
+    }
+}
