@@ -1,0 +1,10 @@
+//! One file for each command.
+
+pub(crate) mod bars;
+pub(crate) mod catalog;
+pub(crate) mod completions;
+pub(crate) mod decision;
+pub(crate) mod demo;
+pub(crate) mod init;
+pub(crate) mod series;
+pub(crate) mod ticks;

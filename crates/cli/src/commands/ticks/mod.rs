@@ -1,0 +1,31 @@
+//! `minutebook ticks`.
+
+mod append;
+mod list;
+mod read;
+
+use clap::Subcommand;
+
+use crate::app::Context;
+use crate::failure::Outcome;
+
+/// Append and read ticks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ticks {
+    /// Append ticks from JSON Lines or CSV
+    Append(append::Append),
+    /// List the tick series
+    List(list::List),
+    /// Read ticks as they were appended
+    Read(read::Read),
+}
+
+impl Ticks {
+    pub(crate) async fn run(self, context: &mut Context<'_>) -> Outcome {
+        match self {
+            Self::Append(command) => command.run(context).await,
+            Self::List(command) => command.run(context).await,
+            Self::Read(command) => command.run(context).await,
+        }
+    }
+}

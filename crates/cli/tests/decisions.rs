@@ -1,0 +1,263 @@
+//! `minutebook decision`, from outside.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test stops where something is not as it should be"
+)]
+
+mod common;
+
+use common::World;
+use serde_json::Value;
+
+const THREE: &str = r#"{"id": "a", "timestamp": "2025-01-01T00:00:00Z", "asset_pair": "BTCUSD", "action": "BUY", "confidence": 0.9, "market_data": {"close": 50500.0}}
+{"id": "b", "timestamp": "2025-01-02T00:00:00Z", "asset_pair": "ETHUSD", "action": "SELL", "confidence": 0.4}
+{"id": "c", "timestamp": "2025-01-03T12:00:00", "asset_pair": "btcusd", "action": "HOLD", "price": 1.10}
+"#;
+
+fn three() -> World {
+    let world = World::new();
+    assert_eq!(
+        world.ok_with(&["decision", "add"], THREE),
+        "recorded 3 decisions\n"
+    );
+    world
+}
+
+fn ids(lines: &[Value]) -> Vec<&str> {
+    lines
+        .iter()
+        .map(|line| line["id"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn documents_of_every_form_are_recorded() {
+    let world = World::new();
+    let object = world.file("one.json", "{\n  \"id\": \"x\",\n  \"price\": 1.10\n}\n");
+    assert_eq!(world.ok(&["decision", "add", &object]), "recorded x\n");
+    let array = world.file("many.json", "[{\"id\": \"y\"},\n {\"id\": \"z\"}]");
+    world.ok(&["decision", "add", &array]);
+    let packed = world.file(
+        "packed",
+        common::gzip(b"{\"id\": \"p\"}\n{\"id\": \"q\"}\n"),
+    );
+    world.ok(&["decision", "add", &packed]);
+    assert_eq!(world.ok(&["decision", "count"]), "5\n");
+    // What was written is what comes back, digits included.
+    assert_eq!(
+        world.ok(&["decision", "get", "x"]),
+        "{\n  \"id\": \"x\",\n  \"price\": 1.10\n}\n"
+    );
+    assert!(
+        world
+            .ok(&["decision", "get", "x", "--json"])
+            .contains("\"price\":1.10")
+    );
+}
+
+#[test]
+fn a_document_without_id_gets_one_when_asked() {
+    let world = World::new();
+    let out = world.ok_with(
+        &["decision", "add", "--generate-id", "--json"],
+        "{\"action\": \"BUY\"}",
+    );
+    let receipt: Value = serde_json::from_str(&out).unwrap();
+    let id = receipt["id"].as_str().unwrap();
+    assert_eq!((id.len(), &id[14..15]), (36, "7"));
+    assert_eq!(receipt["outcome"], "created");
+    assert!(world.ok(&["decision", "get", id]).contains("BUY"));
+}
+
+#[test]
+fn lists_are_filtered_ordered_and_continued() {
+    let world = three();
+    let list = |args: &[&str]| {
+        let mut all = vec!["decision", "list"];
+        all.extend(args);
+        ids(&world.json(&all)).join(" ")
+    };
+    assert_eq!(list(&[]), "c b a");
+    assert_eq!(list(&["--order", "oldest"]), "a b c");
+    assert_eq!(list(&["--pair", "BTCUSD"]), "c a");
+    assert_eq!(list(&["--action", "sell"]), "b");
+    // Half-open: the start belongs to the range, the end does not.
+    assert_eq!(
+        list(&["--since", "2025-01-01", "--until", "2025-01-02"]),
+        "a"
+    );
+    assert_eq!(list(&["--min-confidence", "0.4"]), "b a");
+    assert_eq!(list(&["--field", "/market_data/close=50500"]), "a");
+    assert_eq!(list(&["--field", "/action=HOLD"]), "c");
+    assert_eq!(list(&["--id-prefix", "b"]), "b");
+    assert_eq!(list(&["--limit", "2"]), "c b");
+    assert_eq!(list(&["--limit", "0"]), "");
+    let page = world.json(&["decision", "list", "--limit", "2"]);
+    let cursor = page[1]["cursor"].as_str().unwrap();
+    assert_eq!(list(&["--after", cursor]), "a");
+    assert_eq!(
+        world.json(&["decision", "count", "--pair", "BTCUSD"])[0]["count"],
+        2
+    );
+
+    let table = world.ok(&["decision", "list"]);
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines[0].starts_with("TIME") && lines[0].ends_with("CONFIDENCE"));
+    assert_eq!(lines.len(), 4);
+    // Numbers end where their heading does.
+    assert_eq!(lines[2].len(), lines[0].len());
+    let ran = world.run(&["decision", "list", "--limit", "1"]);
+    assert!(
+        ran.stderr
+            .contains("--after 'newest|2025-01-03T12:00:00Z|c'"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn updates_change_fields_and_compare_revisions() {
+    let world = three();
+    let revision = || {
+        world.json(&["decision", "get", "a"])[0]["revision"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let before = revision();
+    world.ok(&[
+        "decision",
+        "update",
+        "a",
+        "--set",
+        "executed=true",
+        "--set",
+        "note=as planned",
+        "--unset",
+        "confidence",
+    ]);
+    let found = &world.json(&["decision", "get", "a"])[0]["decision"];
+    assert_eq!(found["executed"], true);
+    assert_eq!(found["note"], "as planned");
+    assert_eq!(found["asset_pair"], "BTCUSD");
+    assert!(found.get("confidence").is_none());
+
+    let ran = world.run(&[
+        "decision", "update", "a", "--set", "x=1", "--expect", &before,
+    ]);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert!(
+        world.json(&["decision", "get", "a"])[0]["decision"]
+            .get("x")
+            .is_none()
+    );
+    world.ok_with(
+        &["decision", "update", "a", "-", "--expect", &revision()],
+        "{\"x\": 1.50}",
+    );
+    assert!(world.ok(&["decision", "get", "a"]).contains("\"x\": 1.50"));
+    let out = world.ok(&["decision", "update", "a", "--set", "x=1.50"]);
+    assert!(out.starts_with("unchanged a"), "{out}");
+
+    // As in the original, an unknown id becomes a new decision, unless that is refused.
+    assert_eq!(
+        world
+            .run(&["decision", "update", "new", "--set", "x=1", "--must-exist"])
+            .code,
+        3
+    );
+    assert!(
+        world
+            .ok(&["decision", "update", "new", "--set", "x=1"])
+            .starts_with("created new")
+    );
+    assert_eq!(
+        world
+            .run(&["decision", "update", "a", "--set", "id=\"b\""])
+            .code,
+        5
+    );
+    assert_eq!(world.run(&["decision", "update", "a"]).code, 2);
+}
+
+#[test]
+fn deleting_is_exact_and_wiping_asks() {
+    let world = three();
+    assert_eq!(world.run(&["decision", "delete", "*"]).code, 3);
+    assert_eq!(world.ok(&["decision", "delete", "a"]), "deleted a\n");
+    assert_eq!(world.run(&["decision", "delete", "a"]).code, 3);
+    world.refused(
+        &["decision", "wipe"],
+        "yes\n",
+        2,
+        &["delete all 2 decisions", "--yes"],
+    );
+    assert_eq!(
+        world.ok(&["decision", "wipe", "--yes"]),
+        "deleted 2 decisions\n"
+    );
+    assert_eq!(world.ok(&["decision", "wipe"]), "deleted 0 decisions\n");
+}
+
+#[test]
+fn clean_up_goes_by_the_decisions_own_time() {
+    let world = three();
+    // The files are new, the decisions of January 2025 are old; one is from far ahead.
+    world.ok_with(
+        &["decision", "add"],
+        r#"{"id": "future", "timestamp": "2999-01-01"}"#,
+    );
+    let out = world.ok(&["decision", "cleanup", "--days", "30", "--dry-run"]);
+    assert!(
+        out.starts_with("would delete 3 decisions from before "),
+        "{out}"
+    );
+    assert_eq!(world.run(&["decision", "cleanup", "--days", "30"]).code, 2);
+    world.ok(&["decision", "cleanup", "--days", "30", "--yes"]);
+    assert_eq!(ids(&world.json(&["decision", "list"])), ["future"]);
+}
+
+#[test]
+fn files_that_are_no_decisions_are_told_and_stay() {
+    let world = three();
+    let decisions = world.store().join("decisions");
+    std::fs::write(
+        decisions.join("2025-01-05_placeholder.json"),
+        "{\"note\": \"nothing\"}",
+    )
+    .unwrap();
+    std::fs::write(
+        decisions.join("2025-01-06_torn.json"),
+        "{\"id\": \"torn\", ",
+    )
+    .unwrap();
+    let before = common::contents(world.store());
+    let ran = world.run(&["decision", "list", "--json"]);
+    assert_eq!((ran.code, ran.stdout.lines().count()), (0, 3));
+    assert_eq!(
+        ran.stderr
+            .lines()
+            .filter(|line| line.starts_with("warning: "))
+            .count(),
+        2,
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(world.run(&["decision", "list", "--quiet"]).stderr, "");
+    let problems = world.json(&["decision", "list", "--problems"]);
+    let kinds: Vec<_> = problems
+        .iter()
+        .map(|line| line["problem"].as_str().unwrap())
+        .collect();
+    assert!(
+        kinds.contains(&"missing_id") && kinds.contains(&"malformed"),
+        "{kinds:?}"
+    );
+    assert_eq!(world.run(&["decision", "list", "--strict"]).code, 6);
+    assert!(
+        common::contents(world.store()) == before,
+        "reading has changed a file"
+    );
+    world.ok(&["decision", "wipe", "--yes"]);
+    assert!(decisions.join("2025-01-05_placeholder.json").exists());
+}
