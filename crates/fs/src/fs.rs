@@ -47,6 +47,17 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// On Windows this does nothing: the platform offers no such call.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
+    /// Makes everything durable that was written to the file system of this directory, by whomever: one call in place of one
+    /// per file. `Unsupported` where the platform has no such call.
+    ///
+    /// # Errors
+    ///
+    /// As [`sync_dir`](Fs::sync_dir); also for what other programs wrote.
+    fn sync_file_system(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Calls `visit` with each entry of a directory, in no order, until it returns `false`. Needs no call per entry
     /// and no memory for the whole listing.
     fn visit_dir(&self, path: &Path, visit: &mut dyn FnMut(DirEntry) -> bool) -> io::Result<()>;
@@ -336,6 +347,9 @@ impl<T: Fs + ?Sized> Fs for Arc<T> {
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         (**self).sync_dir(path)
+    }
+    fn sync_file_system(&self, path: &Path) -> io::Result<()> {
+        (**self).sync_file_system(path)
     }
     fn visit_dir(&self, path: &Path, visit: &mut dyn FnMut(DirEntry) -> bool) -> io::Result<()> {
         (**self).visit_dir(path, visit)

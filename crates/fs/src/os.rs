@@ -71,6 +71,10 @@ impl Fs for OsFs {
         platform::sync_dir(path)
     }
 
+    fn sync_file_system(&self, path: &Path) -> io::Result<()> {
+        platform::sync_file_system(path)
+    }
+
     fn visit_dir(&self, path: &Path, visit: &mut dyn FnMut(DirEntry) -> bool) -> io::Result<()> {
         for entry in fs::read_dir(path)? {
             let entry = entry?;

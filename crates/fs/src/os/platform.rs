@@ -28,6 +28,16 @@ mod unix {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn sync_file_system(path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(path)?)?)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn sync_file_system(_: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         use rustix::io::Errno;
@@ -156,6 +166,10 @@ mod other {
             ));
         }
         options.open(path)
+    }
+
+    pub(crate) fn sync_file_system(_: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     pub(crate) fn rename_no_replace(_: &Path, _: &Path) -> io::Result<()> {

@@ -1,0 +1,421 @@
+//! The store with a bug: each of [`Bug`] is one.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use minutebook::memory::MemoryDecisionRepository;
+use minutebook_core::{
+    Capabilities, Capability, Cursor, Decision, DecisionFilter, DecisionId, DecisionPage,
+    DecisionQuery, DecisionRepository, Error, ManualClock, ReadReport, Result, Revision, SaveMode,
+    SaveOutcome, SaveReceipt, StoredDecision, TimeRange,
+};
+use minutebook_testkit::{Harness, test_clock};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bug {
+    None,
+    OrderReversed,
+    TiesUnordered,
+    UpsertDropped,
+    RangeEndClosed,
+    LimitOffByOne,
+    LimitBeforeOrder,
+    ConfidenceIgnored,
+    FieldsIgnored,
+    PairComparedExactly,
+    PrefixMatchesAnywhere,
+    RevisionUnchecked,
+    RevisionIsDigest,
+    IdMatchedAsSuffix,
+    IdCaseFolded,
+    IdIsPattern,
+    DeleteTakesAnother,
+    DeleteAlwaysTrue,
+    DeleteMatchingIgnoresPair,
+    RecordedAtRenewed,
+    ChangeKeepsRecordedAt,
+    NumbersNormalized,
+    FieldsSorted,
+    NullsDropped,
+    EscapesNormalized,
+    TimestampsRewritten,
+    CountIgnoresFilter,
+    CursorInclusive,
+    NextOnTheLastPage,
+    NextMissing,
+    CursorOrderUnchecked,
+    CreateOverwrites,
+    UpdateCreates,
+    CreateRaces,
+    UpdateRaces,
+    OldDateStays,
+    RevisionsRefusedThoughClaimed,
+    RevisionsWorkThoughUnclaimed,
+    HandleCaches,
+    ReopeningLosesTheLast,
+    ReopeningRevivesDeleted,
+    LongIdsRefused,
+    OutcomeWrong,
+    EffectiveTimeIgnoresRecordedAt,
+}
+
+/// The store with a bug. What is shared between handles is in `inner`, what a handle has of its own beside it.
+#[derive(Debug)]
+struct Buggy {
+    bug: Bug,
+    inner: MemoryDecisionRepository,
+    shared: Arc<Mutex<Shared>>,
+    seen: Mutex<HashMap<String, Option<StoredDecision>>>,
+}
+
+/// What some bugs remember and should not.
+#[derive(Debug, Default)]
+struct Shared {
+    ghosts: Vec<StoredDecision>,
+    deleted: Vec<Decision>,
+}
+
+pub(super) struct BuggyHarness {
+    bug: Bug,
+    clock: Arc<ManualClock>,
+    inner: MemoryDecisionRepository,
+    shared: Arc<Mutex<Shared>>,
+    opened: Mutex<bool>,
+}
+
+impl BuggyHarness {
+    pub(super) fn with(bug: Bug) -> Self {
+        let clock = test_clock();
+        Self {
+            bug,
+            inner: MemoryDecisionRepository::with_clock(clock.clone()),
+            clock,
+            shared: Arc::default(),
+            opened: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Harness<dyn DecisionRepository> for BuggyHarness {
+    fn new() -> Self {
+        Self::with(Bug::None)
+    }
+
+    async fn open(&self) -> Result<Arc<dyn DecisionRepository>> {
+        let again = std::mem::replace(&mut *self.opened.lock().unwrap(), true);
+        if again && self.bug == Bug::ReopeningLosesTheLast {
+            let all = self.inner.query(&DecisionQuery::new()).await?;
+            if let Some(last) = all.decisions.last() {
+                self.inner.delete(last.decision.id()).await?;
+            }
+        }
+        if again && self.bug == Bug::ReopeningRevivesDeleted {
+            let deleted = std::mem::take(&mut self.shared.lock().unwrap().deleted);
+            for decision in deleted {
+                self.inner.save(&decision, SaveMode::Upsert).await?;
+            }
+        }
+        Ok(Arc::new(Buggy {
+            bug: self.bug,
+            inner: self.inner.clone(),
+            shared: self.shared.clone(),
+            seen: Mutex::default(),
+        }))
+    }
+
+    fn clock(&self) -> Option<Arc<ManualClock>> {
+        Some(self.clock.clone())
+    }
+}
+
+fn digest(decision: &Decision) -> Revision {
+    let mut hasher = DefaultHasher::new();
+    decision.to_json().hash(&mut hasher);
+    Revision::new(hasher.finish().to_string()).unwrap()
+}
+
+/// The document as a careless store would write it.
+fn mangled(bug: Bug, decision: &Decision) -> Decision {
+    let mut value: serde_json::Map<String, serde_json::Value> =
+        match serde_json::from_str(&decision.to_json()) {
+            Ok(value) => value,
+            // Numbers beyond f64 do not fit a value; a careless store would not notice either.
+            Err(_) => return decision.clone(),
+        };
+    match bug {
+        Bug::NumbersNormalized => {}
+        Bug::FieldsSorted => value.sort_keys(),
+        Bug::NullsDropped => value.retain(|_, value| !value.is_null()),
+        Bug::EscapesNormalized => {
+            for (_, value) in &mut value {
+                if let serde_json::Value::String(text) = value {
+                    *text = text.replace("\r\n", "\n").replace('\u{0}', "");
+                }
+            }
+        }
+        Bug::TimestampsRewritten => match decision.timestamp() {
+            Some(time) => return decision.clone().with_timestamp(time),
+            None => return decision.clone(),
+        },
+        _ => return decision.clone(),
+    }
+    Decision::from_value(&value).unwrap()
+}
+
+fn closed(range: TimeRange) -> TimeRange {
+    let end = range.end().map(|end| end + TimeDelta::nanoseconds(1));
+    TimeRange::between(range.start(), end).unwrap()
+}
+
+impl Buggy {
+    fn filter(&self, filter: &DecisionFilter) -> DecisionFilter {
+        let mut filter = filter.clone();
+        match self.bug {
+            Bug::RangeEndClosed => filter.time = closed(filter.time),
+            Bug::ConfidenceIgnored => filter.min_confidence = None,
+            Bug::FieldsIgnored => filter.fields.clear(),
+            Bug::DeleteMatchingIgnoresPair => filter.asset_pair = None,
+            _ => {}
+        }
+        filter
+    }
+
+    async fn all(&self) -> Result<Vec<StoredDecision>> {
+        let mut all = self.inner.query(&DecisionQuery::new()).await?.decisions;
+        all.extend(self.shared.lock().unwrap().ghosts.iter().cloned());
+        Ok(all)
+    }
+
+    fn shown(&self, mut stored: StoredDecision) -> StoredDecision {
+        if self.bug == Bug::RevisionIsDigest {
+            stored.revision = digest(&stored.decision);
+        }
+        stored
+    }
+}
+
+#[async_trait]
+impl DecisionRepository for Buggy {
+    fn capabilities(&self) -> Capabilities {
+        match self.bug {
+            Bug::RevisionsWorkThoughUnclaimed => Capabilities::of(&[Capability::Shared]),
+            Bug::ReopeningLosesTheLast | Bug::ReopeningRevivesDeleted => {
+                Capabilities::of(&[Capability::Persistent, Capability::Revisions])
+            }
+            _ => self.inner.capabilities(),
+        }
+    }
+
+    async fn save(&self, decision: &Decision, mode: SaveMode) -> Result<SaveReceipt> {
+        let decision = &mangled(self.bug, decision);
+        let before = self.inner.get(decision.id()).await?;
+        let mode = match (self.bug, mode) {
+            (Bug::RevisionUnchecked, SaveMode::Update { .. }) => {
+                SaveMode::Update { expected: None }
+            }
+            (Bug::CreateOverwrites, SaveMode::Create)
+            | (Bug::UpdateCreates, SaveMode::Update { expected: None }) => SaveMode::Upsert,
+            (Bug::RevisionsRefusedThoughClaimed, SaveMode::Update { expected: Some(_) }) => {
+                return Err(Error::unsupported("no revisions here"));
+            }
+            (Bug::CreateRaces, SaveMode::Create) if before.is_none() => {
+                tokio::task::yield_now().await;
+                SaveMode::Upsert
+            }
+            (
+                Bug::UpdateRaces,
+                SaveMode::Update {
+                    expected: Some(expected),
+                },
+            ) if before
+                .as_ref()
+                .is_some_and(|stored| stored.revision == expected) =>
+            {
+                tokio::task::yield_now().await;
+                SaveMode::Upsert
+            }
+            (
+                Bug::RevisionIsDigest,
+                SaveMode::Update {
+                    expected: Some(expected),
+                },
+            ) if before
+                .as_ref()
+                .is_some_and(|stored| digest(&stored.decision) == expected) =>
+            {
+                SaveMode::Update { expected: None }
+            }
+            (Bug::LongIdsRefused, _) if decision.id().as_str().len() > 150 => {
+                return Err(Error::invalid("the file name would be too long"));
+            }
+            (_, mode) => mode,
+        };
+        match (self.bug, &before) {
+            (Bug::UpsertDropped, Some(before)) if mode == SaveMode::Upsert => {
+                return Ok(SaveReceipt {
+                    revision: before.revision.clone(),
+                    recorded_at: before.recorded_at,
+                    outcome: SaveOutcome::Updated,
+                });
+            }
+            (Bug::RecordedAtRenewed, Some(before))
+                if before.decision.to_json() == decision.to_json() && mode != SaveMode::Create =>
+            {
+                self.inner.delete(decision.id()).await?;
+                return self.inner.save(decision, SaveMode::Create).await;
+            }
+            (Bug::OldDateStays, Some(before))
+                if before.decision.timestamp() != decision.timestamp() =>
+            {
+                self.shared.lock().unwrap().ghosts.push(before.clone());
+            }
+            _ => {}
+        }
+        let mut receipt = self.inner.save(decision, mode).await?;
+        match (self.bug, before) {
+            (Bug::OutcomeWrong, _) => receipt.outcome = SaveOutcome::Updated,
+            (Bug::RevisionIsDigest, _) => receipt.revision = digest(decision),
+            (Bug::ChangeKeepsRecordedAt, Some(before)) => receipt.recorded_at = before.recorded_at,
+            _ => {}
+        }
+        Ok(receipt)
+    }
+
+    async fn get(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
+        if self.bug == Bug::HandleCaches {
+            if let Some(seen) = self.seen.lock().unwrap().get(id.as_str()) {
+                return Ok(seen.clone());
+            }
+            let found = self.inner.get(id).await?;
+            self.seen
+                .lock()
+                .unwrap()
+                .insert(id.to_string(), found.clone());
+            return Ok(found);
+        }
+        if let Some(found) = self.inner.get(id).await? {
+            return Ok(Some(self.shown(found)));
+        }
+        let similar = |stored: &StoredDecision| {
+            let other = stored.decision.id().as_str();
+            match self.bug {
+                Bug::IdMatchedAsSuffix => other.ends_with(&format!("_{id}")),
+                Bug::IdCaseFolded => other.eq_ignore_ascii_case(id.as_str()),
+                Bug::IdIsPattern => id
+                    .as_str()
+                    .split_once('*')
+                    .is_some_and(|(a, b)| other.starts_with(a) && other.ends_with(b)),
+                _ => false,
+            }
+        };
+        Ok(self.all().await?.into_iter().find(similar))
+    }
+
+    async fn query(&self, query: &DecisionQuery) -> Result<DecisionPage> {
+        if self.bug == Bug::CursorOrderUnchecked && query.check().is_err() {
+            return Ok(DecisionPage::default());
+        }
+        query.check()?;
+        let mut asked = query.clone();
+        if self.bug != Bug::DeleteMatchingIgnoresPair {
+            asked.filter = self.filter(&query.filter);
+        }
+        let mut all = self.all().await?;
+        match self.bug {
+            Bug::LimitOffByOne => asked.limit = query.limit.map(|limit| limit + 1),
+            Bug::LimitBeforeOrder => {
+                if let Some(limit) = query.limit {
+                    all.retain(|stored| query.filter.matches(stored));
+                    all.sort_by_key(|stored| stored.decision.id().clone());
+                    all.truncate(limit);
+                }
+            }
+            Bug::PairComparedExactly => {
+                if let Some(pair) = &query.filter.asset_pair {
+                    all.retain(|stored| {
+                        stored.decision.asset_pair().as_deref() == Some(pair.as_str())
+                    });
+                }
+            }
+            Bug::PrefixMatchesAnywhere => {
+                if let Some(prefix) = asked.filter.id_prefix.take() {
+                    all.retain(|stored| stored.decision.id().as_str().contains(&prefix));
+                }
+            }
+            Bug::EffectiveTimeIgnoresRecordedAt if !query.filter.time.is_all() => {
+                all.retain(|stored| stored.decision.timestamp().is_some());
+            }
+            _ => {}
+        }
+        if let (Bug::CursorInclusive, Some(_)) = (self.bug, &asked.after) {
+            // The decision on which the cursor stands comes once more.
+            let page = query.answer(all.clone(), ReadReport::default());
+            let cursor = asked.after.take();
+            let mut page = page;
+            let on = all
+                .iter()
+                .find(|stored| Some(Cursor::at(query.order, stored)) == cursor);
+            page.decisions.splice(0..0, on.cloned());
+            page.decisions.truncate(query.limit.unwrap_or(usize::MAX));
+            return Ok(page);
+        }
+        let mut page = asked.answer(all, ReadReport::default());
+        match self.bug {
+            Bug::OrderReversed => page.decisions.reverse(),
+            Bug::TiesUnordered => {
+                page.decisions.sort_by_key(|stored| {
+                    (
+                        std::cmp::Reverse(stored.time()),
+                        stored.decision.id().as_str().len(),
+                    )
+                });
+            }
+            Bug::NextMissing => page.next = None,
+            Bug::NextOnTheLastPage => {
+                let last = page.decisions.last();
+                page.next = last.map(|last| Cursor::at(query.order, last));
+            }
+            _ => {}
+        }
+        page.decisions = page
+            .decisions
+            .into_iter()
+            .map(|stored| self.shown(stored))
+            .collect();
+        Ok(page)
+    }
+
+    async fn count(&self, filter: &DecisionFilter) -> Result<u64> {
+        let filter = match self.bug {
+            Bug::CountIgnoresFilter => DecisionFilter::new(),
+            _ => filter.clone(),
+        };
+        Ok(self
+            .query(&DecisionQuery::new().filter(filter))
+            .await?
+            .decisions
+            .len() as u64)
+    }
+
+    async fn delete(&self, id: &DecisionId) -> Result<bool> {
+        if self.bug == Bug::ReopeningRevivesDeleted
+            && let Some(stored) = self.inner.get(id).await?
+        {
+            self.shared.lock().unwrap().deleted.push(stored.decision);
+        }
+        if self.bug == Bug::DeleteTakesAnother {
+            let similar = DecisionFilter::new().id_prefix(id.as_str());
+            return Ok(self.inner.delete_matching(&similar).await? > 0);
+        }
+        Ok(self.inner.delete(id).await? || self.bug == Bug::DeleteAlwaysTrue)
+    }
+
+    async fn delete_matching(&self, filter: &DecisionFilter) -> Result<u64> {
+        self.inner.delete_matching(&self.filter(filter)).await
+    }
+}

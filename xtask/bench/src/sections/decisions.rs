@@ -1,0 +1,469 @@
+//! A. Decision documents of about 1 KB: save, get, the latest, count, delete; one by one and from many tasks.
+
+use std::io::Write as _;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use minutebook_core::{
+    Decision, DecisionFilter, DecisionId, DecisionRepository, DecisionRepositoryExt as _, SaveMode,
+    Symbol,
+};
+use minutebook_fs::Durability;
+use minutebook_json::JsonDecisionRepository;
+
+use super::Section;
+use crate::bare;
+use crate::config::{Config, disk_bytes, wipe};
+use crate::inputs::generate::{ASSETS, Random};
+use crate::inputs::lines;
+use crate::measure::{Plan, Timing, as_f64, measure, measure_with};
+use crate::record::{BUFFERED, OURS, Record};
+use crate::store::{self, Runtime};
+
+const SECTION: &str = "A.decisions";
+/// How many tasks save at the same time.
+const SAVERS: usize = 64;
+
+/// A store of one size and what is asked of it.
+struct Bench<'a> {
+    config: &'a Config,
+    runtime: Runtime,
+    directory: PathBuf,
+    n: usize,
+    /// What is in the store.
+    documents: &'a [Decision],
+    /// Documents that are not.
+    fresh: std::slice::Iter<'a, Decision>,
+    random: Random,
+}
+
+pub(super) fn run(config: &Config) -> Result<()> {
+    let all = lines(&config.decisions_file(), config.decisions_total())?
+        .iter()
+        .map(|line| Decision::from_json(line))
+        .collect::<Result<Vec<_>, _>>()?;
+    let largest = config.decisions.iter().max().copied().unwrap_or(0);
+    for n in &config.decisions {
+        let mut bench = Bench {
+            config,
+            runtime: Runtime::new()?,
+            directory: config.fresh("decisions")?,
+            n: *n,
+            documents: &all[..*n],
+            fresh: all[largest..].iter(),
+            random: Random::new(5),
+        };
+        bench.run()?;
+        wipe(&bench.directory)?;
+    }
+    Ok(())
+}
+
+impl Bench<'_> {
+    fn run(&mut self) -> Result<()> {
+        self.save_n(BUFFERED, Durability::Buffered)?;
+        self.save_n(OURS, Durability::Synced)?;
+        let repo = store::decisions(&self.directory, Durability::Synced)?;
+        self.check(&repo)?;
+        self.reads(&repo)?;
+        self.fresh_process()?;
+        self.save_one(&repo, OURS, Durability::Synced)?;
+        self.save_concurrent(&repo)?;
+        self.delete_one(&repo, OURS, Durability::Synced)?;
+        drop(repo);
+        let repo = store::decisions(&self.directory, Durability::Buffered)?;
+        self.save_one(&repo, BUFFERED, Durability::Buffered)?;
+        self.delete_one(&repo, BUFFERED, Durability::Buffered)
+    }
+
+    fn record(&self, op: &str, peer: &str, durability: Durability) -> Record {
+        Record::new(SECTION, op, peer, self.n).with("durable", durability == Durability::Synced)
+    }
+
+    fn runs(&self) -> usize {
+        match self.n {
+            ..10_000 => self.config.runs,
+            10_000..100_000 => self.config.runs.min(3),
+            _ => 1,
+        }
+    }
+
+    fn save_n(&mut self, peer: &str, durability: Durability) -> Result<()> {
+        let directory = self.directory.clone();
+        let timing = measure_with(
+            Plan::of(self.runs()).cold(),
+            || {
+                wipe(&directory)?;
+                std::fs::create_dir_all(&directory)?;
+                Ok((
+                    store::decisions(&directory, durability)?,
+                    self.documents.to_vec(),
+                ))
+            },
+            |(repo, documents)| {
+                let saved = self
+                    .runtime
+                    .block_on(repo.save_all(documents, SaveMode::Upsert));
+                for receipt in saved {
+                    receipt?;
+                }
+                Ok(repo)
+            },
+        )?;
+        let (apparent, allocated) = disk_bytes(&directory)?;
+        let limit = self.bare_save_n(durability)?;
+        self.record("save_n", peer, durability)
+            .timed(&timing)
+            .limit(&limit, "bare files written and renamed, their text once more in one synced file if durable")
+            .with("per_doc_us", timing.min() / as_f64(self.n) * 1e6)
+            .with("bytes_apparent", apparent)
+            .with("bytes_alloc", allocated)
+            .write(self.config)
+    }
+
+    fn bare_save_n(&self, durability: Durability) -> Result<Timing> {
+        let texts: Vec<_> = self
+            .documents
+            .iter()
+            .map(Decision::to_json_pretty)
+            .collect();
+        let scratch = self.config.fresh("decisions-bare")?;
+        let timing = measure_with(
+            Plan::of(self.runs().min(3)).cold(),
+            || {
+                wipe(&scratch)?;
+                Ok(std::fs::create_dir_all(&scratch)?)
+            },
+            |()| {
+                if durability == Durability::Synced {
+                    bare::write_file(&scratch.join("journal"), texts.concat().as_bytes(), true)?;
+                }
+                for (i, text) in texts.iter().enumerate() {
+                    bare::replace_file(&scratch, &format!("{i}.json"), text.as_bytes(), false)?;
+                }
+                Ok(())
+            },
+        )?;
+        wipe(&scratch)?;
+        Ok(timing)
+    }
+
+    /// A fast wrong answer is worth nothing.
+    fn check(&self, repo: &Arc<JsonDecisionRepository>) -> Result<()> {
+        let mut wanted: Vec<&Decision> = self.documents.iter().collect();
+        wanted.sort_by_key(|document| std::cmp::Reverse(document.timestamp()));
+        let pair: Symbol = "ETHUSD".parse()?;
+        let of_pair = |document: &&&Decision| document.asset_pair().as_deref() == Some("ETHUSD");
+        self.runtime.block_on(async {
+            for (limit, found) in [
+                (
+                    wanted.iter().take(10).collect::<Vec<_>>(),
+                    repo.recent(10, None).await?,
+                ),
+                (
+                    wanted.iter().filter(of_pair).take(10).collect(),
+                    repo.recent(10, Some(&pair)).await?,
+                ),
+            ] {
+                ensure!(
+                    limit.iter().zip(&found).all(|(a, b)| ***a == b.decision)
+                        && limit.len() == found.len()
+                );
+            }
+            let middle = &self.documents[self.n / 2];
+            let found = repo
+                .get(middle.id())
+                .await?
+                .context("a document is not there")?;
+            ensure!(found.decision == *middle);
+            ensure!(repo.count(&DecisionFilter::new()).await? == self.n as u64);
+            Ok(())
+        })
+    }
+
+    /// The files that hold the documents.
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
+                files.push(path);
+            }
+        }
+        ensure!(
+            !files.is_empty(),
+            "no document in {}",
+            self.directory.display()
+        );
+        Ok(files)
+    }
+
+    fn reads(&mut self, repo: &Arc<JsonDecisionRepository>) -> Result<()> {
+        let files = self.files()?;
+        let runs = self.config.runs;
+        let mut buffer = Vec::new();
+        let mut random = self.random.clone();
+        let mut bare_get = |count: usize| {
+            measure(Plan::of(runs).inner(300 / count), || {
+                for _ in 0..300 / count {
+                    for _ in 0..count {
+                        bare::read_file(random.pick::<PathBuf>(&files), &mut buffer)?;
+                        serde_json::from_slice::<serde_json::Value>(&buffer)?;
+                    }
+                }
+                Ok(())
+            })
+        };
+        let (one, ten) = (bare_get(1)?, bare_get(10)?);
+        let listing = measure(Plan::of(runs), || bare::list(&self.directory))?;
+        let record = |op: &str, timing: &Timing, limit: &Timing, what: &str| {
+            Record::new(SECTION, op, OURS, self.n)
+                .with("durable", true)
+                .timed(timing)
+                .limit(limit, what)
+                .write(self.config)
+        };
+
+        let get = |repo: &Arc<JsonDecisionRepository>, random: &mut Random| {
+            measure(Plan::of(runs).inner(300), || {
+                self.runtime.block_on(async {
+                    for _ in 0..300 {
+                        let found = repo.get(random.pick(self.documents).id()).await?;
+                        ensure!(found.is_some());
+                    }
+                    Ok(())
+                })
+            })
+        };
+        let timing = get(repo, &mut self.random)?;
+        record("get_by_id", &timing, &one, "open, read, parse of one file")?;
+
+        let latest = |pair: &mut dyn FnMut() -> Result<Option<Symbol>>,
+                      wanted: RangeInclusive<usize>| {
+            measure(Plan::of(runs).inner(50), || {
+                self.runtime.block_on(async {
+                    for _ in 0..50 {
+                        let found = repo.recent(10, pair()?.as_ref()).await?;
+                        ensure!(wanted.contains(&found.len()));
+                    }
+                    Ok(())
+                })
+            })
+        };
+        let what = "open, read, parse of ten files";
+        let timing = latest(&mut || Ok(None), 10..=10)?;
+        record("latest10", &timing, &ten, what)?;
+        let random = &mut self.random;
+        let timing = latest(&mut || Ok(Some(random.pick(&ASSETS).parse()?)), 1..=10)?;
+        record("latest10_asset", &timing, &ten, what)?;
+        let timing = latest(
+            &mut || Ok(Some(format!("NO{}", random.next()).parse()?)),
+            0..=0,
+        )?;
+        record(
+            "latest10_absent_asset",
+            &timing,
+            &listing,
+            "one bare listing of the directory",
+        )?;
+        let all = DecisionFilter::new();
+        let timing = measure(Plan::of(runs).inner(20), || {
+            self.runtime.block_on(async {
+                for _ in 0..20 {
+                    ensure!(repo.count(&all).await? > 0);
+                }
+                Ok(())
+            })
+        })?;
+        record(
+            "count",
+            &timing,
+            &listing,
+            "one bare listing of the directory",
+        )
+    }
+
+    /// A new process opens the store and gets one document.
+    fn fresh_process(&mut self) -> Result<()> {
+        let directory = self.directory.display().to_string();
+        let mut timing = Timing::default();
+        for i in 0..=self.config.runs {
+            let id = self.random.pick(self.documents).id().to_string();
+            let printed = self
+                .config
+                .child(Section::Decisions, "open+get", &[&directory, &id])?;
+            if i > 0 {
+                timing.seconds.push(printed.trim().parse()?);
+            }
+        }
+        let files = self.files()?;
+        let mut buffer = Vec::new();
+        let limit = measure(Plan::of(self.config.runs), || {
+            bare::list(&self.directory)?;
+            bare::read_file(&files[0], &mut buffer)
+        })?;
+        self.record("open+get_fresh_process", OURS, Durability::Synced)
+            .timed(&timing)
+            .limit(
+                &limit,
+                "one bare listing and one file: these ids carry no time",
+            )
+            .write(self.config)
+    }
+
+    /// The least that a save needs: one synced line if it is durable, and the file that people read.
+    fn bare_save(&self, durability: Durability) -> Result<Timing> {
+        let scratch = self.config.fresh("decisions-bare")?;
+        let text = self.documents[0].to_json_pretty();
+        let mut journal = bare::appendable(&scratch.join("journal"))?;
+        let mut i = 0_usize;
+        let timing = measure(Plan::of(self.config.runs).inner(100), || {
+            for _ in 0..100 {
+                i += 1;
+                if durability == Durability::Synced {
+                    journal.write_all(text.as_bytes())?;
+                    journal.sync_data()?;
+                }
+                bare::replace_file(&scratch, &format!("{i}.json"), text.as_bytes(), false)?;
+            }
+            Ok(())
+        })?;
+        wipe(&scratch)?;
+        Ok(timing)
+    }
+
+    fn save_one(
+        &mut self,
+        repo: &Arc<JsonDecisionRepository>,
+        peer: &str,
+        durability: Durability,
+    ) -> Result<()> {
+        let timing = measure(Plan::of(self.config.runs).inner(100), || {
+            self.runtime.block_on(async {
+                for document in self.fresh.by_ref().take(100) {
+                    repo.upsert(document).await?;
+                }
+                Ok(())
+            })
+        })?;
+        let what = match durability {
+            Durability::Synced => "append of one line and fdatasync; create, rename of one file",
+            Durability::Buffered => "create, rename of one file",
+        };
+        self.record("save_one", peer, durability)
+            .timed(&timing)
+            .limit(&self.bare_save(durability)?, what)
+            .write(self.config)
+    }
+
+    /// Many tasks at once, each with its own documents: what waits together may share a sync.
+    fn save_concurrent(&mut self, repo: &Arc<JsonDecisionRepository>) -> Result<()> {
+        const EACH: usize = 8;
+        let timing = measure(
+            Plan::of(self.config.runs.min(5)).inner(SAVERS * EACH),
+            || {
+                let tasks: Vec<_> = (0..SAVERS)
+                    .map(|_| {
+                        let documents: Vec<_> = self.fresh.by_ref().take(EACH).cloned().collect();
+                        let repo = Arc::clone(repo);
+                        self.runtime.spawn(async move {
+                            for document in &documents {
+                                repo.upsert(document).await?;
+                            }
+                            anyhow::Ok(())
+                        })
+                    })
+                    .collect();
+                self.runtime.block_on(async {
+                    for task in tasks {
+                        task.await??;
+                    }
+                    Ok(())
+                })
+            },
+        )?;
+        self.record("save_one_of_64_tasks", OURS, Durability::Synced)
+            .timed(&timing)
+            .limit(
+                &self.bare_save(Durability::Synced)?,
+                "append of one line and fdatasync; create, rename of one file",
+            )
+            .write(self.config)
+    }
+
+    fn delete_one(
+        &mut self,
+        repo: &Arc<JsonDecisionRepository>,
+        peer: &str,
+        durability: Durability,
+    ) -> Result<()> {
+        // The first half goes synced, the second buffered, so that each id is there.
+        let half = self.n / 2;
+        let from = if durability == Durability::Synced {
+            0
+        } else {
+            half
+        };
+        let inner = (half / (self.config.runs + 1)).clamp(1, 50);
+        let mut victims = self.documents[from..from + half].iter();
+        let timing = measure(Plan::of(self.config.runs).inner(inner), || {
+            self.runtime.block_on(async {
+                for victim in victims.by_ref().take(inner) {
+                    ensure!(repo.delete(victim.id()).await?);
+                }
+                Ok(())
+            })
+        })?;
+        let scratch = self.config.fresh("decisions-bare")?;
+        let limit = measure_with(
+            Plan::of(self.config.runs).inner(inner),
+            || {
+                for i in 0..inner {
+                    bare::write_file(&scratch.join(i.to_string()), &[b'x'; 1024], false)?;
+                }
+                bare::sync_dir(&scratch)
+            },
+            |()| {
+                let mut journal = bare::appendable(&scratch.join("journal"))?;
+                for i in 0..inner {
+                    if durability == Durability::Synced {
+                        journal.write_all(&[b'x'; 256])?;
+                        journal.sync_data()?;
+                    }
+                    std::fs::remove_file(scratch.join(i.to_string()))?;
+                }
+                Ok(())
+            },
+        )?;
+        wipe(&scratch)?;
+        self.record("delete_one", peer, durability)
+            .timed(&timing)
+            .limit(
+                &limit,
+                "append of one line and fdatasync if durable; unlink",
+            )
+            .write(self.config)
+    }
+}
+
+/// In a process of its own: opens the store at `args[0]`, gets the id `args[1]`, gives back the seconds.
+pub(super) fn case(op: &str, args: &[String]) -> Result<String> {
+    ensure!(op == "open+get", "no case {op} here");
+    let [directory, id] = args else {
+        anyhow::bail!("a directory and an id are needed");
+    };
+    let id: DecisionId = id.parse()?;
+    let runtime = Runtime::new()?;
+    let start = Instant::now();
+    let repo = store::decisions(Path::new(directory), Durability::Synced)?;
+    let found = runtime.block_on(repo.get(&id))?;
+    let time = start.elapsed().as_secs_f64();
+    ensure!(found.is_some_and(|found| *found.decision.id() == id));
+    Ok(time.to_string())
+}
