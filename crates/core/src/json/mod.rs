@@ -18,8 +18,18 @@ pub use finite::to_text;
 pub const MAX_DEPTH: usize = 127;
 
 /// An object's fields in the order written, each value as compact JSON text.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// Two objects are equal if they have the same fields with the same texts in the same order.
+#[derive(Debug, Clone, Default)]
 pub struct RawObject(IndexMap<String, Box<str>>);
+
+impl PartialEq for RawObject {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for RawObject {}
 
 impl RawObject {
     /// Reads an object.
@@ -346,5 +356,7 @@ mod tests {
         object.remove("a");
         assert_eq!(object.to_compact(), r#"{"b":[1,2],"c":3,"d":"x"}"#);
         assert!(object.set("e", "1 2").is_err());
+        let reordered = RawObject::parse(r#"{"c":3,"b":[1,2],"d":"x"}"#).unwrap();
+        assert_ne!(object, reordered);
     }
 }

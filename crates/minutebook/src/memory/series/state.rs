@@ -208,12 +208,7 @@ fn unique_times(batch: &RecordBatch) -> Result<HashSet<i64>> {
 
 pub(super) fn within(range: TimeRange) -> impl Fn(i64) -> bool {
     let (start, end) = range.nanos();
-    // A range that begins and ends beyond what nanoseconds hold is cut to nothing; one that begins beyond them holds none.
-    let empty = range.is_empty()
-        || range
-            .start()
-            .is_some_and(|time| time > from_nanos(i64::MAX));
-    move |time| !empty && start <= time && end.is_none_or(|end| time < end)
+    move |time| start <= time && end.is_none_or(|end| time < end)
 }
 
 fn retain(batch: &RecordBatch, keep: impl Fn(i64) -> bool) -> Result<RecordBatch> {

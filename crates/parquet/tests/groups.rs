@@ -1,0 +1,141 @@
+//! A series of many segments: the oldest are in groups, and every operation reaches into them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use common::{Row, all, batch, inline, range, rows, series};
+use minutebook_core::{OnConflict, ScanQuery, Snapshot, TimeSeriesRepository, WriteMode};
+use minutebook_fs::Durability;
+use minutebook_parquet::{ParquetConfig, ParquetTimeSeriesRepository, Retention, VacuumOptions};
+
+fn open(dir: &Path) -> ParquetTimeSeriesRepository {
+    opened(dir, ParquetConfig::default())
+}
+
+/// For a vacuum while nobody writes: everything is old enough.
+fn open_alone(dir: &Path) -> ParquetTimeSeriesRepository {
+    opened(dir, ParquetConfig::default().orphan_grace(Duration::ZERO))
+}
+
+fn opened(dir: &Path, config: ParquetConfig) -> ParquetTimeSeriesRepository {
+    let mut config = config.durability(Durability::Buffered);
+    config.target_segment_rows = 4;
+    config.row_group_rows = 2;
+    ParquetTimeSeriesRepository::open(dir, config).unwrap()
+}
+
+fn groups(dir: &Path) -> usize {
+    std::fs::read_dir(dir.join("btcusd/1m/groups"))
+        .unwrap()
+        .count()
+}
+
+#[test]
+fn operations_reach_into_groups() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = open(dir.path());
+    let mut model: BTreeMap<i64, i64> = (0..2_000).map(|i| (i * 10, i)).collect();
+    let content =
+        |model: &BTreeMap<i64, i64>| -> Vec<Row> { model.iter().map(|(t, n)| (*t, *n)).collect() };
+    inline(async {
+        let first = repo
+            .write(&series(), batch(&content(&model)), WriteMode::Append)
+            .await
+            .unwrap();
+        assert!(groups(dir.path()) >= 5, "{} groups", groups(dir.path()));
+        let history = content(&model);
+
+        // Every 90th row replaced, some new: in groups and beside them.
+        let upsert: Vec<Row> = (0..200).map(|i| (i * 100 + i % 2, -i)).collect();
+        let replaced = upsert.iter().filter(|(t, _)| model.contains_key(t)).count() as u64;
+        model.extend(upsert.iter().copied());
+        let mode = WriteMode::Upsert {
+            on_conflict: OnConflict::Replace,
+        };
+        let receipt = repo.write(&series(), batch(&upsert), mode).await.unwrap();
+        assert_eq!(
+            (receipt.inserted, receipt.replaced),
+            (200 - replaced, replaced)
+        );
+        assert_eq!(all(&repo).await.unwrap(), Some(content(&model)));
+
+        let gone = repo
+            .delete(&series(), Some(range(1_005, 9_001)))
+            .await
+            .unwrap();
+        let before = model.len();
+        model.retain(|t, _| !(1_005..9_001).contains(t));
+        assert_eq!(gone, (before - model.len()) as u64);
+        repo.write(
+            &series(),
+            batch(&[(1_500, 7)]),
+            WriteMode::ReplaceRange(range(900, 2_000)),
+        )
+        .await
+        .unwrap();
+        model.retain(|t, _| !(900..2_000).contains(t));
+        model.insert(1_500, 7);
+        let expected = content(&model);
+        // A handle that knows nothing sees the same.
+        for repo in [&repo, &open(dir.path())] {
+            assert_eq!(all(repo).await.unwrap(), Some(expected.clone()));
+            let summary = repo.summary(&series()).await.unwrap().unwrap();
+            assert_eq!(summary.rows, expected.len() as u64);
+            for count in [1, 3, 100] {
+                for (query, want) in [
+                    (
+                        ScanQuery::new().last(count),
+                        &expected[expected.len() - count..],
+                    ),
+                    (ScanQuery::new().first(count), &expected[..count]),
+                ] {
+                    let (found, _) = repo
+                        .scan(&series(), &query)
+                        .await
+                        .unwrap()
+                        .concat()
+                        .await
+                        .unwrap();
+                    assert_eq!(rows(&found), want);
+                }
+            }
+            let query = ScanQuery::new().as_of(Snapshot::Version(first.version));
+            let (found, _) = repo
+                .scan(&series(), &query)
+                .await
+                .unwrap()
+                .concat()
+                .await
+                .unwrap();
+            assert_eq!(rows(&found), history);
+            assert!(repo.verify(&series()).await.unwrap().problems.is_clean());
+        }
+        let repo = open_alone(dir.path());
+        let options = VacuumOptions::default().retention(Retention::versions(1));
+        let dry = repo
+            .vacuum(&series(), &options.clone().dry_run())
+            .await
+            .unwrap();
+        let report = repo.vacuum(&series(), &options).await.unwrap();
+        assert_eq!(dry, report);
+        assert!(
+            !report.files.is_empty() && report.versions == [1, 2, 3],
+            "{report:?}"
+        );
+        assert_eq!(all(&open(dir.path())).await.unwrap(), Some(expected));
+        let again = repo.vacuum(&series(), &options).await.unwrap();
+        assert_eq!(
+            (again.files.len(), again.versions.len(), again.spared),
+            (0, 0, 0)
+        );
+    });
+}
