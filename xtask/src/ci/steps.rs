@@ -172,8 +172,16 @@ fn demo() -> Result<Done> {
     if store.exists() {
         std::fs::remove_dir_all(&store).with_context(|| store.display().to_string())?;
     }
-    let mut command = cargo(["run", "--quiet", "--locked", "--bin", "minutebook", "--"]);
-    command.arg("--store").arg(&store).arg("demo");
+    let mut command = cargo([
+        "run",
+        "--quiet",
+        "--locked",
+        "--bin",
+        "minutebook",
+        "--",
+        "demo",
+    ]);
+    command.arg(&store);
     let text = tee(&mut command)?;
     if text.trim().is_empty() {
         bail!("the demo printed nothing");
