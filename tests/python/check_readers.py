@@ -58,7 +58,7 @@ def series(folder):
             "pandas": len(frame),
             "pyarrow": table.num_rows,
             "polars": pl.read_parquet(path).height,
-            "duckdb": duckdb.sql(f"SELECT count(*) FROM read_parquet('{path}')").fetchone()[0],
+            "duckdb": duckdb.sql(f"SELECT count(*) FROM read_parquet('{path}')").fetchall()[0][0],
         }
         assert len(set(rows.values())) == 1, (path, rows)
         close = {

@@ -1,5 +1,11 @@
 //! Helpers of the tests that cross crates: copies of fixtures, digests of directories, the shared data.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: what fails here must fail the test"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

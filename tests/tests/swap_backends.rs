@@ -1,5 +1,7 @@
 //! One application, written against the traits alone, runs the same on every backend.
 
+#![allow(clippy::expect_used, reason = "a test: what fails here must fail it")]
+
 use std::sync::Arc;
 
 use chrono::TimeDelta;

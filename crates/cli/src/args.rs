@@ -5,18 +5,17 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands;
-use crate::failure::EXIT_CODES;
+use crate::failure::exit_codes;
 
 /// The store of record for trading systems: decisions, ticks, bars and a catalog in open files.
 #[derive(Debug, Parser)]
 #[command(
     name = "minutebook",
     version,
-    propagate_version = true,
     max_term_width = 110,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = EXIT_CODES,
+    after_help = exit_codes!(),
     after_long_help = LONG_HELP
 )]
 pub(crate) struct Cli {
@@ -26,7 +25,8 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-const LONG_HELP: &str = "\
+const LONG_HELP: &str = concat!(
+    "\
 Examples:
   minutebook demo                                     see what it is for, in half a minute
   minutebook --store book init                        make a store in ./book
@@ -36,38 +36,35 @@ Examples:
   minutebook bars import BTCUSD 1h history.csv.gz
   minutebook bars read BTCUSD 1h --last 5 --json
 
-Exit codes:
-  0  done
-  1  the storage failed (I/O, permission, disk full)
-  2  the command line or the settings are wrong
-  3  not found (store, decision, series, dataset, file)
-  4  it exists already, or another writer was first
-  5  the data given is invalid; the message names file and line
-  6  stored bytes or a file are damaged
-  7  locked by another process
-  8  not supported
+",
+    exit_codes!(),
+    "
 
 Environment:
   MINUTEBOOK_STORE   the store, if --store is not given
   MINUTEBOOK_LOG     what to log, for example debug or minutebook_json=trace; overrides -v
   MINUTEBOOK_…       every setting of minutebook.toml, for example MINUTEBOOK_DURABILITY=buffered
-  NO_COLOR           no colour";
+  NO_COLOR           no colour"
+);
+
+/// The heading under which help lists what every command takes.
+const GLOBAL: &str = "Global options";
 
 /// What every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// The store's directory, or a directory of decision documents or tick files as the original systems kept them
     /// [default: $MINUTEBOOK_STORE, else the current directory]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = GLOBAL)]
     pub(crate) store: Option<PathBuf>,
     /// Results as JSON: one object, or one object a line for lists
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
     /// No notes and no warnings on standard error
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
     pub(crate) quiet: bool,
     /// Say more on standard error; twice for debug, three times for trace
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = GLOBAL)]
     pub(crate) verbose: u8,
 }
 

@@ -30,7 +30,9 @@ pub(crate) enum Exit {
 }
 
 /// Shown at the end of `minutebook --help`.
-pub(crate) const EXIT_CODES: &str = "\
+macro_rules! exit_codes {
+    () => {
+        "\
 Exit codes:
   0  done
   1  the storage failed (I/O, permission, disk full)
@@ -40,7 +42,10 @@ Exit codes:
   5  the data given is invalid; the message names file and line
   6  stored bytes or a file are damaged
   7  locked by another process
-  8  not supported";
+  8  not supported"
+    };
+}
+pub(crate) use exit_codes;
 
 /// What ends a command early.
 #[derive(Debug)]

@@ -60,6 +60,7 @@ mod json {
                 config = config.max_document_bytes(bytes);
             }
             Arc::new(Lazy::new(
+                self.fs,
                 &self.layout.decisions,
                 CAPABILITIES,
                 move |dir| JsonDecisionRepository::open(dir, config.clone()),
@@ -72,6 +73,7 @@ mod json {
                 .clock(Arc::clone(self.clock))
                 .durability(self.durability());
             Arc::new(Lazy::new(
+                self.fs,
                 &self.layout.registry,
                 CAPABILITIES,
                 move |file| JsonCatalog::open(file, config.clone()),
@@ -103,9 +105,12 @@ mod jsonl {
             if let Some(bytes) = self.config.ticks.max_line_bytes {
                 config = config.max_line_bytes(bytes);
             }
-            Arc::new(Lazy::new(&self.layout.ticks, CAPABILITIES, move |dir| {
-                JsonlTimeSeriesRepository::open(dir, config.clone())
-            }))
+            Arc::new(Lazy::new(
+                self.fs,
+                &self.layout.ticks,
+                CAPABILITIES,
+                move |dir| JsonlTimeSeriesRepository::open(dir, config.clone()),
+            ))
         }
     }
 }
@@ -138,9 +143,12 @@ mod parquet {
                 .fs(Arc::clone(self.fs))
                 .clock(Arc::clone(self.clock))
                 .durability(self.durability());
-            Arc::new(Lazy::new(&self.layout.series, CAPABILITIES, move |dir| {
-                ParquetTimeSeriesRepository::open(dir, config.clone())
-            }))
+            Arc::new(Lazy::new(
+                self.fs,
+                &self.layout.series,
+                CAPABILITIES,
+                move |dir| ParquetTimeSeriesRepository::open(dir, config.clone()),
+            ))
         }
     }
 }

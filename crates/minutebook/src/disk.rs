@@ -83,7 +83,7 @@ impl OpenOptions {
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for settings that are wrong, with the line or the variable.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Minutebook> {
         let path = path.as_ref();
-        let names = Names::in_directory(path)?;
+        let names = Names::in_directory(&*self.file_system(), path)?;
         if names.kind() == DirectoryKind::Other && !self.names_a_place()? {
             return Err(Error::new(
                 crate::ErrorKind::NotFound,
@@ -106,7 +106,7 @@ impl OpenOptions {
         let fs = self.file_system();
         minutebook_fs::create_dir_all(&*fs, path, Durability::Synced)
             .map_err(|error| crate::error::fs("make the store's directory", path, error))?;
-        let names = Names::in_directory(path)?;
+        let names = Names::in_directory(&*fs, path)?;
         let book = self.assemble(path, names)?;
         if let Some(disk) = book.disk() {
             for place in [
@@ -150,12 +150,12 @@ impl OpenOptions {
     }
 
     fn assemble(self, path: &Path, names: Names) -> Result<Minutebook> {
-        let file = Config::read(&path.join(CONFIG_FILE))?.unwrap_or_default();
+        let fs = self.file_system();
+        let file = Config::read(&*fs, &path.join(CONFIG_FILE))?.unwrap_or_default();
         let config = self.spoken()?.over(file).over(names.implied());
         // Absolute, so that a program that changes its directory later still means the same store.
         let root = std::path::absolute(path).map_err(|e| crate::error::io("find", path, e))?;
         let layout = Layout::new(&root, &config);
-        let fs = self.file_system();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let ids = self
             .ids

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use minutebook_fs::{Fs, OsFs};
+
 use crate::config::{CONFIG_FILE, Config};
 use crate::error::{Error, ErrorKind, Result, io};
 
@@ -71,11 +73,15 @@ impl DirectoryKind {
     /// [`NotFound`](ErrorKind::NotFound) if it is not there, [`InvalidInput`](ErrorKind::InvalidInput) if it is no directory,
     /// [`Unavailable`](ErrorKind::Unavailable) if it cannot be read.
     pub fn of(path: &Path) -> Result<Self> {
-        Ok(Names::in_directory(path)?.kind())
+        Ok(Names::in_directory(&OsFs, path)?.kind())
     }
 }
 
 /// What the names in a directory say.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "one question each, and their combinations count"
+)]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Names {
     any: bool,
@@ -88,26 +94,31 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn in_directory(path: &Path) -> Result<Self> {
-        match std::fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => {
-                return Err(
-                    Error::invalid("this is no directory; name a store's directory")
-                        .with_resource(path.display()),
-                );
-            }
+    pub(crate) fn in_directory(fs: &dyn Fs, path: &Path) -> Result<Self> {
+        // Who names a link means the directory that it leads to.
+        let directory = match fs.canonicalize(path) {
+            Ok(directory) => directory,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(missing(path));
             }
             Err(error) => return Err(io("open the store's directory", path, error)),
+        };
+        let metadata = fs
+            .metadata(&directory)
+            .map_err(|e| io("open the store's directory", path, e))?;
+        if !metadata.is_dir() {
+            return Err(
+                Error::invalid("this is no directory; name a store's directory")
+                    .with_resource(path.display()),
+            );
         }
         let mut names = Self::default();
-        let entries = std::fs::read_dir(path).map_err(|e| io("list the directory", path, e))?;
+        let entries = fs
+            .read_dir(&directory)
+            .map_err(|e| io("list the directory", path, e))?;
         for entry in entries {
-            let entry = entry.map_err(|e| io("list the directory", path, e))?;
             names.any = true;
-            match entry.file_name().to_str() {
+            match entry.name.to_str() {
                 Some(CONFIG_FILE) => names.settings = true,
                 Some(DECISIONS_DIR) => names.decisions_dir = true,
                 Some(TICKS_DIR) => names.ticks_dir = true,

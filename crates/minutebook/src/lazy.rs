@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
+use minutebook_fs::Fs;
 
 use crate::{
     BatchStream, Capabilities, Capability, Catalog, DatasetChange, DatasetEntry, DatasetFilter,
@@ -21,6 +22,7 @@ type Open<T> = dyn Fn(&Path) -> Result<T> + Send + Sync;
 
 /// A repository at a place that may not exist yet.
 pub(crate) struct Lazy<T> {
+    fs: Arc<dyn Fs>,
     place: PathBuf,
     capabilities: Capabilities,
     open: Box<Open<T>>,
@@ -40,11 +42,13 @@ impl<T> fmt::Debug for Lazy<T> {
 impl<T> Lazy<T> {
     /// A repository that `open` opens at `place`, which is a directory or a file. `capabilities` answers until then.
     pub(crate) fn new(
+        fs: &Arc<dyn Fs>,
         place: &Path,
         capabilities: Capabilities,
         open: impl Fn(&Path) -> Result<T> + Send + Sync + 'static,
     ) -> Self {
         Self {
+            fs: Arc::clone(fs),
             place: place.to_owned(),
             capabilities,
             open: Box::new(open),
@@ -58,9 +62,10 @@ impl<T> Lazy<T> {
         if let Some(opened) = self.opened.get() {
             return Ok(Some(opened));
         }
-        match self.place.try_exists() {
-            Ok(true) => self.opened().map(Some),
-            Ok(false) => Ok(None),
+        // A link counts as what it leads to.
+        match self.fs.canonicalize(&self.place) {
+            Ok(_) => self.opened().map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(crate::error::io("open", &self.place, error)),
         }
     }

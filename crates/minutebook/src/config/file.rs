@@ -2,8 +2,13 @@
 
 use std::path::Path;
 
+use minutebook_fs::Fs;
+
 use super::Config;
 use crate::error::{Error, Result};
+
+/// Settings are short; what is longer is another file.
+const MAX_BYTES: u64 = 1 << 20;
 
 impl Config {
     /// Reads settings from the text of a `minutebook.toml`.
@@ -39,14 +44,25 @@ impl Config {
     }
 
     /// Reads settings from a file, or `None` if there is no such file.
-    pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::from_toml(&text)
-                .map(Some)
-                .map_err(|error| error.with_resource(path.display())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(crate::error::io("read the settings", path, error)),
-        }
+    pub(crate) fn read(fs: &dyn Fs, path: &Path) -> Result<Option<Self>> {
+        let target = match fs.canonicalize(path) {
+            Ok(target) => target,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(crate::error::io("read the settings", path, error)),
+        };
+        let bytes = minutebook_fs::read(fs, &target, MAX_BYTES)
+            .map_err(|error| crate::error::fs("read the settings", path, error))?;
+        let Some(bytes) = bytes else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            Error::invalid("the settings are not UTF-8")
+                .with_resource(path.display())
+                .with_source(error)
+        })?;
+        Self::from_toml(text)
+            .map(Some)
+            .map_err(|error| error.with_resource(path.display()))
     }
 }
 

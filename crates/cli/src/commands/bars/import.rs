@@ -27,32 +27,38 @@ use crate::output::table::{Align, Table};
 #[command(
     override_usage = "minutebook bars import [OPTIONS] <SYMBOL> <TIMEFRAME> <FILE>\n       minutebook bars import [OPTIONS] --symbol-column <NAME> [SYMBOL] <TIMEFRAME> <FILE>",
     after_help = "\
-Columns are found by name in any case: timestamp, datetime, date or time; open, high, low, close, volume. Other columns
-are kept under their names in snake_case. With --symbol-column a file of several symbols is taken apart; SYMBOL then
+Columns are found by name in any case: timestamp, datetime, date or time; open, high, low, close, volume. Other columns \
+are kept under their names in snake_case. With --symbol-column a file of several symbols is taken apart; SYMBOL then \
 picks one of them, and without it all are imported. - is standard input.
 
-The file is checked as a whole before anything is written. A line that cannot be read is an error, and nothing is
-written. A bar that contradicts itself (high below low, a price outside them, a missing number), a time that occurs
-twice and bars out of order are told with their lines and imported all the same; --skip-faulty leaves contradicting bars
+The file is checked as a whole before anything is written. A line that cannot be read is an error, and nothing is \
+written. A bar that contradicts itself (high below low, a price outside them, a missing number), a time that occurs \
+twice and bars out of order are told with their lines and imported all the same; --skip-faulty leaves contradicting bars \
 out, --strict refuses the file.
 
-A bar that is there already is replaced, so an import can be repeated. The series is registered in the catalog under its
+A bar that is there already is replaced, so an import can be repeated. The series is registered in the catalog under its \
 symbol and timeframe (btcusd_1h).
 
 Examples:
   minutebook bars import BTCUSD 1h BTC_USD_H1.parquet
   minutebook bars import --symbol-column Ticker 1d us_stocks_daily.csv.gz
   minutebook bars import AAPL --symbol-column Ticker 1d us_stocks_daily.csv.gz
-  minutebook bars import EURUSD 15m ticks.csv --time-format '%d.%m.%Y %H:%M' --timezone +02:00 --strict"
+  minutebook bars import EURUSD 15m ticks.csv --time-format '%d.%m.%Y %H:%M' --timezone +02:00"
 )]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "switches of the command line"
 )]
 pub(crate) struct Import {
-    /// The symbol, the span of a bar (1m, 15m, 1h, 4h, 1d, 1w, 1mo) and the file
-    #[arg(num_args = 2..=3, required = true, value_names = ["SYMBOL", "TIMEFRAME", "FILE"])]
-    what: Vec<String>,
+    /// The symbol, in any case; may be left out with --symbol-column
+    #[arg(value_name = "SYMBOL")]
+    first: String,
+    /// The span of a bar: 1m, 15m, 1h, 4h, 1d, 1w, 1mo
+    #[arg(value_name = "TIMEFRAME")]
+    second: String,
+    /// The file; - is standard input
+    #[arg(value_name = "FILE")]
+    third: Option<String>,
     /// The column that says which symbol a bar belongs to
     #[arg(long, value_name = "NAME")]
     symbol_column: Option<String>,
@@ -144,10 +150,10 @@ impl Import {
 
     /// The symbol, the timeframe and the file, of which the symbol may be missing where a column says it.
     fn target(&self) -> Outcome<(Option<Symbol>, Timeframe, PathBuf)> {
-        let (symbol, timeframe, file) = match self.what.as_slice() {
-            [symbol, timeframe, file] => (Some(symbol), timeframe, file),
-            [timeframe, file] if self.symbol_column.is_some() => (None, timeframe, file),
-            _ => {
+        let (symbol, timeframe, file) = match &self.third {
+            Some(file) => (Some(&self.first), &self.second, file),
+            None if self.symbol_column.is_some() => (None, &self.first, &self.second),
+            None => {
                 return Err(Failure::usage(
                     "SYMBOL, TIMEFRAME and FILE are needed; SYMBOL may be left out with --symbol-column",
                 ));

@@ -11,7 +11,7 @@ use crate::failure::Outcome;
 /// Read bars in ascending order of time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A bar is stamped with its open and is known once it has closed. Ranges are half-open: --since belongs to the range,
+A bar is stamped with its open and is known once it has closed. Ranges are half-open: --since belongs to the range, \
 --until does not. With --json each line is a bar: {\"timestamp\", \"open\", \"high\", \"low\", \"close\", \"volume\", …}.
 
 Examples:

@@ -14,7 +14,7 @@ use crate::output::table::{Align, Table};
 /// List datasets by name.
 #[derive(Debug, Args)]
 #[command(after_help = "\
---since and --until find the datasets that have data in that range (half-open) by their statistics.
+--since and --until find the datasets that have data in that range (half-open) by their statistics. \
 With --json each line is an entry of the registry with its \"name\" and \"revision\".
 
 Examples:

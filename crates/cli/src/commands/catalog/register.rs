@@ -12,7 +12,7 @@ use crate::failure::{Failure, Outcome};
 /// Register a file or a series of the store as a dataset, with rows and first and last time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-PATH is a file, or a series of the store: series:BTCUSD@1h, ticks:BTCUSD@ticks. A file inside the store is kept relative
+PATH is a file, or a series of the store: series:BTCUSD@1h, ticks:BTCUSD@ticks. A file inside the store is kept relative \
 to it, any other with its whole path. Statistics come from the Parquet footer or the series' summary; no row is read.
 
 Examples:

@@ -13,7 +13,7 @@ use crate::output::format;
 /// Change a dataset's entry, or bring its statistics up to date.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without options, or with a new --path, the statistics are taken anew from the Parquet footer or the series' summary. What
+Without options, or with a new --path, the statistics are taken anew from the Parquet footer or the series' summary. What \
 no option names stays as it is. A metadata value of null takes the field away.
 
 Examples:

@@ -19,7 +19,7 @@ use crate::output::format::plural;
 /// Record decisions: one JSON object, an array of objects, or JSON Lines.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every document is checked before the first is saved: an error names its line and changes nothing.
+Every document is checked before the first is saved: an error names its line and changes nothing. \
 Only \"id\" is required; every other field is kept as it is. Known fields: timestamp, asset_pair, action, confidence.
 
 Examples:

@@ -11,7 +11,7 @@ use crate::failure::Outcome;
 /// Show one decision as its document.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --json it is the document itself, indented; with --json it is on one line with what the store knows of it:
+Without --json it is the document itself, indented; with --json it is on one line with what the store knows of it: \
 {\"id\", \"revision\", \"recorded_at\", \"decision\": {the document}}.
 
 Examples:

@@ -18,10 +18,10 @@ const SHOWN: usize = 50;
 /// List decisions, the newest first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A decision's time is its own timestamp, or when it was recorded if it has none. Ranges are half-open: --since belongs
-to the range, --until does not. Files that cannot be read as decisions, duplicate ids and the like are told on
-standard error; --problems lists them instead of the decisions, --strict makes them an error.
-With --json each line is {\"id\", \"revision\", \"recorded_at\", \"decision\", \"cursor\"}; the last line's cursor continues
+A decision's time is its own timestamp, or when it was recorded if it has none. Ranges are half-open: --since belongs \
+to the range, --until does not. Files that cannot be read as decisions, duplicate ids and the like are told on \
+standard error; --problems lists them instead of the decisions, --strict makes them an error. \
+With --json each line is {\"id\", \"revision\", \"recorded_at\", \"decision\", \"cursor\"}; the last line's cursor continues \
 the list with --after.
 
 Examples:
@@ -100,8 +100,8 @@ impl List {
         context.output.report(&page.report);
         if let (Some(next), false) = (&page.next, context.output.json) {
             context.output.note(format!(
-                "these are {}; the list goes on with --after '{next}'",
-                format::plural(page.decisions.len() as u64, "decision")
+                "{} shown; the list goes on with --after '{next}'",
+                format::count(page.decisions.len() as u64)
             ));
         }
         Ok(())

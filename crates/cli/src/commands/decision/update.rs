@@ -19,8 +19,8 @@ use crate::input::source::Source;
 /// Change fields of a decision; the others stay as they are.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Fields come from --set, from a JSON object in FILE (- is standard input), or from both, --set last. A VALUE is JSON; what
-is no JSON is text, so --set action=BUY works. An unknown id becomes a new decision unless --must-exist is given.
+Fields come from --set, from a JSON object in FILE (- is standard input), or from both, --set last. A VALUE is JSON; what \
+is no JSON is text, so --set action=BUY works. An unknown id becomes a new decision unless --must-exist is given. \
 With --expect the change is made only while the decision still has that revision (exit code 4 if not).
 
 Examples:

@@ -20,8 +20,8 @@ use crate::failure::{Exit, Failure, Outcome};
 /// Record a trading bot's run on bundled sample data, and show what is then on disk.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The bot follows two moving averages of AAPL and MSFT through the year 2012. Each evening it looks at the bars that have
-closed by then, and at no other, and records what it decides; when a position is closed, the decision that opened it gets
+The bot follows two moving averages of AAPL and MSFT through the year 2012. Each evening it looks at the bars that have \
+closed by then, and at no other, and records what it decides; when a position is closed, the decision that opened it gets \
 its outcome. The data is real and old; the bot is no advice.
 
 Examples:

@@ -25,13 +25,13 @@ use crate::output::table::{Align, Table};
 #[command(
     override_usage = "minutebook ticks append [OPTIONS] <SYMBOL> <FILE>\n       minutebook ticks append [OPTIONS] --symbol-field <FIELD> [SYMBOL] <FILE>",
     after_help = "\
-Every entry needs a time: RFC 3339, the same without offset (UTC), or a number with --time-unit. It is at \"timestamp\"
-unless --time-field says otherwise; then the line is stored with \"timestamp\" put in front. Fields are named by JSON pointer
-(/Item/time) or with dots (Item.time). With --symbol-field a file of several symbols is taken apart; SYMBOL then picks one
+Every entry needs a time: RFC 3339, the same without offset (UTC), or a number with --time-unit. It is at \"timestamp\" \
+unless --time-field says otherwise; then the line is stored with \"timestamp\" put in front. Fields are named by JSON pointer \
+(/Item/time) or with dots (Item.time). With --symbol-field a file of several symbols is taken apart; SYMBOL then picks one \
 of them, and without it all are appended.
 
-A file is checked as a whole before anything is written: a line that cannot be read is an error, and nothing is appended.
-JSON Lines on standard input (-) are appended as they come, so that a feed can be piped in: a line that cannot be read is
+A file is checked as a whole before anything is written: a line that cannot be read is an error, and nothing is appended. \
+JSON Lines on standard input (-) are appended as they come, so that a feed can be piped in: a line that cannot be read is \
 an error, and what came before it is kept. --skip-malformed tells such lines and goes on.
 
 Examples:
@@ -42,9 +42,12 @@ Examples:
       --time-field Item.time_exchange binance_spot_ticks.jsonl.gz"
 )]
 pub(crate) struct Append {
-    /// The symbol and the file; - is standard input
-    #[arg(num_args = 1..=2, required = true, value_names = ["SYMBOL", "FILE"])]
-    what: Vec<String>,
+    /// The symbol, in any case; may be left out with --symbol-field
+    #[arg(value_name = "SYMBOL")]
+    first: String,
+    /// The file; - is standard input
+    #[arg(value_name = "FILE")]
+    second: Option<String>,
     /// Where the time is [default: timestamp]
     #[arg(long, value_name = "FIELD")]
     time_field: Option<String>,
@@ -115,14 +118,14 @@ impl Append {
     }
 
     fn target(&self) -> Outcome<(Option<Symbol>, PathBuf)> {
-        match self.what.as_slice() {
-            [symbol, file] => {
-                let symbol = parsed::<Symbol>(symbol)
+        match &self.second {
+            Some(file) => {
+                let symbol = parsed::<Symbol>(&self.first)
                     .map_err(|what| Failure::usage(format!("SYMBOL: {what}")))?;
                 Ok((Some(symbol), PathBuf::from(file)))
             }
-            [file] if self.symbol_field.is_some() => Ok((None, PathBuf::from(file))),
-            _ => Err(Failure::usage(
+            None if self.symbol_field.is_some() => Ok((None, PathBuf::from(&self.first))),
+            None => Err(Failure::usage(
                 "SYMBOL and FILE are needed; SYMBOL may be left out with --symbol-field",
             )),
         }

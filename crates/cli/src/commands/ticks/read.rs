@@ -13,8 +13,8 @@ use crate::failure::Outcome;
 /// Read ticks in the order in which they were appended.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-With --json each line is an entry as it stands in the file, letter for letter; with --json and --columns it is a row of
-these columns. Ranges are half-open: --since belongs to the range, --until does not. A feed's times are often not in the
+With --json each line is an entry as it stands in the file, letter for letter; with --json and --columns it is a row of \
+these columns. Ranges are half-open: --since belongs to the range, --until does not. A feed's times are often not in the \
 order of its lines; lines that cannot be read are told on standard error, --strict makes them an error.
 
 Examples:

@@ -1,0 +1,75 @@
+//! A whole store on the simulated disk: nothing of it goes past the file system that was given.
+#![cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test stops where something is not as it should be"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use minutebook::config::Environment;
+use minutebook::{
+    Bar, CatalogExt, Decision, DecisionRepositoryExt, ErrorKind, Minutebook, SeriesId, Tick,
+    TimeRange, TimeSeriesRepositoryExt, Timeframe, time::parse_timestamp,
+};
+use minutebook_fs::{Fs, SimFs};
+
+fn options(fs: &Arc<dyn Fs>) -> minutebook::OpenOptions {
+    Minutebook::options()
+        .environment(Environment::empty())
+        .fs(Arc::clone(fs))
+}
+
+#[tokio::test]
+async fn a_store_lives_on_the_file_system_that_is_given() {
+    let fs: Arc<dyn Fs> = Arc::new(SimFs::new());
+    let path = Path::new("/minutebook-simulated/book");
+    let missing = options(&fs).open(path).unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+
+    let book = options(&fs).create(path).unwrap();
+    let days = SeriesId::bars("A".parse().unwrap(), Timeframe::DAY);
+    let ticks = SeriesId::ticks("A".parse().unwrap());
+    let timestamp = parse_timestamp("2025-01-01").unwrap();
+    let bar = Bar {
+        timestamp,
+        open: 1.0,
+        high: 1.0,
+        low: 1.0,
+        close: 1.0,
+        volume: 1.0,
+    };
+    let tick = Tick {
+        timestamp,
+        price: 1.5,
+        size: None,
+        side: None,
+    };
+    book.decisions()
+        .create(&Decision::new("d".parse().unwrap()))
+        .await
+        .unwrap();
+    book.series().append_bars(&days, &[bar]).await.unwrap();
+    book.ticks().append_ticks(&ticks, &[tick]).await.unwrap();
+    book.register_series(&"a".parse().unwrap(), &days)
+        .await
+        .unwrap();
+    drop(book);
+
+    assert!(!path.exists(), "something went to the real disk");
+    let book = options(&fs).open(path).unwrap();
+    assert_eq!(book.decisions().recent(10, None).await.unwrap().len(), 1);
+    assert_eq!(
+        book.series().bars(&days, TimeRange::all()).await.unwrap(),
+        [bar]
+    );
+    assert_eq!(
+        book.ticks().ticks(&ticks, TimeRange::all()).await.unwrap(),
+        [tick]
+    );
+    let entry = book.catalog().require(&"a".parse().unwrap()).await.unwrap();
+    assert_eq!(entry.entry.row_count, Some(1));
+    let settings = minutebook_fs::read(&*fs, &path.join("minutebook.toml"), 1 << 20).unwrap();
+    assert!(settings.is_some());
+}
