@@ -34,7 +34,7 @@ pub(crate) enum Fault {
         #[source]
         source: Option<ParquetError>,
     },
-    #[error("damaged: {message}")]
+    #[error("damaged; restore it or get it again: {message}")]
     Corrupt {
         path: String,
         message: String,
