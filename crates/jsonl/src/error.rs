@@ -35,8 +35,46 @@ pub(crate) enum JsonlError {
     Arrow(#[from] arrow_schema::ArrowError),
     #[error("the work was not done")]
     Task(#[from] TaskError),
+    #[error("the appender is closed")]
+    Closed,
+    #[error("the appender stopped: {0}")]
+    Stopped(Failure),
+    #[error("the system gives no thread")]
+    Thread(#[source] std::io::Error),
     #[error(transparent)]
     Core(#[from] Error),
+}
+
+/// An error that is told to more than one caller.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}{message}", .series.as_ref().map(|id| format!("{id}: ")).unwrap_or_default())]
+pub(crate) struct Failure {
+    kind: ErrorKind,
+    message: String,
+    series: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(error: &JsonlError, series: Option<String>) -> Self {
+        let message = match error {
+            JsonlError::Fs(error) => format!("{error}: {}", error.source),
+            JsonlError::Read(source) => format!("{error}: {source}"),
+            _ => error.to_string(),
+        };
+        Self {
+            kind: error.kind(),
+            message,
+            series,
+        }
+    }
+
+    pub(crate) fn panicked() -> Self {
+        Self {
+            kind: ErrorKind::Unavailable,
+            message: "its thread panicked".to_owned(),
+            series: None,
+        }
+    }
 }
 
 fn place(problem: &Problem) -> String {
@@ -59,14 +97,20 @@ impl JsonlError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSeries => ErrorKind::NotFound,
-            Self::Entry { .. } | Self::Input(_) | Self::Name(_) => ErrorKind::InvalidInput,
+            Self::Entry { .. } | Self::Input(_) | Self::Name(_) | Self::Closed => {
+                ErrorKind::InvalidInput
+            }
+            Self::Stopped(failure) => failure.kind,
             Self::Types(_) | Self::Arrow(_) => ErrorKind::SchemaMismatch,
             Self::Damaged(_) => ErrorKind::Corrupt,
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Fs(error) if error.is_locked() => ErrorKind::Locked,
-            Self::Poisoned(_) | Self::Shrunk | Self::Fs(_) | Self::Read(_) | Self::Task(_) => {
-                ErrorKind::Unavailable
-            }
+            Self::Poisoned(_)
+            | Self::Shrunk
+            | Self::Fs(_)
+            | Self::Read(_)
+            | Self::Thread(_)
+            | Self::Task(_) => ErrorKind::Unavailable,
             Self::Core(error) => error.kind(),
         }
     }
@@ -84,7 +128,7 @@ impl JsonlError {
             Self::Core(error) => error,
             Self::Fs(error) => Error::new(kind, message).with_source(error.source),
             Self::Name(error) => Error::new(kind, message).with_source(error),
-            Self::Read(error) => Error::new(kind, message).with_source(error),
+            Self::Read(error) | Self::Thread(error) => Error::new(kind, message).with_source(error),
             Self::Arrow(error) => Error::new(kind, message).with_source(error),
             Self::Task(error) => Error::new(kind, message).with_source(error),
             Self::NoSeries
@@ -94,6 +138,8 @@ impl JsonlError {
             | Self::Damaged(_)
             | Self::Unsupported(_)
             | Self::Poisoned(_)
+            | Self::Closed
+            | Self::Stopped(_)
             | Self::Shrunk => Error::new(kind, message),
         };
         error.with_backend(BACKEND).with_operation(operation)

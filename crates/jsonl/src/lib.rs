@@ -4,6 +4,7 @@
 //! a line. A file that the original Python store wrote opens as it is, and it reads what is written here.
 //!
 //! - Appends of any number of threads and processes never interleave, whatever the length of the lines; concurrent ones share a sync.
+//! - [`Appender`] is the handle for the hot path of a live feed: a bounded queue, back-pressure, durability by entry or by interval.
 //! - What a crash left of a line is never glued to the next one, stays on disk, and is reported.
 //! - Values come back as they were written: entries byte for byte, Arrow columns as `Int64`, `Float64`, `Boolean` and `Utf8`.
 //! - A line that is no row is counted and named in the [`ReadReport`](minutebook_core::ReadReport) beside the data; strict mode makes it an error.
@@ -11,6 +12,7 @@
 //!
 //! Rows cannot be replaced, and come in the order written: the capabilities say so. How the files look is in `docs/format/ticks.md`.
 
+mod appender;
 mod codec;
 mod config;
 mod entries;
@@ -23,6 +25,7 @@ mod store;
 mod time_series;
 mod types_file;
 
+pub use appender::{Appender, AppenderOptions, AppenderStatus};
 pub use config::{EpochUnit, JsonlConfig, TimeField};
 pub use entries::{Entry, EntryQuery, EntryStream};
 pub use time_series::JsonlTimeSeriesRepository;

@@ -92,12 +92,11 @@ impl Store {
     }
 
     /// Refuses what is too much for one write.
-    pub(crate) fn check_batch(&self, bytes: &[u8]) -> Result<(), JsonlError> {
+    pub(crate) fn check_batch(&self, bytes: usize) -> Result<(), JsonlError> {
         let limit = self.config.max_batch_bytes;
-        if bytes.len() > limit {
+        if bytes > limit {
             return Err(JsonlError::Input(format!(
-                "the batch makes {} bytes; the limit is {limit}: split it",
-                bytes.len()
+                "the batch makes {bytes} bytes; the limit is {limit}: split it"
             )));
         }
         Ok(())

@@ -12,7 +12,7 @@ use minutebook_core::{
     ErrorKind, ProblemKind, ScanQuery, SeriesFilter, TimeSeriesRepository, WriteMode,
 };
 use minutebook_fs::crash::{self, Crashed, Kind, Options};
-use minutebook_fs::{Durability, OpKind, SimFs};
+use minutebook_fs::{Durability, Fault, OpKind, SimFs};
 use minutebook_jsonl::{EntryQuery, EpochUnit, JsonlConfig, JsonlTimeSeriesRepository, TimeField};
 
 fn open(
@@ -349,5 +349,39 @@ fn a_failed_sync_is_not_forgotten() {
             .append_entries(&btc(), &[entry(3)])
             .await
             .unwrap();
+    });
+}
+
+/// So many entries that several threads check them, and their lines lie in several pieces.
+#[test]
+fn a_long_batch_is_whole_or_not_at_all() {
+    run(async {
+        let disk = SimFs::new();
+        let repo = open(&disk, Durability::Synced).unwrap();
+        repo.append_entries(&btc(), &[entry(1)]).await.unwrap();
+        let before = disk.get("/ticks/btcusd_timeseries.jsonl");
+        let entries: Vec<_> = (0..6_000).map(entry).collect();
+        for written in [0, 1, 1_000] {
+            for pieces in [0, 1] {
+                disk.inject(Fault::on(OpKind::Append).after(pieces).short(written));
+                let error = repo.append_entries(&btc(), &entries).await;
+                disk.clear_faults();
+                if error.is_ok() {
+                    // One piece only: a machine with one processor.
+                    return;
+                }
+                assert_eq!(disk.get("/ticks/btcusd_timeseries.jsonl"), before);
+            }
+        }
+        repo.append_entries(&btc(), &entries).await.unwrap();
+        let read = repo.entries(&btc(), &EntryQuery::new()).await.unwrap();
+        let (found, report) = read.collect().await.unwrap();
+        assert!(report.is_clean());
+        let texts: Vec<_> = found
+            .iter()
+            .skip(1)
+            .map(minutebook_jsonl::Entry::text)
+            .collect();
+        assert_eq!(texts, entries);
     });
 }

@@ -258,6 +258,36 @@ impl Minutebook {
             .map_or(Ok(None), |disk| disk.tick_log.existing())
     }
 
+    /// A handle that appends ticks on the hot path of a live feed: a bounded queue, and a thread that writes what gathered.
+    ///
+    /// ```
+    /// use minutebook::{Minutebook, jsonl::AppenderOptions};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let book = Minutebook::create(dir.path())?;
+    /// let feed = book.tick_appender(AppenderOptions::new())?;
+    /// let btc = "BTCUSD@ticks".parse()?;
+    /// feed.push_blocking(&btc, r#"{"timestamp": "2025-01-01T00:00:00", "price": 42496.10}"#)?;
+    /// feed.close_blocking()?; // it is on the device
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a store that was built or is in memory; [`Unavailable`](crate::ErrorKind::Unavailable) if the directory cannot
+    /// be made or opened, or the system gives no thread.
+    #[cfg(feature = "jsonl")]
+    pub fn tick_appender(
+        &self,
+        options: minutebook_jsonl::AppenderOptions,
+    ) -> Result<minutebook_jsonl::Appender> {
+        let log = self.tick_log()?.ok_or_else(|| {
+            Error::unsupported(
+                "this store keeps its ticks in no JSON Lines files; append through `ticks()`",
+            )
+        })?;
+        log.appender(options)
+    }
+
     /// The decision files themselves. `None` for a store that was built or is in memory, and where there are no decisions yet.
     ///
     /// # Errors

@@ -107,6 +107,76 @@ impl<'a> Locked<'a> {
         })
     }
 
+    /// As [`append`](Self::append), of lines that lie in several pieces, each of complete lines: written piece by piece, all of them or none. A reader may see the first
+    /// while the last is being written, as it may of one long write.
+    pub fn append_parts<'p>(
+        &mut self,
+        parts: impl IntoIterator<Item = &'p [u8]>,
+    ) -> Result<Appended, FsError> {
+        let parts: Vec<_> = parts.into_iter().collect();
+        if let [bytes] = parts.as_slice() {
+            return self.append(bytes);
+        }
+        let log = self.log;
+        let refuse = |e| FsError::not_applied(OP, "check the lines", &log.path, e);
+        let len = parts.iter().map(|part| part.len()).sum::<usize>();
+        if parts.is_empty() || len > log.options.max_batch_bytes {
+            let text = format!(
+                "{len} bytes in one call, the limit is {}",
+                log.options.max_batch_bytes
+            );
+            let source = io::Error::new(io::ErrorKind::InvalidInput, text);
+            return Err(refuse(source));
+        }
+        for part in &parts {
+            check_lines(part, log).map_err(refuse)?;
+        }
+        log.open_current(self.writer)?;
+        let offset = self.len;
+        for part in &parts {
+            if let Err(error) = self.write(part) {
+                return Err(self.take_back_to(offset, error));
+            }
+        }
+        Ok(Appended {
+            offset,
+            len: len as u64,
+            repaired: self.repaired,
+        })
+    }
+
+    /// Cuts off what was written under this lock since `offset`, after a later write has failed with `error`.
+    fn take_back_to(&mut self, offset: u64, error: FsError) -> FsError {
+        if self.len == offset || !error.nothing_applied() {
+            return error;
+        }
+        let (before, cause) = (self.len, error.source);
+        let cut = self.current().and_then(|(log, current)| {
+            current.clean_len = None;
+            let file = current.segment.file();
+            let step = |e| FsError::unknown(OP, "cut off what was written", &log.path, e);
+            if file.len().map_err(step)? != before {
+                let text = "another program appended without the lock";
+                return Err(step(io::Error::other(text)));
+            }
+            file.set_len(offset).map_err(step)?;
+            // Only when the cut is durable can nothing of it come back after a power cut.
+            let segment = Arc::clone(&current.segment);
+            let ticket = segment.note_written();
+            log.sync_segment(&segment, ticket, OP)
+        });
+        match cut {
+            Ok(()) => {
+                self.len = offset;
+                FsError::not_applied(OP, "write", &self.log.path, cause)
+            }
+            Err(error) => {
+                tracing::warn!(path = %self.log.path.display(), %error, "a part of a batch stays");
+                FsError::unknown(OP, "write", &self.log.path, cause)
+            }
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), FsError> {
         let before = self.len;
         let (log, current) = self.current()?;

@@ -7,9 +7,10 @@ use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 
-use super::fields::{Raw, Shape};
+use super::fields::Shape;
 use super::instant;
 use super::kind::ColumnType;
+use super::template::Token;
 use crate::config::EpochUnit;
 
 /// The values of one column so far.
@@ -61,7 +62,7 @@ impl Column {
 
     /// Adds a value, or null if it does not fit the type: then the answer is `false`.
     #[inline]
-    pub(crate) fn push(&mut self, value: Raw<'_>) -> bool {
+    pub(crate) fn push(&mut self, value: &Token<'_>) -> bool {
         let fits = match &mut self.values {
             Values::Int(ints) => match int(value) {
                 Some(int) => {
@@ -157,16 +158,16 @@ impl Column {
 }
 
 /// Text as it is; of every other value its JSON text. `false` for null, and where 2 GiB of text would not fit into one array.
-fn push_text(offsets: &mut Vec<i32>, bytes: &mut Vec<u8>, value: Raw<'_>) -> bool {
+fn push_text(offsets: &mut Vec<i32>, bytes: &mut Vec<u8>, value: &Token<'_>) -> bool {
     let before = bytes.len();
     match value.shape {
         Shape::Null => return false,
-        Shape::Plain | Shape::Escaped => {
+        Shape::Escaped => {
             if let Some(text) = value.string() {
                 bytes.extend_from_slice(text.as_bytes());
             }
         }
-        Shape::Bool | Shape::Int | Shape::Float | Shape::Nested => {
+        Shape::Plain | Shape::Bool | Shape::Int | Shape::Float | Shape::Nested => {
             bytes.extend_from_slice(value.text.as_bytes());
         }
     }
@@ -186,27 +187,32 @@ fn end(bytes: &[u8]) -> i32 {
 
 /// An integer, also one in a string.
 #[inline]
-fn int(value: Raw<'_>) -> Option<i64> {
+fn int(value: &Token<'_>) -> Option<i64> {
     match value.shape {
-        Shape::Int => value.text.parse().ok(),
-        Shape::Plain => value.string()?.trim().parse().ok(),
+        Shape::Int => value.int(),
+        Shape::Plain => value.text.trim().parse().ok(),
         _ => None,
     }
 }
 
 /// A finite number, also one in a string. An integer that a float would change is none.
 #[inline]
-fn float(value: Raw<'_>) -> Option<f64> {
-    let number = match value.shape {
-        Shape::Float => value.text.parse().ok(),
+fn float(value: &Token<'_>) -> Option<f64> {
+    match value.shape {
+        Shape::Float => value.float(),
         Shape::Int => {
-            let float: f64 = value.text.parse().ok()?;
-            return (value.text.len() <= 15 || exact(value.text, float)).then_some(float);
+            let float = value.float()?;
+            let exact = value
+                .is_small_int()
+                .unwrap_or_else(|| value.text.len() <= 15 || exact(value.text, float));
+            exact.then_some(float)
         }
-        Shape::Plain => value.string()?.trim().parse().ok(),
+        Shape::Plain => {
+            let number: f64 = value.text.trim().parse().ok()?;
+            number.is_finite().then_some(number)
+        }
         _ => None,
-    };
-    number.filter(|number: &f64| number.is_finite())
+    }
 }
 
 /// Whether the float is exactly the integer of this text.
@@ -225,7 +231,7 @@ mod tests {
     fn push(column: &mut Column, json: &str) -> bool {
         let text = format!("{{\"a\":{json}}}");
         let field = Fields::new(&text).next().unwrap().unwrap();
-        column.push(field.value)
+        column.push(&Token::of(field.value))
     }
 
     #[test]

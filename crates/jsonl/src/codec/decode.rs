@@ -13,6 +13,7 @@ use super::column::Column;
 use super::fields::{Field, Fields};
 use super::instant;
 use super::kind::ColumnType;
+use super::template::Token;
 use crate::config::EpochUnit;
 use crate::index::remember;
 
@@ -157,7 +158,7 @@ impl<'a> Decoder<'a> {
             match self.place(i, &field) {
                 Place::Time if time.is_some() => return None,
                 Place::Time => {
-                    let nanos = instant::nanos(field.value, self.plan.unit)?;
+                    let nanos = instant::nanos(&Token::of(field.value), self.plan.unit)?;
                     if !self.plan.contains(nanos) {
                         return None;
                     }
@@ -169,7 +170,7 @@ impl<'a> Decoder<'a> {
                             // The key is there twice: the last one counts, as for every JSON reader.
                             column.truncate(row);
                         }
-                        if !column.push(field.value) {
+                        if !column.push(&Token::of(field.value)) {
                             self.unfit.push(place);
                         }
                     }

@@ -138,6 +138,11 @@ impl<'a> Fields<'a> {
         Ok(Some(Field { key, value }))
     }
 
+    /// The offset after what was read so far: after [`next`](Self::next) gave a field, the end of its value.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     fn finish(&mut self) -> Result<Option<Field<'a>>, Flaw> {
         self.at += 1;
         self.skip_space();

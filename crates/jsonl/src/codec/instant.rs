@@ -2,23 +2,19 @@
 
 use minutebook_core::time::{parse_timestamp, to_nanos};
 
-use super::fields::{Raw, Shape};
+use super::fields::Shape;
+use super::template::Token;
 use crate::config::EpochUnit;
 
 /// The nanoseconds since 1970 that a value names: text as [`parse_timestamp`] reads it, or a number in `unit`.
 ///
 /// `None` if it is neither, if it is a number and no unit was declared, or outside what 64 bits of nanoseconds hold.
 #[inline]
-pub(crate) fn nanos(value: Raw<'_>, unit: Option<EpochUnit>) -> Option<i64> {
+pub(crate) fn nanos(value: &Token<'_>, unit: Option<EpochUnit>) -> Option<i64> {
     match value.shape {
-        Shape::Plain | Shape::Escaped => {
-            let text = value.string()?;
-            nanos_of_text(&text)
-        }
-        Shape::Int => {
-            let count: i64 = value.text.parse().ok()?;
-            count.checked_mul(unit?.nanos())
-        }
+        Shape::Plain => nanos_of_text(value.text),
+        Shape::Escaped => nanos_of_text(&value.string()?),
+        Shape::Int => value.int()?.checked_mul(unit?.nanos()),
         Shape::Float => nanos_of_decimal(value.text, unit?),
         Shape::Null | Shape::Bool | Shape::Nested => None,
     }
@@ -149,6 +145,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::codec::fields::Raw;
 
     fn general(text: &str) -> Option<i64> {
         to_nanos(parse_timestamp(text).ok()?).ok()
@@ -156,13 +153,13 @@ mod tests {
 
     #[test]
     fn numbers_are_exact() {
-        let raw = |text| Raw {
-            text,
-            shape: if text.contains(['.', 'e']) {
+        let raw = |text: &'static str| {
+            let shape = if text.contains(['.', 'e']) {
                 Shape::Float
             } else {
                 Shape::Int
-            },
+            };
+            Token::of(Raw { text, shape })
         };
         let cases = [
             (
@@ -197,8 +194,8 @@ mod tests {
             ),
         ];
         for (text, unit, expected) in cases {
-            assert_eq!(nanos(raw(text), Some(unit)), expected, "{text}");
-            assert_eq!(nanos(raw(text), None), None);
+            assert_eq!(nanos(&raw(text), Some(unit)), expected, "{text}");
+            assert_eq!(nanos(&raw(text), None), None);
         }
     }
 

@@ -3,7 +3,8 @@
 use arrow_schema::{DataType, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Raw, Shape};
+use super::fields::Shape;
+use super::template::Token;
 
 /// The type of a column as JSON can hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,15 +73,13 @@ impl Seen {
 
     /// What one value shows.
     #[inline]
-    pub(crate) fn of(value: Raw<'_>) -> Self {
+    pub(crate) fn of(value: &Token<'_>) -> Self {
         match value.shape {
             Shape::Null => Self::NONE,
             Shape::Bool => Self::BOOL,
-            // 15 digits are always within 2^53.
-            Shape::Int if value.text.len() <= 15 => Self::INT,
-            Shape::Int => match value.text.parse() {
-                Ok(int) => Self::of_int(int),
-                Err(_) => Self::HUGE,
+            Shape::Int => match value.int() {
+                Some(int) => Self::of_int(int),
+                None => Self::HUGE,
             },
             Shape::Float => match value.text.parse::<f64>() {
                 // Without an exponent only hundreds of digits could overflow.
@@ -166,7 +165,7 @@ mod tests {
         for value in values {
             let text = format!("{{\"a\":{value}}}");
             let field = Fields::new(&text).next().unwrap().unwrap();
-            seen.add(Seen::of(field.value));
+            seen.add(Seen::of(&Token::of(field.value)));
         }
         seen
     }

@@ -10,3 +10,4 @@ pub(crate) mod fields;
 pub(crate) mod instant;
 pub(crate) mod kind;
 pub(crate) mod pointer;
+pub(crate) mod template;

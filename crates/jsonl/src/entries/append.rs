@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use minutebook_core::{Result, SeriesId, Version, WriteReceipt};
-use minutebook_fs::Locked;
 use minutebook_fs::task::blocking;
+use minutebook_fs::{Durability, Locked};
 
 use super::check::Lines;
 use crate::config::EpochUnit;
@@ -19,42 +19,48 @@ pub(super) async fn append(
 ) -> Result<WriteReceipt> {
     let fail = |error: JsonlError| error.of_series("append", series);
     let known = store.series(series).map_err(fail)?;
-    if store.config.durability.is_synced() {
+    let durability = store.config.durability;
+    let count = lines.count;
+    let end = if durability.is_synced() {
         let store = Arc::clone(store);
-        blocking(move || append_lines(&store, &known, &lines))
+        blocking(move || append_lines(&store, &known, &lines, durability))
             .await
             .map_err(JsonlError::from)
             .flatten()
-            .map_err(fail)
     } else {
-        append_lines(store, &known, &lines).map_err(fail)
-    }
-}
-
-fn append_lines(store: &Store, series: &Series, lines: &Lines) -> Result<WriteReceipt, JsonlError> {
-    store.check_batch(&lines.bytes)?;
-    let log = store.log(series);
-    let end = if lines.bytes.is_empty() {
-        match store.reader(series)? {
-            Some(file) => minutebook_fs::complete_len(&*file).map_err(JsonlError::Read)?,
-            None => 0,
-        }
-    } else {
-        log.with_lock(store.config.durability, |log| {
-            if log.is_empty() && store.metadata(&series.data)?.is_none() {
-                forget(store, series, &mut series.state())?;
-            }
-            if let Some(unit) = lines.unit {
-                declare(store, series, unit, log)?;
-            }
-            Ok::<_, JsonlError>(log.append(&lines.bytes)?.end())
-        })?
+        append_lines(store, &known, &lines, durability)
     };
     Ok(WriteReceipt {
-        version: Version(end),
-        inserted: lines.count,
+        version: Version(end.map_err(fail)?),
+        inserted: count,
         replaced: 0,
         skipped: 0,
+    })
+}
+
+/// Appends lines, and gives the version after them.
+pub(crate) fn append_lines(
+    store: &Store,
+    series: &Series,
+    lines: &Lines,
+    durability: Durability,
+) -> Result<u64, JsonlError> {
+    store.check_batch(lines.len())?;
+    if lines.count == 0 {
+        return match store.reader(series)? {
+            Some(file) => minutebook_fs::complete_len(&*file).map_err(JsonlError::Read),
+            None => Ok(0),
+        };
+    }
+    let log = store.log(series);
+    log.with_lock(durability, |log| {
+        if log.is_empty() && store.metadata(&series.data)?.is_none() {
+            forget(store, series, &mut series.state())?;
+        }
+        if let Some(unit) = lines.unit {
+            declare(store, series, unit, log)?;
+        }
+        Ok(log.append_parts(lines.parts())?.end())
     })
 }
 

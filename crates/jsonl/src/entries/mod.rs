@@ -6,6 +6,8 @@ mod query;
 mod read;
 mod stream;
 
+pub(crate) use append::append_lines;
+pub(crate) use check::{Lines, lines, text_of_value};
 pub use query::EntryQuery;
 pub use stream::{Entry, EntryStream};
 
@@ -13,7 +15,6 @@ use minutebook_core::{Result, SeriesId, WriteReceipt};
 use serde::Serialize;
 
 use crate::config::TimeField;
-use crate::error::JsonlError;
 use crate::time_series::JsonlTimeSeriesRepository;
 
 impl JsonlTimeSeriesRepository {
@@ -64,7 +65,7 @@ impl JsonlTimeSeriesRepository {
         time: &TimeField,
     ) -> Result<WriteReceipt> {
         let limit = self.store.config.max_line_bytes;
-        let lines = check::lines(entries.iter().map(AsRef::as_ref), time, limit)
+        let lines = check::lines(entries, time, limit)
             .map_err(|error| error.of_series("append", series))?;
         append::append(&self.store, series, lines).await
     }
@@ -78,17 +79,10 @@ impl JsonlTimeSeriesRepository {
         series: &SeriesId,
         values: &[T],
     ) -> Result<WriteReceipt> {
-        let mut entries = Vec::with_capacity(values.len());
-        for (i, value) in values.iter().enumerate() {
-            entries.push(minutebook_core::json::to_text(value).map_err(|error| {
-                JsonlError::Entry {
-                    number: i + 1,
-                    what: error.to_string(),
-                }
-                .of_series("append", series)
-            })?);
-        }
-        self.append_entries(series, &entries).await
+        let config = &self.store.config;
+        let lines = check::lines_of_values(values, &config.time, config.max_line_bytes)
+            .map_err(|error| error.of_series("append", series))?;
+        append::append(&self.store, series, lines).await
     }
 
     /// Reads entries as they stand in the file, in the order written and in bounded memory; the last so many are held until they are handed over.

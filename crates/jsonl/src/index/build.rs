@@ -11,6 +11,7 @@ use super::part::{BLOCK_BYTES, Block, Flawed, Part};
 use crate::codec::fields::{Field, Fields, Flaw};
 use crate::codec::instant;
 use crate::codec::kind::Seen;
+use crate::codec::template::Token;
 use crate::config::EpochUnit;
 
 /// From how many bytes on a stretch is read by several threads.
@@ -212,10 +213,10 @@ impl Builder {
         let mut i = 0;
         while let Some(field) = fields.next().map_err(|flaw| malformed(&flaw))? {
             match self.place(i, &field) {
-                Place::Known(place) => self.row.push((place, Seen::of(field.value))),
+                Place::Known(place) => self.row.push((place, Seen::of(&Token::of(field.value)))),
                 Place::Time => time.meet(&field, self.unit),
                 Place::New => {
-                    let seen = Seen::of(field.value);
+                    let seen = Seen::of(&Token::of(field.value));
                     self.new.push((field.key().into_owned(), seen));
                 }
             }
@@ -278,7 +279,7 @@ impl Time {
     #[inline]
     pub(crate) fn meet(&mut self, field: &Field<'_>, unit: Option<EpochUnit>) {
         *self = match self {
-            Self::Missing => match instant::nanos(field.value, unit) {
+            Self::Missing => match instant::nanos(&Token::of(field.value), unit) {
                 Some(nanos) => Self::Read(nanos),
                 None => Self::Unreadable(field.value.text.chars().take(60).collect()),
             },

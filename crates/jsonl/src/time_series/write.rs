@@ -51,7 +51,7 @@ pub(super) async fn write(
 
 fn append(store: &Store, series: &Series, batch: &RecordBatch) -> Result<WriteReceipt, JsonlError> {
     let encoded = encode(batch, store.config.max_line_bytes)?;
-    store.check_batch(&encoded.bytes)?;
+    store.check_batch(encoded.bytes.len())?;
     if series.state().index.is_none()
         && let Some(file) = store.reader(series)?
     {
