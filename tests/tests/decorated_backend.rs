@@ -9,11 +9,12 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use minutebook::memory::{MemoryCatalog, MemoryDecisionRepository, MemoryTimeSeriesRepository};
 use minutebook_core::{
-    Bar, BatchStream, Capabilities, Catalog, CatalogExt, DatasetChange, DatasetEntry,
-    DatasetFilter, DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
-    DecisionRepository, DecisionRepositoryExt, ManualClock, Result, Revision, SaveMode,
-    SaveReceipt, ScanQuery, SeriesFilter, SeriesId, SeriesSummary, StoredDecision, StoredEntry,
-    TimeRange, TimeSeriesRepository, TimeSeriesRepositoryExt, WriteMode, WriteReceipt,
+    At, Bar, BatchStream, Capabilities, Catalog, CatalogExt, ChangeStream, DatasetChange,
+    DatasetEntry, DatasetFilter, DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage,
+    DecisionQuery, DecisionRepository, DecisionRepositoryExt, DecisionState, GroupBy, GroupCount,
+    ManualClock, Result, Revision, SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId,
+    SeriesSummary, StoredDecision, StoredEntry, TimeRange, TimeSeriesRepository,
+    TimeSeriesRepositoryExt, WatchFrom, WriteMode, WriteReceipt,
 };
 use minutebook_testkit::{Harness, test_clock};
 
@@ -85,6 +86,36 @@ impl<R: DecisionRepository> DecisionRepository for Counting<R> {
     async fn delete_matching(&self, filter: &DecisionFilter) -> Result<u64> {
         self.calls.count("delete_matching");
         self.inner.delete_matching(filter).await
+    }
+
+    async fn save_all(&self, decisions: Vec<Decision>, mode: SaveMode) -> Vec<Result<SaveReceipt>> {
+        self.calls.count("save_all");
+        self.inner.save_all(decisions, mode).await
+    }
+
+    async fn delete_seen(&self, seen: Vec<(DecisionId, Revision)>) -> Vec<Result<bool>> {
+        self.calls.count("delete_seen");
+        self.inner.delete_seen(seen).await
+    }
+
+    async fn count_by(&self, filter: &DecisionFilter, by: &GroupBy) -> Result<Vec<GroupCount>> {
+        self.calls.count("count_by");
+        self.inner.count_by(filter, by).await
+    }
+
+    async fn history(&self, id: &DecisionId) -> Result<Vec<DecisionState>> {
+        self.calls.count("history");
+        self.inner.history(id).await
+    }
+
+    async fn get_at(&self, id: &DecisionId, at: &At) -> Result<Option<StoredDecision>> {
+        self.calls.count("get_at");
+        self.inner.get_at(id, at).await
+    }
+
+    async fn watch(&self, from: WatchFrom) -> Result<ChangeStream> {
+        self.calls.count("watch");
+        self.inner.watch(from).await
     }
 }
 

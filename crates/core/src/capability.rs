@@ -47,6 +47,10 @@ capabilities! {
     /// Series: every Arrow type comes back exactly. Without it, types come back as JSON can hold them
     /// (`Int64`, `Float64`, `Boolean`, `Utf8`).
     ExactTypes = 8 => "exact-types",
+    /// Decisions: earlier states and deletions are kept and can be read (`history`, `get_at`).
+    History = 9 => "history",
+    /// Decisions: changes can be followed as they come (`watch`).
+    Watch = 10 => "watch",
 }
 
 /// A set of [`Capability`]s.

@@ -43,9 +43,11 @@ pub use catalog::{
     StoredEntry,
 };
 pub use decision::{
-    Action, Cursor, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
-    DecisionRepository, DecisionRepositoryExt, FieldMatch, Order, SaveMode, SaveOutcome,
-    SaveReceipt, StoredDecision,
+    Action, At, ChangeStream, Cursor, Decision, DecisionChange, DecisionFilter, DecisionId,
+    DecisionPage, DecisionQuery, DecisionRepository, DecisionRepositoryExt, DecisionState, Expired,
+    ExpiryReason, FieldMatch, GroupBy, GroupCount, Groups, Order, Position, RetentionOutcome,
+    RetentionPlan, RetentionPolicy, SaveMode, SaveOutcome, SaveReceipt, StateContent,
+    StoredDecision, WatchFrom,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use id::{IdSource, Revision, UuidV7Source, Version};

@@ -32,6 +32,8 @@ pub enum ProblemKind {
     DigestMismatch,
     /// Values that break the rules of their kind, such as a bar whose high is below its low.
     InvalidValue,
+    /// A document that is kept as raw text, wider than JSON: it is as it should be, and can be read as bytes alone.
+    RawOnly,
 }
 
 impl ProblemKind {
@@ -51,6 +53,7 @@ impl ProblemKind {
             Self::Unreadable => "unreadable",
             Self::DigestMismatch => "digest_mismatch",
             Self::InvalidValue => "invalid_value",
+            Self::RawOnly => "raw_only",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use minutebook_core::{
     Capabilities, Capability, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
-    DecisionRepository, ReadReport, SaveMode, SaveReceipt, StoredDecision,
+    DecisionRepository, ReadReport, Revision, SaveMode, SaveReceipt, StoredDecision,
 };
 use minutebook_fs::task::blocking;
 
@@ -71,47 +71,36 @@ impl JsonDecisionRepository {
         self.store.dir()
     }
 
-    /// Saves many decisions with few waits for the disk, and gives one result for each, in order.
-    ///
-    /// Each is saved by itself: one that fails (`AlreadyExists` under [`SaveMode::Create`], ...) does not keep the others
-    /// from being saved. A call that was cut off can be repeated: what was saved already is unchanged.
-    pub async fn save_all(
+    /// Many mutations with few waits for the disk; one result for each, in order.
+    async fn mutate_all<T>(
         &self,
-        decisions: Vec<Decision>,
-        mode: SaveMode,
-    ) -> Vec<minutebook_core::Result<SaveReceipt>> {
-        let ids: Vec<_> = decisions
-            .iter()
-            .map(|decision| decision.id().clone())
-            .collect();
-        let ops = decisions
-            .into_iter()
-            .map(|decision| Op::Save(decision, mode.clone()))
-            .collect();
+        operation: &'static str,
+        ids: Vec<DecisionId>,
+        ops: Vec<Op>,
+        take: impl Fn(Done) -> Result<T>,
+    ) -> Vec<minutebook_core::Result<T>> {
         let store = Arc::clone(&self.store);
         let work = move || {
             let results = store.submit(ops);
             store.maintain();
             results
         };
-        match blocking(work).await {
-            Ok(results) => {
-                let named = ids.iter().zip(results);
-                named
-                    .map(|(id, result)| {
-                        result
-                            .and_then(saved)
-                            .map_err(|error| error.into_core("save_all", id))
-                    })
-                    .collect()
-            }
+        let results = match blocking(work).await {
+            Ok(results) => results,
             Err(error) => {
                 let why = error.to_string();
-                ids.iter()
-                    .map(|id| Err(JsonError::Batch(why.clone()).into_core("save_all", id)))
-                    .collect()
+                let failed = |_| Err(JsonError::Batch(why.clone()));
+                ids.iter().map(failed).collect()
             }
-        }
+        };
+        let named = ids.iter().zip(results);
+        named
+            .map(|(id, result)| {
+                result
+                    .and_then(&take)
+                    .map_err(|error| error.into_core(operation, id))
+            })
+            .collect()
     }
 
     /// Everything in the directory that is not as it should be: documents that cannot be read, duplicates, names that
@@ -271,5 +260,34 @@ impl DecisionRepository for JsonDecisionRepository {
                 .mutate("delete_matching", dir, Op::DeleteMatching(filter.clone()))
                 .await?,
         ))
+    }
+
+    async fn save_all(
+        &self,
+        decisions: Vec<Decision>,
+        mode: SaveMode,
+    ) -> Vec<minutebook_core::Result<SaveReceipt>> {
+        let ids = decisions
+            .iter()
+            .map(|decision| decision.id().clone())
+            .collect();
+        let ops = decisions
+            .into_iter()
+            .map(|decision| Op::Save(decision, mode.clone()))
+            .collect();
+        self.mutate_all("save_all", ids, ops, saved).await
+    }
+
+    async fn delete_seen(
+        &self,
+        seen: Vec<(DecisionId, Revision)>,
+    ) -> Vec<minutebook_core::Result<bool>> {
+        let ids = seen.iter().map(|(id, _)| id.clone()).collect();
+        let ops = seen
+            .into_iter()
+            .map(|(id, revision)| Op::DeleteSeen(id, revision))
+            .collect();
+        let take = |done: Done| Ok(deleted(&done) > 0);
+        self.mutate_all("delete_seen", ids, ops, take).await
     }
 }

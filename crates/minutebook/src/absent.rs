@@ -4,10 +4,11 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 
 use crate::{
-    BatchStream, Capabilities, Catalog, DatasetChange, DatasetEntry, DatasetFilter, DatasetName,
-    Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery, DecisionRepository, Error,
-    Result, Revision, SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId, SeriesSummary,
-    StoredDecision, StoredEntry, TimeRange, TimeSeriesRepository, WriteMode, WriteReceipt,
+    BatchStream, Capabilities, Catalog, ChangeStream, DatasetChange, DatasetEntry, DatasetFilter,
+    DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
+    DecisionRepository, DecisionState, Error, Result, Revision, SaveMode, SaveReceipt, ScanQuery,
+    SeriesFilter, SeriesId, SeriesSummary, StoredDecision, StoredEntry, TimeRange,
+    TimeSeriesRepository, WatchFrom, WriteMode, WriteReceipt,
 };
 
 /// A repository that is not there.
@@ -55,6 +56,18 @@ impl DecisionRepository for Absent {
     }
 
     async fn delete_matching(&self, _: &DecisionFilter) -> Result<u64> {
+        self.error()
+    }
+
+    async fn delete_seen(&self, seen: Vec<(DecisionId, Revision)>) -> Vec<Result<bool>> {
+        seen.iter().map(|_| self.error()).collect()
+    }
+
+    async fn history(&self, _: &DecisionId) -> Result<Vec<DecisionState>> {
+        self.error()
+    }
+
+    async fn watch(&self, _: WatchFrom) -> Result<ChangeStream> {
         self.error()
     }
 }

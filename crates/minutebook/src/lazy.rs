@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use minutebook_fs::Fs;
 
 use crate::{
-    BatchStream, Capabilities, Capability, Catalog, DatasetChange, DatasetEntry, DatasetFilter,
-    DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
-    DecisionRepository, Error, ErrorKind, Result, Revision, SaveMode, SaveReceipt, ScanQuery,
-    SeriesFilter, SeriesId, SeriesSummary, StoredDecision, StoredEntry, TimeRange,
-    TimeSeriesRepository, WriteMode, WriteReceipt,
+    At, BatchStream, Capabilities, Capability, Catalog, ChangeStream, DatasetChange, DatasetEntry,
+    DatasetFilter, DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
+    DecisionRepository, DecisionState, Error, ErrorKind, GroupBy, GroupCount, Result, Revision,
+    SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId, SeriesSummary, StoredDecision,
+    StoredEntry, TimeRange, TimeSeriesRepository, WatchFrom, WriteMode, WriteReceipt,
 };
 
 type Open<T> = dyn Fn(&Path) -> Result<T> + Send + Sync;
@@ -91,6 +91,13 @@ fn not_there(what: &str, operation: &'static str, name: &dyn fmt::Display) -> Er
         .with_resource(name)
 }
 
+/// What kept a whole batch from being tried, for one item of it.
+fn again(error: &Error, operation: &'static str, name: &dyn fmt::Display) -> Error {
+    Error::new(error.kind(), error.to_string())
+        .with_operation(operation)
+        .with_resource(name)
+}
+
 #[async_trait]
 impl<T: DecisionRepository> DecisionRepository for Lazy<T> {
     fn capabilities(&self) -> Capabilities {
@@ -139,6 +146,69 @@ impl<T: DecisionRepository> DecisionRepository for Lazy<T> {
             Some(repository) => repository.delete_matching(filter).await,
             None => Ok(0),
         }
+    }
+
+    async fn save_all(&self, decisions: Vec<Decision>, mode: SaveMode) -> Vec<Result<SaveReceipt>> {
+        const OPERATION: &str = "save_all";
+        let updates = matches!(mode, SaveMode::Update { .. });
+        let repository = match self.existing() {
+            Ok(None) if !updates => self.opened().map(Some),
+            other => other,
+        };
+        match repository {
+            Ok(Some(repository)) => repository.save_all(decisions, mode).await,
+            Ok(None) => decisions
+                .iter()
+                .map(|decision| Err(not_there("decision", OPERATION, decision.id())))
+                .collect(),
+            Err(error) => decisions
+                .iter()
+                .map(|decision| Err(again(&error, OPERATION, decision.id())))
+                .collect(),
+        }
+    }
+
+    async fn delete_seen(&self, seen: Vec<(DecisionId, Revision)>) -> Vec<Result<bool>> {
+        match self.existing() {
+            Ok(Some(repository)) => repository.delete_seen(seen).await,
+            Ok(None) => seen.iter().map(|_| Ok(false)).collect(),
+            Err(error) => seen
+                .iter()
+                .map(|(id, _)| Err(again(&error, "delete_seen", id)))
+                .collect(),
+        }
+    }
+
+    async fn count_by(&self, filter: &DecisionFilter, by: &GroupBy) -> Result<Vec<GroupCount>> {
+        match self.existing()? {
+            Some(repository) => repository.count_by(filter, by).await,
+            None => by.check().map(|()| Vec::new()),
+        }
+    }
+
+    async fn history(&self, id: &DecisionId) -> Result<Vec<DecisionState>> {
+        match self.existing()? {
+            Some(repository) => repository.history(id).await,
+            // What the backend will refuse is refused before there is anything, too.
+            None if !self.capabilities.has(Capability::History) => {
+                Err(Error::unsupported("earlier states are not kept here")
+                    .with_operation("history")
+                    .with_resource(id))
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn get_at(&self, id: &DecisionId, at: &At) -> Result<Option<StoredDecision>> {
+        match self.existing()? {
+            Some(repository) => repository.get_at(id, at).await,
+            None => self.history(id).await.map(|_| None),
+        }
+    }
+
+    async fn watch(&self, from: WatchFrom) -> Result<ChangeStream> {
+        // There has to be a place before anything can be followed in it.
+        self.opened()?.watch(from).await
     }
 }
 

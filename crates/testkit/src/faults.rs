@@ -11,11 +11,11 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use minutebook_core::{
-    BatchStream, Capabilities, Catalog, DatasetChange, DatasetEntry, DatasetFilter, DatasetName,
-    Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery, DecisionRepository, Error,
-    ErrorKind, Result, Revision, SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId,
-    SeriesSummary, StoredDecision, StoredEntry, TimeRange, TimeSeriesRepository, WriteMode,
-    WriteReceipt,
+    At, BatchStream, Capabilities, Catalog, ChangeStream, DatasetChange, DatasetEntry,
+    DatasetFilter, DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
+    DecisionRepository, DecisionState, Error, ErrorKind, GroupBy, GroupCount, Result, Revision,
+    SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId, SeriesSummary, StoredDecision,
+    StoredEntry, TimeRange, TimeSeriesRepository, WatchFrom, WriteMode, WriteReceipt,
 };
 
 /// What happens to one call.
@@ -112,6 +112,30 @@ impl<R> Faulty<R> {
     }
 }
 
+impl<R> Faulty<R> {
+    /// As [`meet`](Self::meet), for a call of many items: what happens to the call happens to each of them.
+    async fn meet_all<T>(
+        &self,
+        operation: &'static str,
+        items: usize,
+        call: impl Future<Output = Vec<Result<T>>>,
+    ) -> Vec<Result<T>> {
+        let all = |when| (0..items).map(|_| Err(fault(when, operation))).collect();
+        match self.script.next() {
+            Fault::None => call.await,
+            Fault::Before => all("before"),
+            Fault::After => {
+                let hidden = |result: Result<T>| result.and(Err(fault("after", operation)));
+                call.await.into_iter().map(hidden).collect()
+            }
+            Fault::Delay(time) => {
+                tokio::time::sleep(time).await;
+                call.await
+            }
+        }
+    }
+}
+
 fn fault(when: &str, operation: &'static str) -> Error {
     Error::new(ErrorKind::Unavailable, format!("{MESSAGE} {when} the call"))
         .with_backend("faulty")
@@ -147,6 +171,34 @@ impl<R: DecisionRepository> DecisionRepository for Faulty<R> {
     async fn delete_matching(&self, filter: &DecisionFilter) -> Result<u64> {
         self.meet("delete_matching", self.inner.delete_matching(filter))
             .await
+    }
+
+    async fn save_all(&self, decisions: Vec<Decision>, mode: SaveMode) -> Vec<Result<SaveReceipt>> {
+        let items = decisions.len();
+        self.meet_all("save_all", items, self.inner.save_all(decisions, mode))
+            .await
+    }
+
+    async fn delete_seen(&self, seen: Vec<(DecisionId, Revision)>) -> Vec<Result<bool>> {
+        let items = seen.len();
+        self.meet_all("delete_seen", items, self.inner.delete_seen(seen))
+            .await
+    }
+
+    async fn count_by(&self, filter: &DecisionFilter, by: &GroupBy) -> Result<Vec<GroupCount>> {
+        self.meet("count_by", self.inner.count_by(filter, by)).await
+    }
+
+    async fn history(&self, id: &DecisionId) -> Result<Vec<DecisionState>> {
+        self.meet("history", self.inner.history(id)).await
+    }
+
+    async fn get_at(&self, id: &DecisionId, at: &At) -> Result<Option<StoredDecision>> {
+        self.meet("get_at", self.inner.get_at(id, at)).await
+    }
+
+    async fn watch(&self, from: WatchFrom) -> Result<ChangeStream> {
+        self.meet("watch", self.inner.watch(from)).await
     }
 }
 

@@ -74,6 +74,21 @@ caught! {
     refused_long_ids: LongIdsRefused => ["ids_of_any_kind_come_back"],
     a_wrong_outcome: OutcomeWrong => ["the_receipt_is_what_get_gives"],
     a_time_that_needs_a_timestamp: EffectiveTimeIgnoresRecordedAt => ["a_decision_without_timestamp_counts_from_when_it_was_recorded"],
+    a_batch_that_stops: SaveAllStopsAtFailure => ["a_batch_is_saved_one_after_another"],
+    a_batch_that_keeps_the_first_of_two: SaveAllSavesTheFirstOfTwo => ["a_batch_is_saved_one_after_another"],
+    a_deletion_that_does_not_look: DeleteSeenUnchecked => ["what_was_changed_since_is_not_deleted", "a_retention_plan_spares_what_changed"],
+    a_deletion_that_stops: DeleteSeenStopsAtConflict => ["what_was_changed_since_is_not_deleted", "deletions_by_revision_stand_alone"],
+    groups_by_case: GroupsKeepCase => ["groups_hold_every_match_once"],
+    groups_of_some: GroupsLeaveOutWhatHasNoKey => ["groups_hold_every_match_once"],
+    a_history_without_deletions: HistoryWithoutDeletions => ["history_has_every_state_once", "an_earlier_state_is_what_get_gave"],
+    a_history_of_the_present: HistoryOfThePresent => ["history_has_every_state_once"],
+    a_history_backwards: HistoryNewestFirst => ["history_has_every_state_once"],
+    a_state_of_before_the_time: GetAtBeforeTheTime => ["an_earlier_state_is_what_get_gave"],
+    a_state_after_its_deletion: GetAtRevivesDeleted => ["an_earlier_state_is_what_get_gave"],
+    a_feed_with_gaps: WatchMissesTheSecond => ["every_change_is_given_in_order"],
+    a_feed_that_repeats: WatchRepeatsThePosition => ["a_feed_goes_on_from_a_position"],
+    a_feed_from_anywhere: WatchOfUnknownPositionStartsNow => ["an_unknown_position_is_refused"],
+    a_feed_that_ends: WatchEnds => ["every_change_is_given_in_order"],
 }
 
 /// A race shows when the scheduler lets it, so these are tried until it does.

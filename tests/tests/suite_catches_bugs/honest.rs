@@ -6,11 +6,11 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use minutebook::memory::{MemoryCatalog, MemoryDecisionRepository, MemoryTimeSeriesRepository};
 use minutebook_core::{
-    BatchStream, Capabilities, Capability, Catalog, DatasetChange, DatasetEntry, DatasetFilter,
-    DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
-    DecisionRepository, Error, Result, Revision, SaveMode, SaveReceipt, ScanQuery, SeriesFilter,
-    SeriesId, SeriesSummary, Snapshot, StoredDecision, StoredEntry, TimeRange,
-    TimeSeriesRepository, WriteMode, WriteReceipt,
+    BatchStream, Capabilities, Capability, Catalog, ChangeStream, DatasetChange, DatasetEntry,
+    DatasetFilter, DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
+    DecisionRepository, DecisionState, Error, Result, Revision, SaveMode, SaveReceipt, ScanQuery,
+    SeriesFilter, SeriesId, SeriesSummary, Snapshot, StoredDecision, StoredEntry, TimeRange,
+    TimeSeriesRepository, WatchFrom, WriteMode, WriteReceipt,
 };
 use minutebook_testkit::{CATALOG_CASES, DECISION_CASES, Harness, SERIES_CASES};
 
@@ -75,6 +75,24 @@ impl DecisionRepository for Without<MemoryDecisionRepository> {
 
     async fn delete_matching(&self, filter: &DecisionFilter) -> Result<u64> {
         self.inner.delete_matching(filter).await
+    }
+
+    async fn delete_seen(&self, seen: Vec<(DecisionId, Revision)>) -> Vec<Result<bool>> {
+        if let Err(error) = self.refuse(Capability::Revisions, true) {
+            let again = |_| Err(Error::new(error.kind(), error.message()));
+            return seen.iter().map(again).collect();
+        }
+        self.inner.delete_seen(seen).await
+    }
+
+    async fn history(&self, id: &DecisionId) -> Result<Vec<DecisionState>> {
+        self.refuse(Capability::History, true)?;
+        self.inner.history(id).await
+    }
+
+    async fn watch(&self, from: WatchFrom) -> Result<ChangeStream> {
+        self.refuse(Capability::Watch, true)?;
+        self.inner.watch(from).await
     }
 }
 
@@ -172,7 +190,7 @@ harness! {
 
 #[test]
 fn decisions_with_less() {
-    for missing in [Capability::Revisions, Capability::Shared] {
+    for missing in MemoryDecisionRepository::new().capabilities().iter() {
         let failed = failing(DECISION_CASES, || {
             let inner = MemoryDecisionRepository::new();
             Arc::new(Without { inner, missing })

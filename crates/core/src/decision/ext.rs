@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository, SaveMode, SaveReceipt,
-    StoredDecision,
+    Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository, RetentionOutcome,
+    RetentionPlan, RetentionPolicy, SaveMode, SaveReceipt, StoredDecision,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Revision;
@@ -79,6 +79,27 @@ pub trait DecisionRepositoryExt: DecisionRepository {
     async fn delete_before(&self, cutoff: DateTime<Utc>) -> Result<u64> {
         let filter = DecisionFilter::new().time(TimeRange::before(cutoff));
         self.delete_matching(&filter).await
+    }
+
+    /// What a retention policy would delete at this time; nothing is deleted.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a policy that makes no sense ([`RetentionPolicy::check`]), and what the store's queries meet.
+    async fn plan_retention(
+        &self,
+        policy: &RetentionPolicy,
+        now: DateTime<Utc>,
+    ) -> Result<RetentionPlan> {
+        policy.plan(self, now).await
+    }
+
+    /// Deletes what a plan names and is still as it was when the plan was made; what was changed since stays. Needs
+    /// [`Capability::Revisions`](crate::Capability::Revisions).
+    ///
+    /// # Errors
+    /// `Unsupported` without revisions; what else fails is in the outcome, decision by decision.
+    async fn apply_retention(&self, plan: &RetentionPlan) -> Result<RetentionOutcome> {
+        plan.apply(self).await
     }
 
     /// Deletes every decision and says how many there were.

@@ -3,8 +3,12 @@
 mod document;
 mod ext;
 mod filter;
+mod group;
+mod history;
 mod query;
 mod repository;
+mod retention;
+mod watch;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -13,8 +17,12 @@ use std::str::FromStr;
 pub use document::Decision;
 pub use ext::DecisionRepositoryExt;
 pub use filter::{DecisionFilter, FieldMatch};
+pub use group::{GroupBy, GroupCount, Groups};
+pub use history::{At, DecisionState, StateContent};
 pub use query::{Cursor, DecisionPage, DecisionQuery, Order, StoredDecision};
 pub use repository::{DecisionRepository, SaveMode, SaveOutcome, SaveReceipt};
+pub use retention::{Expired, ExpiryReason, RetentionOutcome, RetentionPlan, RetentionPolicy};
+pub use watch::{ChangeStream, DecisionChange, Position, WatchFrom};
 
 use crate::id::{check_file_text, text_newtype};
 

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery, StoredDecision};
+use super::{
+    At, ChangeStream, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
+    DecisionState, GroupBy, GroupCount, Groups, Order, StoredDecision, WatchFrom,
+};
 use crate::capability::Capabilities;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::Revision;
 
 /// What a save expects to find.
@@ -47,7 +50,13 @@ pub struct SaveReceipt {
     pub outcome: SaveOutcome,
 }
 
+/// How many decisions the default methods read at once.
+const PAGE: usize = 1_000;
+
 /// A store of decisions, one document each.
+///
+/// Seven methods make a store; the others have defaults, which a backend replaces where it can do better, or where it can do
+/// what the default refuses (each such call names its [`Capability`](crate::Capability)).
 ///
 /// All methods take `&self` and may be called from many tasks at once. A future that is dropped before it is
 /// ready leaves the outcome of its write open. What the backend cannot do is in [`capabilities`](Self::capabilities).
@@ -107,6 +116,98 @@ pub trait DecisionRepository: Debug + Send + Sync + 'static {
     /// # Behavior
     /// - Exactly the decisions that the same filter's query gives are gone; all others stay.
     async fn delete_matching(&self, filter: &DecisionFilter) -> Result<u64>;
+
+    /// Saves many decisions, in order, and gives one result for each. A backend that waits for a disk or a network waits few times.
+    ///
+    /// # Behavior
+    /// - Each decision is saved as `save` would, one after another; one that fails does not keep the others from being saved.
+    /// - Repeating the call changes nothing that was saved already: under `Upsert` it is `Unchanged`, under `Create` `AlreadyExists`.
+    async fn save_all(&self, decisions: Vec<Decision>, mode: SaveMode) -> Vec<Result<SaveReceipt>> {
+        let mut results = Vec::with_capacity(decisions.len());
+        for decision in &decisions {
+            results.push(self.save(decision, mode.clone()).await);
+        }
+        results
+    }
+
+    /// Deletes decisions that are still in the states that the caller has seen, and gives one result for each, in order, as
+    /// `delete` does. Needs [`Capability::Revisions`](crate::Capability::Revisions).
+    ///
+    /// # Behavior
+    /// - What has another revision by now fails with `Conflict` and stays; what is not there is `Ok(false)`.
+    /// - Each is deleted by itself; one that fails does not keep the others from being deleted.
+    async fn delete_seen(&self, seen: Vec<(DecisionId, Revision)>) -> Vec<Result<bool>> {
+        let refuse = |id| {
+            let message = "this store does not compare revisions, so it cannot delete by them";
+            Err(Error::unsupported(message)
+                .with_operation("delete_seen")
+                .with_resource(id))
+        };
+        seen.into_iter().map(|(id, _)| refuse(id)).collect()
+    }
+
+    /// Counts the decisions that match in groups, in ascending order of their keys, those without a key last. What changes while it
+    /// counts may be counted or not.
+    ///
+    /// # Behavior
+    /// - Each match is in exactly one group, and no group is empty.
+    /// - A field that is named by no JSON pointer is `InvalidInput`.
+    async fn count_by(&self, filter: &DecisionFilter, by: &GroupBy) -> Result<Vec<GroupCount>> {
+        by.check()?;
+        let mut groups = Groups::new(by.clone());
+        let mut query = DecisionQuery::new()
+            .filter(filter.clone())
+            .order(Order::Oldest)
+            .limit(PAGE);
+        loop {
+            let page = self.query(&query).await?;
+            for stored in &page.decisions {
+                groups.add(stored);
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(groups.counts()),
+            }
+        }
+    }
+
+    /// Every kept state of a decision, the oldest first. Needs [`Capability::History`](crate::Capability::History).
+    ///
+    /// # Behavior
+    /// - Each state that a save or a deletion brought is there once, with the revision and `recorded_at` of its receipt; the last is the present one.
+    /// - An id that was never there has no history.
+    async fn history(&self, id: &DecisionId) -> Result<Vec<DecisionState>> {
+        Err(
+            Error::unsupported("this store does not keep earlier states")
+                .with_operation("history")
+                .with_resource(id),
+        )
+    }
+
+    /// One state of a decision: that of a revision, or what was known at a time. Needs
+    /// [`Capability::History`](crate::Capability::History).
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the state is known but retention took its document away.
+    ///
+    /// # Behavior
+    /// - It is the state as `get` gave it then; `Ok(None)` before the first save, while it was deleted, and for a revision that it never had.
+    async fn get_at(&self, id: &DecisionId, at: &At) -> Result<Option<StoredDecision>> {
+        at.pick(&self.history(id).await?)
+            .map_err(|error| error.with_operation("get_at"))
+    }
+
+    /// Follows the changes. Needs [`Capability::Watch`](crate::Capability::Watch).
+    ///
+    /// # Behavior
+    /// - Each save that changed something and each deletion after the starting place is given once, in the order in which the store took them.
+    /// - It waits for changes to come, those of other handles too, and misses none however quickly they follow each other.
+    /// - A stream that starts after a change's position goes on with the change that follows it.
+    /// - A position that the feed does not have, or no longer has, is `NotFound`.
+    async fn watch(&self, from: WatchFrom) -> Result<ChangeStream> {
+        let _ = from;
+        Err(Error::unsupported("this store's changes cannot be followed").with_operation("watch"))
+    }
 }
 
 macro_rules! forward {
@@ -140,6 +241,38 @@ macro_rules! forward {
 
             async fn delete_matching(&self, filter: &DecisionFilter) -> Result<u64> {
                 (**self).delete_matching(filter).await
+            }
+
+            async fn save_all(
+                &self,
+                decisions: Vec<Decision>,
+                mode: SaveMode,
+            ) -> Vec<Result<SaveReceipt>> {
+                (**self).save_all(decisions, mode).await
+            }
+
+            async fn delete_seen(&self, seen: Vec<(DecisionId, Revision)>) -> Vec<Result<bool>> {
+                (**self).delete_seen(seen).await
+            }
+
+            async fn count_by(
+                &self,
+                filter: &DecisionFilter,
+                by: &GroupBy,
+            ) -> Result<Vec<GroupCount>> {
+                (**self).count_by(filter, by).await
+            }
+
+            async fn history(&self, id: &DecisionId) -> Result<Vec<DecisionState>> {
+                (**self).history(id).await
+            }
+
+            async fn get_at(&self, id: &DecisionId, at: &At) -> Result<Option<StoredDecision>> {
+                (**self).get_at(id, at).await
+            }
+
+            async fn watch(&self, from: WatchFrom) -> Result<ChangeStream> {
+                (**self).watch(from).await
             }
         }
     };

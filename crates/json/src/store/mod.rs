@@ -15,7 +15,7 @@ mod write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use minutebook_core::{Decision, DecisionFilter, DecisionId, SaveMode, SaveReceipt};
+use minutebook_core::{Decision, DecisionFilter, DecisionId, Revision, SaveMode, SaveReceipt};
 use minutebook_fs::{AppendLog, Fs};
 
 use crate::config::JsonDecisionConfig;
@@ -29,6 +29,8 @@ use state::State;
 pub(crate) enum Op {
     Save(Decision, SaveMode),
     Delete(DecisionId),
+    /// Only in this state.
+    DeleteSeen(DecisionId, Revision),
     DeleteMatching(DecisionFilter),
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use minutebook_core::{Decision, DecisionId, SaveMode, SaveOutcome, SaveReceipt};
+use minutebook_core::{Decision, DecisionId, Revision, SaveMode, SaveOutcome, SaveReceipt};
 
 use super::read::{Found, Pick};
 use super::refresh::Freshness;
@@ -182,6 +182,7 @@ impl Store {
         plan: &mut Plan,
         op: usize,
         id: &DecisionId,
+        seen: Option<&Revision>,
     ) -> Result<Planned> {
         if plan.is_full_for(id) {
             return Ok(Planned::Full);
@@ -190,6 +191,9 @@ impl Store {
         let Some(winner) = winner else {
             return Ok(Planned::Now(Done::Deleted(0)));
         };
+        if let Some(seen) = seen {
+            check_revision(seen, &winner)?;
+        }
         let own: Vec<&Found> = std::iter::once(&winner).chain(&others).collect();
         for found in &own {
             plan.keep_foreign(self, found)?;
@@ -282,20 +286,22 @@ fn check_mode(mode: &SaveMode, current: Option<&Found>) -> Result<()> {
                 expected: Some(expected),
             },
             Some(current),
-        ) => {
-            let found = current.token.to_string();
-            if expected.as_str() == found {
-                return Ok(());
-            }
-            Err(JsonError::Conflict {
-                expected: expected.to_string(),
-                found,
-            })
-        }
+        ) => check_revision(expected, current),
         (SaveMode::Create, None)
         | (SaveMode::Upsert, _)
         | (SaveMode::Update { expected: None }, Some(_)) => Ok(()),
     }
+}
+
+fn check_revision(expected: &Revision, current: &Found) -> Result<()> {
+    let found = current.token.to_string();
+    if expected.as_str() == found {
+        return Ok(());
+    }
+    Err(JsonError::Conflict {
+        expected: expected.to_string(),
+        found,
+    })
 }
 
 /// The files that go, but for the one that is written.

@@ -67,7 +67,12 @@ impl Store {
                 }
                 Op::Delete(id) => {
                     self.plan(log, &mut plan, op, results, |plan| {
-                        self.plan_delete(plan, op, &id)
+                        self.plan_delete(plan, op, &id, None)
+                    })?;
+                }
+                Op::DeleteSeen(id, seen) => {
+                    self.plan(log, &mut plan, op, results, |plan| {
+                        self.plan_delete(plan, op, &id, Some(&seen))
                     })?;
                 }
                 Op::DeleteMatching(filter) => {
@@ -148,7 +153,7 @@ impl Store {
                 results.note(op, Ok(Done::Deleted(0)));
                 for id in ids {
                     self.plan(log, plan, op, results, |plan| {
-                        self.plan_delete(plan, op, &id)
+                        self.plan_delete(plan, op, &id, None)
                     })?;
                 }
             }

@@ -1,21 +1,27 @@
 //! Decisions in memory.
 
-use std::collections::BTreeMap;
+mod feed;
+mod state;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use minutebook_core::{
-    Capabilities, Capability, Clock, Decision, DecisionFilter, DecisionId, DecisionPage,
-    DecisionQuery, DecisionRepository, Error, ErrorKind, ReadReport, Result, Revision, SaveMode,
-    SaveOutcome, SaveReceipt, StoredDecision, SystemClock,
+    Capabilities, Capability, ChangeStream, Clock, Decision, DecisionFilter, DecisionId,
+    DecisionPage, DecisionQuery, DecisionRepository, DecisionState, Error, GroupBy, GroupCount,
+    Groups, ReadReport, Result, Revision, SaveMode, SaveReceipt, StoredDecision, SystemClock,
+    WatchFrom,
 };
 
-use super::{BACKEND, Counter, check_expected};
+use super::BACKEND;
+use feed::Feed;
+use state::State;
 
 /// A [`DecisionRepository`] in memory, for tests and for trying things out: the semantics of the stores on disk, gone when the
 /// last clone is dropped.
 ///
-/// Clones share one store, as several handles on one directory do.
+/// Clones share one store, as several handles on one directory do. Every state that a decision went through is kept, for `history`
+/// and `watch`.
 ///
 /// ```
 /// use minutebook::memory::MemoryDecisionRepository;
@@ -35,12 +41,6 @@ pub struct MemoryDecisionRepository {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    decisions: BTreeMap<DecisionId, StoredDecision>,
-    changes: Counter,
-}
-
 impl MemoryDecisionRepository {
     /// An empty store after the system's clock.
     pub fn new() -> Self {
@@ -56,9 +56,25 @@ impl MemoryDecisionRepository {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No change panics half way, so a poisoned lock guards a sound state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
+
+    /// Changes the state, and then wakes those who follow the changes.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state();
+        let done = change(&mut state);
+        let waiting = state.take_waiting();
+        drop(state);
+        for waker in waiting {
+            waker.wake();
+        }
+        done
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // No change panics half way, so a poisoned lock guards a sound state.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for MemoryDecisionRepository {
@@ -67,77 +83,33 @@ impl Default for MemoryDecisionRepository {
     }
 }
 
-impl State {
-    fn save(
-        &mut self,
-        decision: &Decision,
-        mode: &SaveMode,
-        clock: &dyn Clock,
-    ) -> Result<SaveReceipt> {
-        let stored = self.decisions.get(decision.id());
-        match (mode, stored) {
-            (SaveMode::Create, Some(_)) => {
-                return Err(Error::new(
-                    ErrorKind::AlreadyExists,
-                    "there is a decision with this id already; update it or use another id",
-                ));
-            }
-            (SaveMode::Update { .. }, None) => {
-                return Err(Error::new(
-                    ErrorKind::NotFound,
-                    "there is no such decision to update",
-                ));
-            }
-            (SaveMode::Update { expected }, Some(stored)) => {
-                check_expected(expected.as_ref(), &stored.revision)?;
-            }
-            (SaveMode::Create, None) | (SaveMode::Upsert, _) => {}
-        }
-        let outcome = match stored {
-            // By text: equality of documents does not look at the order of their fields.
-            Some(stored) if stored.decision.to_json() == decision.to_json() => {
-                return Ok(SaveReceipt {
-                    revision: stored.revision.clone(),
-                    recorded_at: stored.recorded_at,
-                    outcome: SaveOutcome::Unchanged,
-                });
-            }
-            Some(_) => SaveOutcome::Updated,
-            None => SaveOutcome::Created,
-        };
-        let stored = StoredDecision {
-            decision: decision.clone(),
-            revision: Revision::new(self.changes.next().to_string())?,
-            recorded_at: clock.now(),
-        };
-        let receipt = SaveReceipt {
-            revision: stored.revision.clone(),
-            recorded_at: stored.recorded_at,
-            outcome,
-        };
-        self.decisions.insert(decision.id().clone(), stored);
-        Ok(receipt)
+fn named<'a>(operation: &'static str, id: &'a DecisionId) -> impl FnOnce(Error) -> Error + use<'a> {
+    move |error| {
+        error
+            .with_backend(BACKEND)
+            .with_operation(operation)
+            .with_resource(id)
     }
 }
 
 #[async_trait]
 impl DecisionRepository for MemoryDecisionRepository {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::of(&[Capability::Shared, Capability::Revisions])
+        Capabilities::of(&[
+            Capability::Shared,
+            Capability::Revisions,
+            Capability::History,
+            Capability::Watch,
+        ])
     }
 
     async fn save(&self, decision: &Decision, mode: SaveMode) -> Result<SaveReceipt> {
-        let saved = self.state().save(decision, &mode, &*self.clock);
-        saved.map_err(|error| {
-            error
-                .with_backend(BACKEND)
-                .with_operation("save")
-                .with_resource(decision.id())
-        })
+        self.change(|state| state.save(decision, &mode, self.clock.now()))
+            .map_err(named("save", decision.id()))
     }
 
     async fn get(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
-        Ok(self.state().decisions.get(id).cloned())
+        Ok(self.state().decisions().get(id).cloned())
     }
 
     async fn query(&self, query: &DecisionQuery) -> Result<DecisionPage> {
@@ -146,30 +118,69 @@ impl DecisionRepository for MemoryDecisionRepository {
             .map_err(|error| error.with_backend(BACKEND).with_operation("query"))?;
         let state = self.state();
         // Sifted here already, so that only what matches is cloned.
-        let candidates = state
-            .decisions
-            .values()
-            .filter(|stored| query.filter.matches(stored));
+        let candidates = state.matching(&query.filter);
         Ok(query.answer(candidates.cloned(), ReadReport::default()))
     }
 
     async fn count(&self, filter: &DecisionFilter) -> Result<u64> {
-        let state = self.state();
-        Ok(state
-            .decisions
-            .values()
-            .filter(|stored| filter.matches(stored))
-            .count() as u64)
+        Ok(self.state().matching(filter).count() as u64)
     }
 
     async fn delete(&self, id: &DecisionId) -> Result<bool> {
-        Ok(self.state().decisions.remove(id).is_some())
+        Ok(self.change(|state| state.delete(id, self.clock.now())))
     }
 
     async fn delete_matching(&self, filter: &DecisionFilter) -> Result<u64> {
-        let mut state = self.state();
-        let before = state.decisions.len();
-        state.decisions.retain(|_, stored| !filter.matches(stored));
-        Ok((before - state.decisions.len()) as u64)
+        Ok(self.change(|state| {
+            let ids: Vec<_> = state
+                .matching(filter)
+                .map(|stored| stored.decision.id().clone())
+                .collect();
+            for id in &ids {
+                state.delete(id, self.clock.now());
+            }
+            ids.len() as u64
+        }))
+    }
+
+    async fn save_all(&self, decisions: Vec<Decision>, mode: SaveMode) -> Vec<Result<SaveReceipt>> {
+        self.change(|state| {
+            let save = |decision: &Decision| {
+                state
+                    .save(decision, &mode, self.clock.now())
+                    .map_err(named("save_all", decision.id()))
+            };
+            decisions.iter().map(save).collect()
+        })
+    }
+
+    async fn delete_seen(&self, seen: Vec<(DecisionId, Revision)>) -> Vec<Result<bool>> {
+        self.change(|state| {
+            let delete = |(id, revision): &(DecisionId, Revision)| {
+                state
+                    .delete_seen(id, revision, self.clock.now())
+                    .map_err(named("delete_seen", id))
+            };
+            seen.iter().map(delete).collect()
+        })
+    }
+
+    async fn count_by(&self, filter: &DecisionFilter, by: &GroupBy) -> Result<Vec<GroupCount>> {
+        by.check()
+            .map_err(|error| error.with_backend(BACKEND).with_operation("count_by"))?;
+        let mut groups = Groups::new(by.clone());
+        for stored in self.state().matching(filter) {
+            groups.add(stored);
+        }
+        Ok(groups.counts())
+    }
+
+    async fn history(&self, id: &DecisionId) -> Result<Vec<DecisionState>> {
+        Ok(self.state().history(id))
+    }
+
+    async fn watch(&self, from: WatchFrom) -> Result<ChangeStream> {
+        Feed::start(&self.state, &from)
+            .map_err(|error| error.with_backend(BACKEND).with_operation("watch"))
     }
 }

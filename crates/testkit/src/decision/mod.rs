@@ -5,15 +5,19 @@
     reason = "the cases are named once, in the list"
 )]
 
+mod batch;
 mod concurrent;
 mod delete;
 mod document;
 mod durable;
 mod get;
+mod group;
+mod history;
 mod model;
 mod query;
 mod save;
 mod support;
+mod watch;
 
 use minutebook_core::DecisionRepository;
 
@@ -22,13 +26,17 @@ use crate::macros::case_list;
 
 pub use model::{random_histories, random_histories_with_faults};
 
+use batch::*;
 use concurrent::*;
 use delete::*;
 use document::*;
 use durable::*;
 use get::*;
+use group::*;
+use history::*;
 use query::*;
 use save::*;
+use watch::*;
 
 /// A case of [`DecisionRepository`].
 pub type DecisionCase = Case<dyn DecisionRepository>;
@@ -134,6 +142,58 @@ macro_rules! __decision_cases {
                 delete_matching_deletes_what_the_query_gives,
                 clean_up_goes_by_the_effective_time,
                 an_empty_filter_deletes_everything,
+            ],
+        }
+        save_all {
+            "Each decision is saved as `save` would, one after another; one that fails does not keep the others from being saved." => [
+                a_batch_is_saved_one_after_another,
+            ],
+            "Repeating the call changes nothing that was saved already: under `Upsert` it is `Unchanged`, under `Create` `AlreadyExists`." => [
+                a_batch_can_be_repeated,
+            ],
+        }
+        delete_seen {
+            "What has another revision by now fails with `Conflict` and stays; what is not there is `Ok(false)`." => [
+                what_was_changed_since_is_not_deleted,
+                a_retention_plan_spares_what_changed,
+            ],
+            "Each is deleted by itself; one that fails does not keep the others from being deleted." => [
+                deletions_by_revision_stand_alone,
+            ],
+        }
+        count_by {
+            "Each match is in exactly one group, and no group is empty." => [
+                groups_hold_every_match_once,
+            ],
+            "A field that is named by no JSON pointer is `InvalidInput`." => [
+                a_field_without_pointer_is_refused,
+            ],
+        }
+        history {
+            "Each state that a save or a deletion brought is there once, with the revision and `recorded_at` of its receipt; the last is the present one." => [
+                history_has_every_state_once,
+            ],
+            "An id that was never there has no history." => [
+                what_never_was_has_no_history,
+            ],
+        }
+        get_at {
+            "It is the state as `get` gave it then; `Ok(None)` before the first save, while it was deleted, and for a revision that it never had." => [
+                an_earlier_state_is_what_get_gave,
+            ],
+        }
+        watch {
+            "Each save that changed something and each deletion after the starting place is given once, in the order in which the store took them." => [
+                every_change_is_given_in_order,
+            ],
+            "It waits for changes to come, those of other handles too, and misses none however quickly they follow each other." => [
+                changes_of_every_handle_come,
+            ],
+            "A stream that starts after a change's position goes on with the change that follows it." => [
+                a_feed_goes_on_from_a_position,
+            ],
+            "A position that the feed does not have, or no longer has, is `NotFound`." => [
+                an_unknown_position_is_refused,
             ],
         }
         capability {

@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
+use futures_util::StreamExt as _;
 use minutebook::memory::MemoryDecisionRepository;
 use minutebook_core::{
-    Capabilities, Capability, Cursor, Decision, DecisionFilter, DecisionId, DecisionPage,
-    DecisionQuery, DecisionRepository, Error, ManualClock, ReadReport, Result, Revision, SaveMode,
-    SaveOutcome, SaveReceipt, StoredDecision, TimeRange,
+    At, Capabilities, Capability, ChangeStream, Cursor, Decision, DecisionFilter, DecisionId,
+    DecisionPage, DecisionQuery, DecisionRepository, DecisionState, Error, ErrorKind, GroupBy,
+    GroupCount, ManualClock, ReadReport, Result, Revision, SaveMode, SaveOutcome, SaveReceipt,
+    StoredDecision, TimeRange, WatchFrom,
 };
 use minutebook_testkit::{Harness, test_clock};
 
@@ -61,6 +63,21 @@ pub(super) enum Bug {
     LongIdsRefused,
     OutcomeWrong,
     EffectiveTimeIgnoresRecordedAt,
+    SaveAllStopsAtFailure,
+    SaveAllSavesTheFirstOfTwo,
+    DeleteSeenUnchecked,
+    DeleteSeenStopsAtConflict,
+    GroupsKeepCase,
+    GroupsLeaveOutWhatHasNoKey,
+    HistoryWithoutDeletions,
+    HistoryOfThePresent,
+    HistoryNewestFirst,
+    GetAtBeforeTheTime,
+    GetAtRevivesDeleted,
+    WatchMissesTheSecond,
+    WatchRepeatsThePosition,
+    WatchOfUnknownPositionStartsNow,
+    WatchEnds,
 }
 
 /// The store with a bug. What is shared between handles is in `inner`, what a handle has of its own beside it.
@@ -417,5 +434,127 @@ impl DecisionRepository for Buggy {
 
     async fn delete_matching(&self, filter: &DecisionFilter) -> Result<u64> {
         self.inner.delete_matching(&self.filter(filter)).await
+    }
+
+    async fn save_all(
+        &self,
+        mut decisions: Vec<Decision>,
+        mode: SaveMode,
+    ) -> Vec<Result<SaveReceipt>> {
+        let mut results = Vec::new();
+        if self.bug == Bug::SaveAllSavesTheFirstOfTwo {
+            let ids: Vec<_> = decisions.iter().map(|one| one.id().clone()).collect();
+            for (i, id) in ids.iter().enumerate() {
+                let first = ids.iter().position(|other| other == id).unwrap_or(i);
+                decisions[i] = decisions[first].clone();
+            }
+        }
+        for decision in &decisions {
+            let stop = self.bug == Bug::SaveAllStopsAtFailure
+                && results.last().is_some_and(Result::is_err);
+            results.push(if stop {
+                Err(Error::new(ErrorKind::AlreadyExists, "one before failed"))
+            } else {
+                self.save(decision, mode.clone()).await
+            });
+        }
+        results
+    }
+
+    async fn delete_seen(&self, seen: Vec<(DecisionId, Revision)>) -> Vec<Result<bool>> {
+        let claimed = self.capabilities().has(Capability::Revisions);
+        let mut results: Vec<Result<bool>> = Vec::new();
+        for (id, revision) in seen {
+            let conflict =
+                matches!(results.last(), Some(Err(error)) if error.kind() == ErrorKind::Conflict);
+            results.push(if !claimed {
+                Err(Error::unsupported("no revisions here"))
+            } else if self.bug == Bug::DeleteSeenStopsAtConflict && conflict {
+                Err(Error::new(ErrorKind::Conflict, "one before has changed"))
+            } else if self.bug == Bug::DeleteSeenUnchecked {
+                self.inner.delete(&id).await
+            } else {
+                let mut one = self.inner.delete_seen(vec![(id, revision)]).await;
+                one.pop().unwrap_or(Ok(false))
+            });
+        }
+        results
+    }
+
+    async fn count_by(&self, filter: &DecisionFilter, by: &GroupBy) -> Result<Vec<GroupCount>> {
+        let mut groups = match (self.bug, by) {
+            (Bug::GroupsKeepCase, GroupBy::Pair) => {
+                let by = GroupBy::Field("/asset_pair".to_owned());
+                self.inner.count_by(filter, &by).await?
+            }
+            _ => self.inner.count_by(filter, by).await?,
+        };
+        if self.bug == Bug::GroupsLeaveOutWhatHasNoKey {
+            groups.retain(|group| group.key.is_some());
+        }
+        Ok(groups)
+    }
+
+    async fn history(&self, id: &DecisionId) -> Result<Vec<DecisionState>> {
+        if !self.capabilities().has(Capability::History) {
+            return Err(Error::unsupported("no history here"));
+        }
+        let mut history = self.inner.history(id).await?;
+        match self.bug {
+            Bug::HistoryWithoutDeletions => history.retain(|state| !state.is_deletion()),
+            Bug::HistoryOfThePresent => drop(history.drain(..history.len().saturating_sub(1))),
+            Bug::HistoryNewestFirst => history.reverse(),
+            _ => {}
+        }
+        Ok(history)
+    }
+
+    async fn get_at(&self, id: &DecisionId, at: &At) -> Result<Option<StoredDecision>> {
+        let mut history = self.history(id).await?;
+        match (self.bug, at) {
+            (Bug::GetAtBeforeTheTime, At::Time(time)) => {
+                history.retain(|state| state.recorded_at < *time);
+            }
+            (Bug::GetAtRevivesDeleted, _) => history.retain(|state| !state.is_deletion()),
+            _ => {}
+        }
+        at.pick(&history)
+    }
+
+    async fn watch(&self, from: WatchFrom) -> Result<ChangeStream> {
+        if !self.capabilities().has(Capability::Watch) {
+            return Err(Error::unsupported("no feed here"));
+        }
+        let from = match (self.bug, from) {
+            (Bug::WatchRepeatsThePosition, WatchFrom::After(position)) => {
+                let past: u64 = position.as_str().parse().unwrap_or(u64::MAX);
+                let before = past.saturating_sub(1).to_string();
+                let found = self.inner.watch(WatchFrom::After(position)).await?;
+                let inner = self.inner.watch(WatchFrom::After(before.parse()?)).await?;
+                return Ok(ChangeStream::new(found.position().clone(), inner));
+            }
+            (Bug::WatchOfUnknownPositionStartsNow, WatchFrom::After(position)) => {
+                match self.inner.watch(WatchFrom::After(position)).await {
+                    Err(_) => WatchFrom::Now,
+                    found => return found,
+                }
+            }
+            (_, from) => from,
+        };
+        let changes = self.inner.watch(from).await?;
+        let start = changes.position().clone();
+        match self.bug {
+            // As one who looks at the newest now and then, and finds the later of two.
+            Bug::WatchMissesTheSecond => {
+                let mut n = 0_u32;
+                let seen = changes.filter(move |_| {
+                    n += 1;
+                    std::future::ready(!n.is_multiple_of(3))
+                });
+                Ok(ChangeStream::new(start, seen))
+            }
+            Bug::WatchEnds => Ok(ChangeStream::new(start, changes.take(2))),
+            _ => Ok(changes),
+        }
     }
 }
