@@ -182,6 +182,11 @@ impl<R: Catalog> Catalog for Counting<R> {
         self.inner.update(name, change).await
     }
 
+    async fn rename(&self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+        self.calls.count("rename");
+        self.inner.rename(name, to).await
+    }
+
     async fn remove(&self, name: &DatasetName) -> Result<bool> {
         self.calls.count("remove");
         self.inner.remove(name).await

@@ -39,8 +39,8 @@ pub mod time;
 
 pub use capability::{Capabilities, Capability};
 pub use catalog::{
-    Catalog, CatalogExt, DatasetChange, DatasetEntry, DatasetFilter, DatasetName, Statistics,
-    StoredEntry,
+    Catalog, CatalogExt, Column, Contents, DatasetChange, DatasetEntry, DatasetFilter, DatasetName,
+    Lineage, StaleReason, Statistics, StoredEntry,
 };
 pub use decision::{
     Action, At, ChangeStream, Cursor, Decision, DecisionChange, DecisionFilter, DecisionId,

@@ -24,6 +24,8 @@ pub(crate) enum JsonError {
     Exists,
     #[error("there is already a dataset of this name; update it, or choose another name")]
     EntryExists,
+    #[error("there is already a dataset \"{0}\"; choose another name")]
+    NewNameTaken(String),
     #[error("there is nothing to update")]
     Missing,
     #[error("expected revision {expected}, found {found}; read it again, then retry")]
@@ -100,7 +102,9 @@ impl JsonError {
             Self::Fs(error) => from_fs(error),
             Self::Task(error) => Error::new(ErrorKind::Unavailable, message).with_source(error),
             Self::Core(error) => error,
-            Self::Exists | Self::EntryExists => Error::new(ErrorKind::AlreadyExists, message),
+            Self::Exists | Self::EntryExists | Self::NewNameTaken(_) => {
+                Error::new(ErrorKind::AlreadyExists, message)
+            }
             Self::Missing => Error::new(ErrorKind::NotFound, message),
             Self::Conflict { .. } | Self::NameTaken(_) => Error::new(ErrorKind::Conflict, message),
             Self::Unreadable(problem) => {

@@ -456,3 +456,46 @@ fn catalog_remove() {
         "b=B",
     );
 }
+
+#[test]
+fn catalog_rename() {
+    let (a, z) = ("a".parse().unwrap(), "z".parse().unwrap());
+    check_catalog(
+        |catalog| run(catalog.rename(&a, &z)).is_ok(),
+        "a=A b=B",
+        "b=B z=A",
+    );
+}
+
+#[test]
+fn catalog_replace() {
+    let b = entry("b", "other");
+    check_catalog(
+        |catalog| run(catalog.register(&b, SaveMode::Upsert)).is_ok(),
+        "a=A b=B",
+        "a=A b=other",
+    );
+}
+
+#[test]
+fn catalog_made_by_the_first_registration() {
+    let a = entry("a", "A");
+    let report = enumerate(
+        &Options::default(),
+        |_| Ok(()),
+        |disk| {
+            let catalog = catalog(disk)?;
+            run(catalog.register(&a, SaveMode::Create)).map_err(|error| error.to_string())
+        },
+        |crashed| {
+            let entries = run(catalog(&crashed.disk)?.list(&DatasetFilter::new()))
+                .map_err(|error| error.to_string())?;
+            match entries.len() {
+                1 => Ok(()),
+                0 if crashed.out.is_err() => Ok(()),
+                count => Err(format!("{count} entries")),
+            }
+        },
+    );
+    assert!(report.unwrap_or_else(|failure| panic!("{failure}")).states > 10);
+}

@@ -121,6 +121,10 @@ impl Catalog for Absent {
         self.error()
     }
 
+    async fn rename(&self, _: &DatasetName, _: &DatasetName) -> Result<Revision> {
+        self.error()
+    }
+
     async fn remove(&self, _: &DatasetName) -> Result<bool> {
         self.error()
     }

@@ -300,6 +300,13 @@ impl<T: Catalog> Catalog for Lazy<T> {
         }
     }
 
+    async fn rename(&self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+        match self.existing()? {
+            Some(catalog) => catalog.rename(name, to).await,
+            None => Err(not_there("dataset", "rename", name)),
+        }
+    }
+
     async fn remove(&self, name: &DatasetName) -> Result<bool> {
         match self.existing()? {
             Some(catalog) => catalog.remove(name).await,

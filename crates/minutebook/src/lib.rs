@@ -117,6 +117,7 @@ pub use minutebook_core::{
     StoredEntry, Symbol, SystemClock, Take, Tick, TimeRange, TimeSeriesRepository,
     TimeSeriesRepositoryExt, Timeframe, UuidV7Source, Version, WatchFrom, WriteMode, WriteReceipt,
 };
+pub use minutebook_core::{Column, Contents, Lineage, StaleReason};
 pub use minutebook_core::{
     capability, catalog, decision, id, json as json_text, report, series, time,
 };

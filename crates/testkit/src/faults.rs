@@ -258,6 +258,10 @@ impl<R: Catalog> Catalog for Faulty<R> {
         self.meet("update", self.inner.update(name, change)).await
     }
 
+    async fn rename(&self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+        self.meet("rename", self.inner.rename(name, to)).await
+    }
+
     async fn remove(&self, name: &DatasetName) -> Result<bool> {
         self.meet("remove", self.inner.remove(name)).await
     }

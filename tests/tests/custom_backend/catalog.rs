@@ -56,6 +56,9 @@ impl LogCatalog {
 impl State {
     fn replay(&mut self, line: &Value) -> Result<()> {
         self.changes += 1;
+        if let (Some(name), Some(to)) = (line["rename"].as_str(), line["to"].as_str()) {
+            return self.renamed(&DatasetName::new(name)?, &DatasetName::new(to)?);
+        }
         if let Some(name) = line["remove"].as_str() {
             self.entries.remove(&DatasetName::new(name)?);
             return Ok(());
@@ -68,6 +71,37 @@ impl State {
         self.entries
             .insert(entry.name.clone(), StoredEntry { entry, revision });
         Ok(())
+    }
+
+    /// Moves an entry to another name; who was made from it follows.
+    fn renamed(&mut self, name: &DatasetName, to: &DatasetName) -> Result<()> {
+        let revision = Revision::new(self.changes.to_string())?;
+        for stored in self.entries.values_mut() {
+            if stored.entry.rename_parent(name, to) {
+                stored.revision = revision.clone();
+            }
+        }
+        if let Some(mut stored) = self.entries.remove(name) {
+            stored.entry.name = to.clone();
+            stored.revision = revision;
+            self.entries.insert(to.clone(), stored);
+        }
+        Ok(())
+    }
+
+    /// One line tells of the whole rename, so it is there or not.
+    fn rename(&mut self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+        let stored = self.entries.get(name).ok_or_else(missing)?;
+        if name == to {
+            return Ok(stored.revision.clone());
+        }
+        if self.entries.contains_key(to) {
+            return Err(Error::new(ErrorKind::AlreadyExists, "the name is taken"));
+        }
+        let change = json!({ "rename": name, "to": to });
+        self.log.append(&change)?;
+        self.replay(&change)?;
+        Revision::new(self.changes.to_string())
     }
 
     /// Writes an entry unless it is there as it is, and only then makes it visible.
@@ -89,6 +123,7 @@ impl State {
         mode: &SaveMode,
         clock: &dyn Clock,
     ) -> Result<Revision> {
+        entry.check()?;
         let stored = self.entries.get(&entry.name);
         match (mode, stored) {
             (SaveMode::Create, Some(_)) => {
@@ -110,6 +145,7 @@ impl State {
         change: &DatasetChange,
         clock: &dyn Clock,
     ) -> Result<Revision> {
+        change.check()?;
         let stored = self.entries.get(name);
         check(stored, change.expected.as_ref())?;
         let entry = stored.map(|stored| stored.entry.clone());
@@ -169,6 +205,11 @@ impl Catalog for LogCatalog {
     async fn update(&self, name: &DatasetName, change: &DatasetChange) -> Result<Revision> {
         let updated = self.state().update(name, change, &*self.clock);
         updated.map_err(|error| located(error, "update", name))
+    }
+
+    async fn rename(&self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+        let renamed = self.state().rename(name, to);
+        renamed.map_err(|error| located(error, "rename", name))
     }
 
     async fn remove(&self, name: &DatasetName) -> Result<bool> {

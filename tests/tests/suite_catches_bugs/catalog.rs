@@ -40,6 +40,15 @@ enum Bug {
     RevisionsWorkThoughUnclaimed,
     ReopeningLosesTheLast,
     ChangeOfMissingIgnored,
+    ReservedKeyTaken,
+    PatternIgnored,
+    CoverageIsOverlap,
+    ParentFilterIgnored,
+    RenameCopies,
+    RenameOverwrites,
+    RenameForgetsChildren,
+    RenameLosesFields,
+    RenameInSteps,
 }
 
 #[derive(Debug)]
@@ -135,6 +144,9 @@ impl Catalog for Buggy {
         };
         match self.bug {
             Bug::UnknownFieldsDropped => entry.extra.clear(),
+            Bug::ReservedKeyTaken => {
+                entry.metadata.shift_remove(DatasetEntry::OURS);
+            }
             Bug::RegisteredAtAlwaysNow => entry.registered_at = Some(self.clock.now().into()),
             Bug::UnchangedIsNew => {
                 self.inner
@@ -172,6 +184,11 @@ impl Catalog for Buggy {
         match self.bug {
             Bug::MetadataFilterIgnored => filter.metadata.clear(),
             Bug::TenorFilterIgnored => filter.tenor = None,
+            Bug::PatternIgnored => filter.name_pattern = None,
+            Bug::ParentFilterIgnored => filter.derived_from = None,
+            Bug::CoverageIsOverlap if filter.covers.is_some() => {
+                filter.overlaps = filter.covers.take();
+            }
             _ => {}
         }
         let mut listed = self.inner.list(&filter).await?;
@@ -213,6 +230,41 @@ impl Catalog for Buggy {
             _ => {}
         }
         self.inner.update(&self.name(name), &change).await
+    }
+
+    async fn rename(&self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+        let Some(stored) = self.inner.get(name).await? else {
+            return self.inner.rename(name, to).await;
+        };
+        let mut moved = stored.entry.clone();
+        moved.name = to.clone();
+        match self.bug {
+            Bug::RenameCopies if name != to => self.inner.register(&moved, SaveMode::Create).await,
+            Bug::RenameOverwrites if name != to => {
+                self.inner.remove(to).await?;
+                self.inner.rename(name, to).await
+            }
+            Bug::RenameForgetsChildren if name != to => {
+                let registered = self.inner.register(&moved, SaveMode::Create).await?;
+                self.inner.remove(name).await?;
+                Ok(registered)
+            }
+            Bug::RenameLosesFields if name != to => {
+                self.inner.rename(name, to).await?;
+                moved.extra.clear();
+                self.inner.register(&moved, SaveMode::Upsert).await
+            }
+            Bug::RenameInSteps if name != to => {
+                if self.inner.get(to).await?.is_some() {
+                    return self.inner.rename(name, to).await;
+                }
+                // Who looks first and moves then takes the place of another who did the same.
+                tokio::task::yield_now().await;
+                self.inner.remove(to).await?;
+                self.inner.rename(name, to).await
+            }
+            _ => self.inner.rename(&self.name(name), &self.name(to)).await,
+        }
     }
 
     async fn remove(&self, name: &DatasetName) -> Result<bool> {
@@ -276,6 +328,14 @@ caught! {
     a_claimed_capability_that_is_refused: RevisionsRefusedThoughClaimed => ["registering_over_an_old_revision_is_refused"],
     an_unclaimed_capability_that_works: RevisionsWorkThoughUnclaimed => ["registering_over_an_old_revision_is_refused"],
     a_reopening_that_loses_the_last: ReopeningLosesTheLast => ["entries_survive_reopening"],
+    a_reserved_key_that_is_taken: ReservedKeyTaken => ["metadata_under_the_reserved_key_is_refused"],
+    an_ignored_pattern: PatternIgnored => ["each_condition_on_datasets_filters"],
+    an_ignored_parent: ParentFilterIgnored => ["each_condition_on_datasets_filters"],
+    a_coverage_that_is_an_overlap: CoverageIsOverlap => ["each_condition_on_datasets_filters"],
+    a_rename_that_copies: RenameCopies => ["a_renamed_dataset_keeps_everything"],
+    a_rename_that_overwrites: RenameOverwrites => ["renaming_refuses_what_is_missing_or_taken"],
+    a_rename_that_forgets_children: RenameForgetsChildren => ["what_was_made_from_a_renamed_dataset_follows"],
+    a_rename_that_loses_fields: RenameLosesFields => ["a_renamed_dataset_keeps_everything"],
     an_ignored_change_of_a_missing_entry: ChangeOfMissingIgnored => ["changing_a_missing_dataset_is_not_found"],
 }
 
@@ -292,6 +352,7 @@ macro_rules! caught_in_time {
 
 caught_in_time! {
     lost_concurrent_registrations: RegistrationsRace => "concurrent_registrations_lose_none",
+    a_rename_in_steps: RenameInSteps => "one_of_concurrent_renames_to_a_name_wins",
     lost_concurrent_changes: ChangesRace => "concurrent_changes_to_one_entry_are_all_applied",
 }
 

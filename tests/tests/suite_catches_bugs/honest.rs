@@ -162,6 +162,10 @@ impl Catalog for Without<MemoryCatalog> {
         self.inner.update(name, change).await
     }
 
+    async fn rename(&self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+        self.inner.rename(name, to).await
+    }
+
     async fn remove(&self, name: &DatasetName) -> Result<bool> {
         self.inner.remove(name).await
     }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Catalog, DatasetEntry, DatasetFilter, DatasetName, StoredEntry};
+use super::{Catalog, DatasetEntry, DatasetFilter, DatasetName, Lineage, StoredEntry};
 use crate::decision::SaveMode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Revision;
@@ -34,6 +34,12 @@ pub trait CatalogExt: Catalog {
             .into_iter()
             .map(|stored| stored.entry.name)
             .collect())
+    }
+
+    /// Which datasets were made from which.
+    async fn lineage(&self) -> Result<Lineage> {
+        let entries = self.list(&DatasetFilter::new()).await?;
+        Ok(Lineage::of(entries.iter().map(|stored| &stored.entry)))
     }
 }
 

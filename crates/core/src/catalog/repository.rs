@@ -31,6 +31,7 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// - `Update` of a name that is not there fails with `NotFound`; with a revision that is no longer the stored one, with `Conflict`; both change nothing.
     /// - Every change gives a new revision; an unchanged entry keeps its revision.
     /// - Of concurrent registrations of different names none is lost.
+    /// - Metadata under the key `minutebook`, which is kept for the catalog, is refused with `InvalidInput`.
     async fn register(&self, entry: &DatasetEntry, mode: SaveMode) -> Result<Revision>;
 
     /// Reads one entry.
@@ -52,7 +53,18 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// - A name that is not there is an error of kind `NotFound`; a revision that is no longer the stored one is `Conflict` and changes nothing.
     /// - Setting statistics stamps `last_updated`.
     /// - Concurrent changes to one entry are all applied.
+    /// - A change of the metadata key `minutebook` is refused with `InvalidInput`.
     async fn update(&self, name: &DatasetName, change: &DatasetChange) -> Result<Revision>;
+
+    /// Gives an entry another name, in one step: no reader sees it under both names or under neither.
+    ///
+    /// # Behavior
+    /// - Afterwards it stands under the new name with every field as it was, and no more under the old one; other entries stay.
+    /// - What was made from it (`derived_from`) names the new one.
+    /// - A name that is not there is an error of kind `NotFound`, a new name that is taken one of kind `AlreadyExists`; both change nothing.
+    /// - Giving an entry the name that it has changes nothing and keeps its revision.
+    /// - Of concurrent renames to one name one succeeds.
+    async fn rename(&self, name: &DatasetName, to: &DatasetName) -> Result<Revision>;
 
     /// Removes an entry and says whether it was there. The data stays.
     ///
@@ -84,6 +96,10 @@ macro_rules! forward {
 
             async fn update(&self, name: &DatasetName, change: &DatasetChange) -> Result<Revision> {
                 (**self).update(name, change).await
+            }
+
+            async fn rename(&self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+                (**self).rename(name, to).await
             }
 
             async fn remove(&self, name: &DatasetName) -> Result<bool> {

@@ -122,6 +122,14 @@ impl TimeRange {
             && self.end.is_none_or(|end| first < end)
     }
 
+    /// Whether every instant of it lies in the closed span from `first` to `last`. No span holds a range that is open or empty.
+    pub fn within(&self, first: DateTime<Utc>, last: DateTime<Utc>) -> bool {
+        let (Some(start), Some(end)) = (self.start, self.end) else {
+            return false;
+        };
+        !self.is_empty() && first <= start && end - TimeDelta::nanoseconds(1) <= last
+    }
+
     /// The bounds `[start, end)` in nanoseconds since 1970, cut to what 64 bits hold. The end is `None` where the range has none or it
     /// lies beyond. A range in which no such nanosecond lies is `(i64::MIN, Some(i64::MIN))`.
     pub fn nanos(&self) -> (i64, Option<i64>) {

@@ -1,11 +1,16 @@
 //! The catalog: one registry file, read when it has changed, replaced whole under a lock.
 
+mod entry;
+mod file;
+mod ops;
 mod registry;
 mod resolve;
+mod scan;
+#[cfg(test)]
+mod tests;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use minutebook_core::{
@@ -13,16 +18,14 @@ use minutebook_core::{
     Revision, SaveMode, StoredEntry,
 };
 use minutebook_fs::task::blocking;
-use minutebook_fs::{FileId, FsError, LockMode, create_dir_all};
+use minutebook_fs::{FsError, create_dir_all};
 
 use crate::config::JsonCatalogConfig;
 use crate::error::{JsonError, Result};
+use file::File;
+use ops::{Done, Op};
 use registry::Registry;
 pub use resolve::{Resolved, resolve};
-
-/// So long after a file's state was first seen no change can hide behind the same times: see [`Snapshot::confirmed`].
-const TICK: Duration = Duration::from_millis(20);
-const COARSE_TICK: Duration = Duration::from_millis(2_500);
 
 /// A catalog of datasets in one JSON file, in the structure of the original's `registry.json`.
 ///
@@ -47,45 +50,6 @@ const COARSE_TICK: Duration = Duration::from_millis(2_500);
 #[derive(Debug, Clone)]
 pub struct JsonCatalog {
     file: Arc<File>,
-}
-
-#[derive(Debug)]
-struct File {
-    path: PathBuf,
-    lock_path: PathBuf,
-    config: JsonCatalogConfig,
-    /// The registry as last read.
-    last: RwLock<Option<Snapshot>>,
-    /// One writer of this process at a time, so that the others wait here and not for the lock file.
-    writer: Mutex<()>,
-}
-
-/// The registry, and the state of the file that it was read from.
-#[derive(Debug, Clone)]
-struct Snapshot {
-    registry: Arc<Registry>,
-    stamp: Option<Stamp>,
-    /// When this stamp was first seen.
-    first: Instant,
-    /// Whether the content was read so long after `first` that a later change must have given another stamp.
-    confirmed: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    file: FileId,
-    len: u64,
-    modified: std::time::SystemTime,
-    changed_ns: i128,
-}
-
-impl Stamp {
-    fn tick(stamp: Option<&Self>) -> Duration {
-        match stamp {
-            Some(stamp) if stamp.changed_ns % 1_000_000_000 == 0 => COARSE_TICK,
-            _ => TICK,
-        }
-    }
 }
 
 impl JsonCatalog {
@@ -122,15 +86,8 @@ impl JsonCatalog {
             named(FsError::not_applied("open", "find the directory", parent, error).into())
         })?;
         let lock_path = dir.join(format!(".{}.lock", name.to_string_lossy()));
-        let file = File {
-            path: dir.join(name),
-            lock_path,
-            config,
-            last: RwLock::new(None),
-            writer: Mutex::new(()),
-        };
         Ok(Self {
-            file: Arc::new(file),
+            file: Arc::new(File::new(dir.join(name), lock_path, config)),
         })
     }
 
@@ -153,6 +110,28 @@ impl JsonCatalog {
             .map_err(|error| error.into_core(operation, resource))
     }
 
+    async fn change(
+        &self,
+        operation: &'static str,
+        name: &DatasetName,
+        op: Op,
+    ) -> minutebook_core::Result<Done> {
+        self.work(operation, name.to_string(), move |file| file.change(op))
+            .await
+    }
+
+    async fn store(
+        &self,
+        operation: &'static str,
+        name: &DatasetName,
+        op: Op,
+    ) -> minutebook_core::Result<Revision> {
+        match self.change(operation, name, op).await? {
+            Done::Stored(revision) => Ok(revision),
+            Done::Removed(_) => Err(JsonError::Missing.into_core(operation, name)),
+        }
+    }
+
     /// The registry: at once if it has not changed, else off the asynchronous threads.
     async fn registry(&self, operation: &'static str) -> minutebook_core::Result<Arc<Registry>> {
         let place = || self.path().display().to_string();
@@ -164,96 +143,6 @@ impl JsonCatalog {
             Some(registry) => Ok(registry),
             None => self.work(operation, place(), File::read).await,
         }
-    }
-}
-
-impl File {
-    /// The registry as last read, if the file has not changed since. One call to the system.
-    fn unchanged(&self) -> Result<Option<Arc<Registry>>> {
-        let last = self
-            .last
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let Some(last) = last.filter(|last| last.confirmed) else {
-            return Ok(None);
-        };
-        Ok((self.stamp()? == last.stamp).then_some(last.registry))
-    }
-
-    fn stamp(&self) -> Result<Option<Stamp>> {
-        match self.config.fs.metadata(&self.path) {
-            Ok(meta) => Ok(Some(Stamp {
-                file: meta.id,
-                len: meta.len,
-                modified: meta.modified,
-                changed_ns: meta.changed_ns,
-            })),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => {
-                Err(FsError::not_applied("read", "look at the file", &self.path, error).into())
-            }
-        }
-    }
-
-    /// The registry as it is now.
-    fn read(&self) -> Result<Arc<Registry>> {
-        if let Some(registry) = self.unchanged()? {
-            return Ok(registry);
-        }
-        let stamp = self.stamp()?;
-        let now = Instant::now();
-        let bytes =
-            minutebook_fs::read(&*self.config.fs, &self.path, self.config.max_registry_bytes)?;
-        let last = self
-            .last
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let same = last
-            .as_ref()
-            .filter(|last| last.registry.is_from(bytes.as_deref()));
-        let registry = match same {
-            Some(last) => Arc::clone(&last.registry),
-            None => Arc::new(Registry::parse(&self.path, bytes)?),
-        };
-        let first = match &last {
-            Some(last) if last.stamp == stamp => last.first,
-            _ => now,
-        };
-        // Times have ticks: only what is read a tick after its stamp was first seen is known to be the last under it.
-        let confirmed = now.duration_since(first) >= Stamp::tick(stamp.as_ref());
-        let next = Snapshot {
-            registry: Arc::clone(&registry),
-            stamp,
-            first,
-            confirmed,
-        };
-        *self.last.write().unwrap_or_else(PoisonError::into_inner) = Some(next);
-        Ok(registry)
-    }
-
-    /// Reads, changes and replaces under the lock. `change` gives the registry that is to be written, if any.
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&Registry) -> Result<(Option<Registry>, T)>,
-    ) -> Result<T> {
-        let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let config = &self.config;
-        let _lock = config
-            .fs
-            .lock(&self.lock_path, LockMode::Exclusive, config.lock_wait)
-            .map_err(|error| FsError::not_applied("write", "lock", &self.lock_path, error))?;
-        let (next, value) = change(&*self.read()?)?;
-        if let Some(next) = next {
-            minutebook_fs::replace(
-                &*config.fs,
-                &self.path,
-                next.to_text().as_bytes(),
-                config.durability,
-            )?;
-        }
-        Ok(value)
     }
 }
 
@@ -272,18 +161,15 @@ impl Catalog for JsonCatalog {
         entry: &DatasetEntry,
         mode: SaveMode,
     ) -> minutebook_core::Result<Revision> {
-        let name = entry.name.to_string();
-        let entry = entry.clone();
-        self.work("register", name, move |file| {
-            file.change(|registry| registry.register(entry, &mode, file.config.clock.now()))
-        })
-        .await
+        let op = Op::Register(Box::new(entry.clone()), mode);
+        self.store("register", &entry.name, op).await
     }
 
     async fn get(&self, name: &DatasetName) -> minutebook_core::Result<Option<StoredEntry>> {
         let registry = self.registry("get").await?;
-        registry
-            .get(name)
+        let stored = registry.entry(name);
+        stored
+            .map(Option::<&StoredEntry>::cloned)
             .map_err(|error| error.into_core("get", name))
     }
 
@@ -299,18 +185,26 @@ impl Catalog for JsonCatalog {
         name: &DatasetName,
         change: &DatasetChange,
     ) -> minutebook_core::Result<Revision> {
-        let (wanted, change) = (name.clone(), change.clone());
-        self.work("update", name.to_string(), move |file| {
-            file.change(|registry| registry.update(&wanted, &change, file.config.clock.now()))
-        })
-        .await
+        let op = Op::Update(name.clone(), Box::new(change.clone()));
+        self.store("update", name, op).await
+    }
+
+    async fn rename(
+        &self,
+        name: &DatasetName,
+        to: &DatasetName,
+    ) -> minutebook_core::Result<Revision> {
+        self.store("rename", name, Op::Rename(name.clone(), to.clone()))
+            .await
     }
 
     async fn remove(&self, name: &DatasetName) -> minutebook_core::Result<bool> {
-        let wanted = name.clone();
-        self.work("remove", name.to_string(), move |file| {
-            file.change(|registry| Ok(registry.remove(&wanted)))
-        })
-        .await
+        match self
+            .change("remove", name, Op::Remove(name.clone()))
+            .await?
+        {
+            Done::Removed(removed) => Ok(removed),
+            Done::Stored(_) => Ok(true),
+        }
     }
 }

@@ -1,194 +1,149 @@
-//! The registry's content: entries by name, each parsed when the file is, with its text kept as it was.
+//! The registry's content: its text, and where in it each entry stands. An entry is read when it is needed, and a change
+//! replaces the text of that entry alone.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use chrono::{DateTime, Utc};
-use minutebook_core::json::{RawObject, pretty, push_string, to_text};
-use minutebook_core::time::WrittenTime;
-use minutebook_core::{
-    DatasetChange, DatasetEntry, DatasetFilter, DatasetName, Error, Revision, SaveMode, StoredEntry,
-};
+use indexmap::IndexMap;
+use minutebook_core::catalog::name_matches;
+use minutebook_core::json::{RawObject, pretty, push_string};
+use minutebook_core::{DatasetEntry, DatasetFilter, DatasetName, StoredEntry};
 
-use crate::codec::{Digest, Token};
+use super::entry::{self, Head, Parsed};
+use super::scan::{self, BETWEEN, CLOSING, OPENING};
 use crate::error::{JsonError, Result};
-use crate::text;
 
-/// Our one addition, inside an entry's metadata, where the original leaves what it does not know: a number that grows with
-/// each change, by which a state that comes back is told from the one before.
-const GENERATION: &str = "minutebook_generation";
-
-/// The original's keys, in the order in which it writes them.
-const KEYS: [&str; 9] = [
-    "end_date",
-    "file_path",
-    "instrument",
-    "last_updated",
-    "metadata",
-    "registered_at",
-    "row_count",
-    "start_date",
-    "tenor",
-];
-
-/// One entry.
-#[derive(Debug)]
-struct Entry {
-    /// Compact; as it was read, if it was not changed since.
-    text: String,
-    generation: u64,
+/// Where an entry stands, and what was read of it so far.
+#[derive(Debug, Clone)]
+pub(super) struct Slot {
+    /// Its value in the text, without the key.
+    pub(super) value: Range<usize>,
+    head: OnceLock<Option<Head>>,
     /// The entry, or why it cannot be read as one. Others are not kept from being read and changed.
-    parsed: Result<StoredEntry, String>,
+    parsed: OnceLock<Result<Arc<Parsed>, Arc<str>>>,
 }
 
-impl Entry {
-    fn read(name: &str, text: &str) -> Self {
-        let (generation, parsed) = match parse(name, text) {
-            Ok((generation, stored)) => (generation, Ok(stored)),
-            Err(error) => (0, Err(error.to_string())),
-        };
+impl Slot {
+    pub(super) fn at(value: Range<usize>) -> Self {
         Self {
-            text: text.to_owned(),
-            generation,
-            parsed,
+            value,
+            head: OnceLock::new(),
+            parsed: OnceLock::new(),
         }
     }
-
-    fn stored(&self) -> Result<&StoredEntry> {
-        self.parsed.as_ref().map_err(|message| JsonError::Entry {
-            message: message.clone(),
-        })
-    }
-}
-
-fn parse(name: &str, text: &str) -> Result<(u64, StoredEntry), Box<dyn std::error::Error>> {
-    let mut entry: DatasetEntry = serde_json::from_str(text)?;
-    entry.name = DatasetName::new(name)?;
-    let generation = entry
-        .metadata
-        .shift_remove(GENERATION)
-        .and_then(|value| value.as_u64())
-        .unwrap_or(0);
-    let revision = revision(generation, &entry)?;
-    Ok((generation, StoredEntry { entry, revision }))
-}
-
-/// The number of the change and the digest of the content, whatever the order of its keys.
-fn revision(generation: u64, entry: &DatasetEntry) -> Result<Revision, Box<dyn std::error::Error>> {
-    let token = Token {
-        generation,
-        digest: Digest::of(&text::sorted(&to_text(entry)?)?),
-    };
-    Ok(token.revision()?)
-}
-
-/// The entry as it is written: the original's keys as it sorts them, then all others in their order.
-fn write(entry: &DatasetEntry, generation: u64) -> Result<String, serde_json::Error> {
-    let mut entry = entry.clone();
-    entry
-        .metadata
-        .insert(GENERATION.to_owned(), generation.into());
-    let fields = RawObject::parse(&to_text(&entry)?)?;
-    let known = KEYS
-        .into_iter()
-        .filter_map(|key| Some((key, fields.get(key)?)));
-    let unknown = fields.iter().filter(|(key, _)| !KEYS.contains(key));
-    let mut out = String::from("{");
-    for (i, (key, value)) in known.chain(unknown).enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
-        push_string(&mut out, key);
-        out.push(':');
-        out.push_str(value);
-    }
-    out.push('}');
-    Ok(out)
 }
 
 /// A registry as read, or as it is to be written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Registry {
     path: PathBuf,
-    /// What it was read from; `None` if there was no file.
-    bytes: Option<Vec<u8>>,
-    /// Sorted, as the original writes them.
-    entries: BTreeMap<String, Arc<Entry>>,
+    /// The file's whole text; `None` if there is no file.
+    text: Option<String>,
+    /// By name, in ascending order.
+    slots: IndexMap<Arc<str>, Slot>,
+    /// Whether the text between the entries is as we write it, so that one of them can be replaced alone.
+    regular: bool,
 }
 
 impl Registry {
     pub(super) fn parse(path: &Path, bytes: Option<Vec<u8>>) -> Result<Self> {
-        let refused = |message: String, line: usize, column: usize| JsonError::Registry {
+        let mut registry = Self {
             path: path.to_owned(),
-            message,
-            line,
-            column,
+            text: None,
+            slots: IndexMap::new(),
+            regular: true,
         };
-        let mut entries = BTreeMap::new();
-        if let Some(bytes) = &bytes {
-            let text = std::str::from_utf8(bytes).map_err(|error| {
-                let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-                let line = before.split(|byte| *byte == b'\n').count();
-                let column = before
-                    .rsplit(|byte| *byte == b'\n')
-                    .next()
-                    .map_or(0, <[u8]>::len)
-                    + 1;
-                refused("is no UTF-8 text".to_owned(), line, column)
-            })?;
-            if text.starts_with('\u{feff}') {
-                return Err(refused("starts with a byte order mark".to_owned(), 1, 1));
-            }
-            let syntax = |error: serde_json::Error| {
-                let (line, column) = (error.line(), error.column());
-                let message = error.to_string();
-                let message = message.split(" at line ").next().unwrap_or_default();
-                refused(format!("does not parse: {message}"), line, column)
-            };
-            let object = RawObject::parse(text).map_err(syntax)?;
-            for (name, raw) in object.iter() {
-                entries.insert(name.to_owned(), Arc::new(Entry::read(name, raw)));
-            }
+        if let Some(bytes) = bytes {
+            let text = scan::text(path, bytes)?;
+            (registry.slots, registry.regular) = scan::entries(path, &text)?;
+            registry.text = Some(text);
         }
+        Ok(registry)
+    }
+
+    /// What the file holds now, if it still is this registry but for a few entries that stand together: then only those are read.
+    pub(super) fn follow(&self, bytes: Vec<u8>) -> Result<Self> {
+        let text = scan::text(&self.path, bytes)?;
+        let old = self.text.as_deref().filter(|_| self.regular);
+        if let Some(slots) = old.and_then(|old| scan::changed(old, &self.slots, &text)) {
+            return Ok(Self {
+                path: self.path.clone(),
+                text: Some(text),
+                slots,
+                regular: true,
+            });
+        }
+        let (slots, regular) = scan::entries(&self.path, &text)?;
         Ok(Self {
-            path: path.to_owned(),
-            bytes,
-            entries,
+            path: self.path.clone(),
+            text: Some(text),
+            slots,
+            regular,
         })
     }
 
-    /// Whether it was read from exactly these bytes.
+    /// Whether its text is exactly this.
     pub(super) fn is_from(&self, bytes: Option<&[u8]>) -> bool {
-        self.bytes.as_deref() == bytes
+        self.text.as_deref().map(str::as_bytes) == bytes
     }
 
-    /// As Python's `json.dump(..., indent=2, ensure_ascii=False)` writes it, the names sorted.
-    pub(super) fn to_text(&self) -> String {
-        let mut out = String::from("{");
-        for (i, (name, entry)) in self.entries.iter().enumerate() {
-            if i > 0 {
-                out.push(',');
-            }
-            push_string(&mut out, name);
-            out.push(':');
-            out.push_str(&entry.text);
+    /// The file's text.
+    pub(super) fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    fn value(&self, slot: &Slot) -> &str {
+        self.text().get(slot.value.clone()).unwrap_or_default()
+    }
+
+    fn parsed<'a>(&self, name: &str, slot: &'a Slot) -> Result<&'a StoredEntry> {
+        let parsed = slot.parsed.get_or_init(|| {
+            Parsed::read(name, self.value(slot))
+                .map(Arc::new)
+                .map_err(|error| error.to_string().into())
+        });
+        match parsed {
+            Ok(parsed) => Ok(&parsed.stored),
+            Err(message) => Err(JsonError::Entry {
+                message: message.to_string(),
+            }),
         }
-        out.push('}');
-        pretty(&out)
     }
 
-    pub(super) fn get(&self, name: &DatasetName) -> Result<Option<StoredEntry>> {
-        match self.entries.get(name.as_str()) {
-            Some(entry) => entry.stored().cloned().map(Some),
+    fn head<'a>(&self, slot: &'a Slot) -> Option<&'a Head> {
+        slot.head
+            .get_or_init(|| Head::read(self.value(slot)))
+            .as_ref()
+    }
+
+    /// The entry of this name, if there is one.
+    pub(super) fn entry(&self, name: &DatasetName) -> Result<Option<&StoredEntry>> {
+        match self.slots.get(name.as_str()) {
+            Some(slot) => self.parsed(name.as_str(), slot).map(Some),
             None => Ok(None),
         }
     }
 
+    pub(super) fn contains(&self, name: &DatasetName) -> bool {
+        self.slots.contains_key(name.as_str())
+    }
+
     pub(super) fn list(&self, filter: &DatasetFilter) -> Result<Vec<StoredEntry>> {
         let mut found = Vec::new();
-        for (name, entry) in &self.entries {
-            let stored = entry.stored().map_err(|error| {
+        for (name, slot) in &self.slots {
+            let named = filter
+                .name_prefix
+                .as_deref()
+                .is_none_or(|prefix| name.starts_with(prefix))
+                && filter
+                    .name_pattern
+                    .as_deref()
+                    .is_none_or(|pattern| name_matches(pattern, name));
+            if !named || self.head(slot).is_some_and(|head| !head.may_match(filter)) {
+                continue;
+            }
+            let stored = self.parsed(name, slot).map_err(|error| {
                 let place = format!("{}, dataset \"{name}\"", self.path.display());
                 JsonError::Core(error.into_core("list", place))
             })?;
@@ -199,119 +154,170 @@ impl Registry {
         Ok(found)
     }
 
-    pub(super) fn register(
-        &self,
-        mut entry: DatasetEntry,
-        mode: &SaveMode,
-        now: DateTime<Utc>,
-    ) -> Result<(Option<Self>, Revision)> {
-        let current = self.entries.get(entry.name.as_str());
-        match (mode, current) {
-            (SaveMode::Create, Some(_)) => return Err(JsonError::EntryExists),
-            (SaveMode::Update { .. }, None) => return Err(JsonError::Missing),
-            (
-                SaveMode::Update {
-                    expected: Some(expected),
-                },
-                Some(current),
-            ) => check(expected, &current.stored()?.revision)?,
-            (SaveMode::Create, None)
-            | (SaveMode::Upsert, _)
-            | (SaveMode::Update { expected: None }, Some(_)) => {}
-        }
-        if entry.registered_at.is_none() {
-            let before = match current {
-                Some(current) => current
-                    .parsed
-                    .as_ref()
-                    .ok()
-                    .and_then(|stored| stored.entry.registered_at.clone()),
-                None => None,
-            };
-            entry.registered_at = Some(before.unwrap_or_else(|| WrittenTime::from(now)));
-        }
-        self.with(&entry, now)
+    /// The names of the entries that may name this one as a parent.
+    pub(super) fn mentioning(&self, name: &DatasetName) -> Vec<DatasetName> {
+        let all = self.slots.iter().filter_map(|(child, slot)| {
+            let text = self.value(slot);
+            // A name may be written in several ways, but not a name without anything to escape.
+            let plain = name
+                .as_str()
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-. ".contains(&b));
+            let may = text.contains("derived_from") && (!plain || text.contains(name.as_str()));
+            may.then(|| DatasetName::new(child).ok()).flatten()
+        });
+        all.collect()
     }
 
-    pub(super) fn update(
-        &self,
-        name: &DatasetName,
-        change: &DatasetChange,
-        now: DateTime<Utc>,
-    ) -> Result<(Option<Self>, Revision)> {
-        let current = self
-            .entries
-            .get(name.as_str())
-            .ok_or(JsonError::Missing)?
-            .stored()?;
-        if let Some(expected) = &change.expected {
-            check(expected, &current.revision)?;
-        }
-        let mut entry = current.entry.clone();
-        change.apply(&mut entry, now);
-        self.with(&entry, now)
-    }
-
-    pub(super) fn remove(&self, name: &DatasetName) -> (Option<Self>, bool) {
-        if !self.entries.contains_key(name.as_str()) {
-            return (None, false);
-        }
-        let mut entries = self.entries.clone();
-        entries.remove(name.as_str());
-        (Some(self.next(entries)), true)
-    }
-
-    /// With this entry in place of the one of its name; `None` if it is there already.
-    fn with(&self, entry: &DatasetEntry, now: DateTime<Utc>) -> Result<(Option<Self>, Revision)> {
-        if entry.metadata.contains_key(GENERATION) {
-            let message = format!(
-                "the metadata key \"{GENERATION}\" is kept for the catalog itself; use another"
-            );
-            return Err(JsonError::Core(Error::invalid(message)));
-        }
-        if let Some(Ok(current)) = self
-            .entries
-            .get(entry.name.as_str())
-            .map(|current| &current.parsed)
-            && current.entry == *entry
-        {
-            return Ok((None, current.revision.clone()));
-        }
-        let last = self
-            .entries
-            .values()
-            .map(|entry| entry.generation)
+    /// The greatest generation of all entries.
+    pub(super) fn last_generation(&self) -> u64 {
+        let all = self.slots.values();
+        all.filter_map(|slot| self.head(slot))
+            .map(|head| head.generation)
             .max()
-            .unwrap_or(0);
-        // By the clock, so that an entry that is removed and registered again does not get a number that it had before.
-        let generation = u64::try_from(now.timestamp_micros())
             .unwrap_or(0)
-            .max(last.saturating_add(1));
-        let text = write(entry, generation).map_err(|error| {
-            JsonError::Core(Error::invalid(format!("the entry is no JSON: {error}")))
-        })?;
-        let next = Entry::read(entry.name.as_str(), &text);
-        let revision = next.stored()?.revision.clone();
-        let mut entries = self.entries.clone();
-        entries.insert(entry.name.to_string(), Arc::new(next));
-        Ok((Some(self.next(entries)), revision))
     }
 
-    fn next(&self, entries: BTreeMap<String, Arc<Entry>>) -> Self {
-        Self {
-            path: self.path.clone(),
-            bytes: None,
-            entries,
+    /// Puts an entry in the place of the one of its name, or adds it. `like` is the name of the entry whose texts are kept where they
+    /// say the same.
+    pub(super) fn put(
+        &mut self,
+        entry: &DatasetEntry,
+        generation: u64,
+        like: &DatasetName,
+    ) -> Result<()> {
+        let old = self
+            .slots
+            .get(like.as_str())
+            .and_then(|slot| RawObject::parse(self.value(slot)).ok());
+        let compact = entry::write(entry, generation, old.as_ref()).map_err(|error| {
+            JsonError::Core(minutebook_core::Error::invalid(format!(
+                "the entry is no JSON: {error}"
+            )))
+        })?;
+        self.splice(entry.name.as_str(), &compact)
+    }
+
+    /// Whether the text of an entry says what reading it gives: no key occurs twice.
+    pub(super) fn check_keys(&self, name: &DatasetName) -> Result<()> {
+        let Some(slot) = self.slots.get(name.as_str()) else {
+            return Ok(());
+        };
+        RawObject::parse(self.value(slot))
+            .map(drop)
+            .map_err(|error| JsonError::Entry {
+                message: error.to_string(),
+            })
+    }
+
+    fn splice(&mut self, name: &str, compact: &str) -> Result<()> {
+        self.regularise()?;
+        let mut key = String::new();
+        push_string(&mut key, name);
+        let whole = pretty(&format!("{{{key}:{compact}}}"));
+        let field = whole
+            .get(OPENING.len()..whole.len() - CLOSING.len())
+            .unwrap_or_default();
+        let offset = key.len() + ": ".len();
+        if self.slots.is_empty() {
+            let value = OPENING.len() + offset..whole.len() - CLOSING.len();
+            self.slots.insert(name.into(), Slot::at(value));
+            self.text = Some(whole);
+            return Ok(());
+        }
+        let found = self.slots.binary_search_keys(&Arc::from(name));
+        let (index, at) = match found {
+            Ok(index) => (index, self.key(index)..self.end(index)),
+            Err(index) if index < self.slots.len() => (index, self.key(index)..self.key(index)),
+            Err(index) => (index, self.end(index - 1)..self.end(index - 1)),
+        };
+        let (text, start) = match found {
+            Ok(_) => (field.to_owned(), at.start),
+            Err(index) if index < self.slots.len() => (format!("{field}{BETWEEN}"), at.start),
+            Err(_) => (format!("{BETWEEN}{field}"), at.start + BETWEEN.len()),
+        };
+        let value = start + offset..start + field.len();
+        self.shift(index + usize::from(found.is_ok()), at.len(), text.len());
+        self.text_mut().replace_range(at, &text);
+        match found {
+            Ok(index) => {
+                if let Some((_, slot)) = self.slots.get_index_mut(index) {
+                    *slot = Slot::at(value);
+                }
+            }
+            Err(index) => {
+                self.slots.shift_insert(index, name.into(), Slot::at(value));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an entry out; says whether it was there.
+    pub(super) fn remove(&mut self, name: &DatasetName) -> Result<bool> {
+        if !self.contains(name) {
+            return Ok(false);
+        }
+        self.regularise()?;
+        let Some(index) = self.slots.get_index_of(name.as_str()) else {
+            return Ok(false);
+        };
+        if self.slots.len() == 1 {
+            self.text = Some("{}".to_owned());
+        } else {
+            let range = match index {
+                0 => self.key(0)..self.key(1),
+                _ => self.end(index - 1)..self.end(index),
+            };
+            self.shift(index + 1, range.len(), 0);
+            self.text_mut().replace_range(range, "");
+        }
+        self.slots.shift_remove_index(index);
+        Ok(true)
+    }
+
+    /// Where the key of an entry begins, and where its value ends.
+    fn key(&self, index: usize) -> usize {
+        match index {
+            0 => OPENING.len(),
+            _ => self.end(index - 1) + BETWEEN.len(),
         }
     }
-}
 
-fn check(expected: &Revision, found: &Revision) -> Result<()> {
-    if expected == found {
-        return Ok(());
+    fn end(&self, index: usize) -> usize {
+        self.slots
+            .get_index(index)
+            .map_or(0, |(_, slot)| slot.value.end)
     }
-    Err(JsonError::Conflict {
-        expected: expected.to_string(),
-        found: found.to_string(),
-    })
+
+    /// The entries from `index` on move: so many bytes before them become so many others.
+    fn shift(&mut self, index: usize, from: usize, to: usize) {
+        for slot in self.slots.values_mut().skip(index) {
+            slot.value = slot.value.start + to - from..slot.value.end + to - from;
+        }
+    }
+
+    fn text_mut(&mut self) -> &mut String {
+        self.text.get_or_insert_default()
+    }
+
+    /// Lays the text out as Python's `json.dump(..., indent=2, sort_keys=True, ensure_ascii=False)` does, unless it is.
+    fn regularise(&mut self) -> Result<()> {
+        if self.regular {
+            return Ok(());
+        }
+        let mut out = String::from("{");
+        for (i, (name, slot)) in self.slots.iter().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            push_string(&mut out, name);
+            out.push(':');
+            out.push_str(self.value(slot));
+        }
+        out.push('}');
+        let text = pretty(&out);
+        (self.slots, self.regular) = scan::entries(&self.path, &text)?;
+        self.text = Some(text);
+        Ok(())
+    }
 }

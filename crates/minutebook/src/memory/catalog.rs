@@ -72,6 +72,7 @@ impl State {
         mode: &SaveMode,
         clock: &dyn Clock,
     ) -> Result<Revision> {
+        entry.check()?;
         let stored = self.entries.get(&entry.name);
         match (mode, stored) {
             (SaveMode::Create, Some(_)) => {
@@ -106,11 +107,40 @@ impl State {
         change: &DatasetChange,
         clock: &dyn Clock,
     ) -> Result<Revision> {
+        change.check()?;
         let stored = self.entries.get(name).ok_or_else(missing)?;
         check_expected(change.expected.as_ref(), &stored.revision)?;
         let mut entry = stored.entry.clone();
         if !change.apply(&mut entry, clock.now()) {
             return Ok(stored.revision.clone());
+        }
+        self.put(entry)
+    }
+
+    fn rename(&mut self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+        let stored = self.entries.get(name).ok_or_else(missing)?;
+        if name == to {
+            return Ok(stored.revision.clone());
+        }
+        if self.entries.contains_key(to) {
+            return Err(Error::new(
+                ErrorKind::AlreadyExists,
+                format!("there is a dataset \"{to}\" already; use another name"),
+            ));
+        }
+        let mut entry = stored.entry.clone();
+        entry.name = to.clone();
+        entry.rename_parent(name, to);
+        self.entries.remove(name);
+        let mut children: Vec<DatasetEntry> = Vec::new();
+        for stored in self.entries.values() {
+            let mut child = stored.entry.clone();
+            if child.rename_parent(name, to) {
+                children.push(child);
+            }
+        }
+        for child in children {
+            self.put(child)?;
         }
         self.put(entry)
     }
@@ -167,6 +197,11 @@ impl Catalog for MemoryCatalog {
     async fn update(&self, name: &DatasetName, change: &DatasetChange) -> Result<Revision> {
         let updated = self.state().update(name, change, &*self.clock);
         updated.map_err(|error| located(error, "update", name))
+    }
+
+    async fn rename(&self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+        let renamed = self.state().rename(name, to);
+        renamed.map_err(|error| located(error, "rename", name))
     }
 
     async fn remove(&self, name: &DatasetName) -> Result<bool> {

@@ -6,7 +6,7 @@ use minutebook_core::{
 };
 use serde_json::Value;
 
-use super::support::{Store, entry, full, name, state, text, there};
+use super::support::{Store, contents, entry, full, name, state, text, there};
 use crate::case::Outcome;
 use crate::check::{ensure, ensure_eq, refused};
 
@@ -19,7 +19,7 @@ pub(super) async fn a_change_touches_only_what_it_names(store: Store) -> Outcome
     repo.register(&expected, SaveMode::Create).await?;
     repo.register(&full("other")?, SaveMode::Create).await?;
     let other = text(&there(&repo, "other").await?.entry)?;
-    let changes: [(DatasetChange, Edit); 6] = [
+    let changes: [(DatasetChange, Edit); 10] = [
         (DatasetChange::new().instrument("VIX"), |entry| {
             entry.instrument = "VIX".into();
         }),
@@ -47,6 +47,18 @@ pub(super) async fn a_change_touches_only_what_it_names(store: Store) -> Outcome
                 entry.metadata.shift_remove("nested");
             },
         ),
+        (DatasetChange::new().retrieved_at(None), |entry| {
+            entry.retrieved_at = None;
+        }),
+        (DatasetChange::new().ttl_seconds(Some(7)), |entry| {
+            entry.ttl_seconds = Some(7);
+        }),
+        (DatasetChange::new().derived_from([]), |entry| {
+            entry.derived_from.clear();
+        }),
+        (DatasetChange::new().contents(contents("b")), |entry| {
+            entry.contents = Some(contents("b"));
+        }),
     ];
     for (change, edit) in changes {
         store.step();
@@ -232,5 +244,25 @@ pub(super) async fn setting_statistics_stamps_last_updated(store: Store) -> Outc
         (Some(0), None, None),
         "statistics of a dataset without rows"
     );
+    Ok(())
+}
+
+pub(super) async fn a_change_of_the_reserved_key_is_refused(store: Store) -> Outcome {
+    let repo = store.open().await?;
+    repo.register(&full("d")?, SaveMode::Create).await?;
+    let before = state(&repo).await?;
+    for value in [Value::Null, serde_json::json!({"x": 1})] {
+        let change = DatasetChange::new().metadata(DatasetEntry::OURS, value);
+        refused(
+            repo.update(&name("d")?, &change).await,
+            ErrorKind::InvalidInput,
+            "a change of the reserved key",
+        )?;
+        ensure_eq!(
+            state(&repo).await?,
+            before,
+            "the catalog after a refused change"
+        );
+    }
     Ok(())
 }

@@ -31,7 +31,8 @@ async fn sample(repo: &Repo) -> Outcome {
         new("a2", "VIX")?
             .with_tenor("10Y")
             .with_statistics(statistics("2024-02-01", "2024-02-29")?)
-            .with_metadata("source", "cboe"),
+            .with_metadata("source", "cboe")
+            .with_derived_from([name("a1")?, name("b*")?]),
         new("b1", "vix")?
             .with_tenor("5Y")
             .with_metadata("source", "CBOE")
@@ -55,6 +56,12 @@ fn overlaps(start: &str, end: &str) -> Outcome<DatasetFilter> {
     Ok(DatasetFilter::new().overlaps(range))
 }
 
+/// Both days are in the range.
+fn covers(first: &str, last: &str) -> Outcome<DatasetFilter> {
+    let range = TimeRange::inclusive(parse_timestamp(first)?, parse_timestamp(last)?)?;
+    Ok(DatasetFilter::new().covers(range))
+}
+
 pub(super) async fn each_condition_on_datasets_filters(store: Store) -> Outcome {
     let repo = store.open().await?;
     sample(&repo).await?;
@@ -75,6 +82,23 @@ pub(super) async fn each_condition_on_datasets_filters(store: Store) -> Outcome 
         (overlaps("2023-01-01", "2024-01-01")?, &[]),
         (overlaps("2024-01-20", "2024-01-20")?, &[]),
         (new().overlaps(TimeRange::all()), &["a1", "a2", "b2"]),
+        (new().name_pattern("*1"), &["A1", "a1", "b1"]),
+        (new().name_pattern("a?"), &["a1", "a2"]),
+        (new().name_pattern("a"), &[]),
+        (new().name_pattern(r"a\*"), &[]),
+        (new().derived_from(name("a1")?), &["a2"]),
+        (new().derived_from(name("b*")?), &["a2"]),
+        (new().derived_from(name("A1")?), &[]),
+        (covers("2024-01-01", "2024-01-31")?, &["a1"]),
+        (covers("2024-01-15", "2024-01-31")?, &["a1", "b2"]),
+        (covers("2024-01-15", "2024-02-15")?, &["b2"]),
+        (covers("2024-01-01", "2024-02-29")?, &[]),
+        (covers("2023-12-31", "2024-01-31")?, &[]),
+        (new().covers(TimeRange::all()), &[]),
+        (
+            new().covers(TimeRange::since(parse_timestamp("2024-01-15")?)),
+            &[],
+        ),
     ];
     for (filter, expected) in expected {
         ensure_eq!(
@@ -93,6 +117,7 @@ pub(super) async fn conditions_on_datasets_hold_together(store: Store) -> Outcom
     let expected: Vec<(DatasetFilter, &[&str])> = vec![
         (vix.clone().tenor("5Y"), &["a1"]),
         (vix.clone().name_prefix("A"), &["A1"]),
+        (vix.clone().name_pattern("*1").tenor("5Y"), &["a1"]),
         (vix.clone().metadata("source", "CBOE"), &["A1", "a1"]),
         (
             vix.clone().metadata("source", "CBOE").metadata("n", 1),

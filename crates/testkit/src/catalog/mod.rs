@@ -11,6 +11,7 @@ mod durable;
 mod list;
 mod model;
 mod register;
+mod rename;
 mod support;
 
 use minutebook_core::Catalog;
@@ -25,6 +26,7 @@ use concurrent::*;
 use durable::*;
 use list::*;
 use register::*;
+use rename::*;
 
 /// A case of [`Catalog`].
 pub type CatalogCase = Case<dyn Catalog>;
@@ -58,6 +60,9 @@ macro_rules! __catalog_cases {
                 concurrent_registrations_lose_none,
                 one_of_concurrent_creates_of_a_name_wins,
             ],
+            "Metadata under the key `minutebook`, which is kept for the catalog, is refused with `InvalidInput`." => [
+                metadata_under_the_reserved_key_is_refused,
+            ],
         }
         get {
             "A name that is not there is `Ok(None)`; names are compared exactly." => [
@@ -87,6 +92,26 @@ macro_rules! __catalog_cases {
             "Concurrent changes to one entry are all applied." => [
                 concurrent_changes_to_one_entry_are_all_applied,
                 one_of_concurrent_changes_of_a_revision_wins,
+            ],
+            "A change of the metadata key `minutebook` is refused with `InvalidInput`." => [
+                a_change_of_the_reserved_key_is_refused,
+            ],
+        }
+        rename {
+            "Afterwards it stands under the new name with every field as it was, and no more under the old one; other entries stay." => [
+                a_renamed_dataset_keeps_everything,
+            ],
+            "What was made from it (`derived_from`) names the new one." => [
+                what_was_made_from_a_renamed_dataset_follows,
+            ],
+            "A name that is not there is an error of kind `NotFound`, a new name that is taken one of kind `AlreadyExists`; both change nothing." => [
+                renaming_refuses_what_is_missing_or_taken,
+            ],
+            "Giving an entry the name that it has changes nothing and keeps its revision." => [
+                renaming_to_the_same_name_changes_nothing,
+            ],
+            "Of concurrent renames to one name one succeeds." => [
+                one_of_concurrent_renames_to_a_name_wins,
             ],
         }
         remove {

@@ -349,3 +349,25 @@ pub(super) async fn a_removed_dataset_is_gone(store: Store) -> Outcome {
     }
     Ok(())
 }
+
+pub(super) async fn metadata_under_the_reserved_key_is_refused(store: Store) -> Outcome {
+    let repo = store.open().await?;
+    repo.register(&full("d")?, SaveMode::Create).await?;
+    let before = state(&repo).await?;
+    for text in ["d", "e"] {
+        for value in [serde_json::json!(5), serde_json::json!({"x": 1})] {
+            let given = full(text)?.with_metadata(DatasetEntry::OURS, value);
+            refused(
+                repo.register(&given, SaveMode::Upsert).await,
+                ErrorKind::InvalidInput,
+                "an entry with the reserved key in its metadata",
+            )?;
+            ensure_eq!(
+                state(&repo).await?,
+                before,
+                "the catalog after a refused entry"
+            );
+        }
+    }
+    Ok(())
+}

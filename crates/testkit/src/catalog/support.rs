@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use minutebook_core::time::parse_timestamp;
+use minutebook_core::time::{WrittenTime, parse_timestamp};
 use minutebook_core::{
-    Capability, Catalog, DatasetEntry, DatasetFilter, DatasetName, SaveMode, Statistics,
-    StoredEntry,
+    Capability, Catalog, Column, Contents, DatasetEntry, DatasetFilter, DatasetName, SaveMode,
+    Statistics, StoredEntry,
 };
 use serde_json::json;
 
@@ -39,6 +39,13 @@ pub(crate) fn full(text: &str) -> Outcome<DatasetEntry> {
         .with_metadata("source", "CBOE")
         .with_metadata("nested", json!({"z": [1, 2.5, null], "a": {"": "é\n"}}))
         .with_metadata("", "an empty key");
+    entry.derived_from = vec![name("raw/cdx é")?, name("absent")?];
+    entry.retrieved_at = Some(WrittenTime::new("2024-05-01T09:00:00+02:00"));
+    entry.ttl_seconds = Some(86_400);
+    entry.contents = Some(contents("a"));
+    entry
+        .ours
+        .insert("of_a_later_version".into(), json!({"z": 1, "a": null}));
     // As the original Python wrote it: without an offset. The text must survive.
     entry.registered_at = Some("2024-05-01T10:00:00.123456".to_owned().into());
     entry.last_updated = Some("2024-05-02".to_owned().into());
@@ -48,6 +55,19 @@ pub(crate) fn full(text: &str) -> Outcome<DatasetEntry> {
         .insert("zeta".into(), json!({"b": 1, "a": [true]}));
     entry.extra.insert("alpha".into(), json!(null));
     Ok(entry)
+}
+
+/// What data of which this is the digest is like.
+pub(crate) fn contents(digest: &str) -> Contents {
+    Contents {
+        bytes: Some(u64::MAX),
+        columns: vec![Column {
+            name: "close é".into(),
+            data_type: "Float64".into(),
+        }],
+        digest: Some(format!("file-blake3:{digest}")),
+        changed_at: Some(WrittenTime::new("2024-05-01T09:00:00.123456789Z")),
+    }
 }
 
 /// The entry of this name, which must be there.
