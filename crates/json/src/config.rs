@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use minutebook_core::{Clock, SystemClock};
 use minutebook_fs::{Durability, Fs, LockWait, OsFs};
@@ -33,6 +34,8 @@ pub struct JsonDecisionConfig {
     pub checkpoint_every: u64,
     /// How long a write waits for other processes. [`LockWait::Block`].
     pub lock_wait: LockWait,
+    /// How often a `watch` looks for changes: what it may be late. 20 ms.
+    pub watch_interval: Duration,
 }
 
 impl Default for JsonDecisionConfig {
@@ -45,6 +48,7 @@ impl Default for JsonDecisionConfig {
             max_document_bytes: 16 << 20,
             checkpoint_every: 4_096,
             lock_wait: LockWait::Block,
+            watch_interval: Duration::from_millis(20),
         }
     }
 }
@@ -98,6 +102,13 @@ impl JsonDecisionConfig {
         self.lock_wait = wait;
         self
     }
+
+    /// Sets how often a `watch` looks for changes; 1 ms is the least.
+    #[must_use]
+    pub fn watch_interval(mut self, interval: Duration) -> Self {
+        self.watch_interval = interval.max(Duration::from_millis(1));
+        self
+    }
 }
 
 impl fmt::Debug for JsonDecisionConfig {
@@ -108,6 +119,7 @@ impl fmt::Debug for JsonDecisionConfig {
             .field("max_document_bytes", &self.max_document_bytes)
             .field("checkpoint_every", &self.checkpoint_every)
             .field("lock_wait", &self.lock_wait)
+            .field("watch_interval", &self.watch_interval)
             .finish_non_exhaustive()
     }
 }

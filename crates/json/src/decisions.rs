@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use minutebook_core::{
-    Capabilities, Capability, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
-    DecisionRepository, ReadReport, Revision, SaveMode, SaveReceipt, StoredDecision,
+    Capabilities, Capability, ChangeStream, Decision, DecisionFilter, DecisionId, DecisionPage,
+    DecisionQuery, DecisionRepository, DecisionState, ReadReport, Revision, SaveMode, SaveReceipt,
+    StoredDecision, WatchFrom,
 };
 use minutebook_fs::task::blocking;
 
@@ -202,6 +203,8 @@ impl DecisionRepository for JsonDecisionRepository {
             Capability::Persistent,
             Capability::Shared,
             Capability::Revisions,
+            Capability::History,
+            Capability::Watch,
         ])
     }
 
@@ -289,5 +292,21 @@ impl DecisionRepository for JsonDecisionRepository {
             .collect();
         let take = |done: Done| Ok(deleted(&done) > 0);
         self.mutate_all("delete_seen", ids, ops, take).await
+    }
+
+    async fn history(&self, id: &DecisionId) -> minutebook_core::Result<Vec<DecisionState>> {
+        let wanted = id.clone();
+        self.work("history", id, move |store| store.history(&wanted))
+            .await
+    }
+
+    async fn watch(&self, from: WatchFrom) -> minutebook_core::Result<ChangeStream> {
+        let store = Arc::clone(&self.store);
+        let started = blocking(move || store.watch(&from)).await;
+        let dir = self.directory().display();
+        started
+            .map_err(JsonError::from)
+            .and_then(|started| started)
+            .map_err(|error| error.into_core("watch", dir))
     }
 }

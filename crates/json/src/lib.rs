@@ -32,6 +32,7 @@ mod config;
 mod decisions;
 mod documents;
 mod error;
+mod feed;
 mod journal;
 mod layout;
 mod store;

@@ -44,6 +44,8 @@ mod json {
         Capability::Persistent,
         Capability::Shared,
         Capability::Revisions,
+        Capability::History,
+        Capability::Watch,
     ]);
 
     impl Backends<'_> {

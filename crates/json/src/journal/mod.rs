@@ -1,9 +1,13 @@
 //! The journal of the decisions' directory: every mutation is a line in it before it is a file.
 
 mod checkpoint;
+mod detail;
 mod line;
+mod lines;
 mod view;
 
 pub(crate) use checkpoint::{Checkpoint, Known};
-pub(crate) use line::{Chain, Delete, Gone, Mark, Put, Record, Span};
+pub(crate) use detail::{Told, detail};
+pub(crate) use line::{Chain, Delete, GENESIS, Gone, Mark, Put, Record, Span};
+pub(crate) use lines::Lines;
 pub(crate) use view::{CaughtUp, Event, Journal, records, text};

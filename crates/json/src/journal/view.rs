@@ -47,6 +47,8 @@ pub(crate) struct Journal {
     pub(crate) chain: Chain,
     /// The run of the machine in which everything up to the last mark was seen to be in the files.
     pub(crate) boot: Option<String>,
+    /// After the last mark that covers everything before it, and the chain there.
+    pub(crate) marked: (u64, String),
     /// When the directory had last changed at the last mark, in nanoseconds since 1970.
     pub(crate) dir_after: Option<i64>,
     /// Lines read since the last checkpoint.
@@ -71,6 +73,7 @@ impl Journal {
                 head: GENESIS.to_owned(),
             },
             boot: None,
+            marked: (0, GENESIS.to_owned()),
             dir_after: None,
             lines: 0,
             settled: false,
@@ -82,6 +85,7 @@ impl Journal {
     /// Starts after what a checkpoint covers.
     pub(crate) fn start_at(&mut self, offset: u64, chain: Chain) {
         self.offset = offset;
+        self.marked = (offset, chain.head.clone());
         self.chain = chain;
     }
 
@@ -156,6 +160,9 @@ impl Journal {
                 Parsed::Mark(mark) => {
                     self.boot.clone_from(&mark.boot);
                     self.dir_after = mark.dir.map(|(_, after)| after);
+                    if mark.seq >= self.chain.seq {
+                        self.marked = (end, self.chain.head.clone());
+                    }
                     sink(Event::Mark(mark));
                 }
                 Parsed::Damaged(why) => {

@@ -2,6 +2,7 @@
 
 mod cache;
 mod combine;
+mod history;
 mod index;
 mod open;
 mod plan;
@@ -10,6 +11,7 @@ mod read;
 mod recover;
 mod refresh;
 mod state;
+mod watch;
 mod write;
 
 use std::path::PathBuf;

@@ -4,7 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use minutebook_core::{Decision, DecisionId, Problem, ProblemKind, StoredDecision};
+use minutebook_core::{
+    Decision, DecisionId, DecisionState, Problem, ProblemKind, StateContent, StoredDecision,
+};
 use minutebook_fs::FsError;
 
 use super::Store;
@@ -39,6 +41,15 @@ impl Found {
     /// The effective time.
     pub(crate) fn time(&self) -> DateTime<Utc> {
         self.document.decision.timestamp().unwrap_or(self.at)
+    }
+
+    pub(crate) fn state(&self) -> Result<DecisionState> {
+        Ok(DecisionState {
+            id: self.id().clone(),
+            revision: Some(self.token.revision().map_err(JsonError::Core)?),
+            recorded_at: self.at,
+            content: StateContent::Saved(self.document.decision.clone()),
+        })
     }
 
     pub(crate) fn stored(&self) -> Result<StoredDecision> {
