@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::atomic::{not_a_file, parent_of};
@@ -19,6 +20,9 @@ pub use tail::{TornTail, complete_len, torn_tail};
 use group::Segment;
 
 const OP: &str = "append";
+
+/// How many files were opened so far.
+static OPENED: AtomicU64 = AtomicU64::new(0);
 
 /// Settings of an [`AppendLog`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +153,8 @@ struct Writer {
 #[derive(Debug, Clone)]
 struct Current {
     id: FileId,
+    /// No other file that was opened has this number: the system gives a new file the id of one that is gone.
+    opened: u64,
     segment: Arc<Segment>,
     /// The length after our last append: as long as it is unchanged the file is known to end with a newline.
     clean_len: Option<u64>,
@@ -406,6 +412,7 @@ impl AppendLog {
                 return Err(step(not_a_file(meta.kind)));
             }
             writer.current = Some(Current {
+                opened: OPENED.fetch_add(1, Ordering::Relaxed),
                 id: meta.id,
                 segment: Arc::new(Segment::new(file)),
                 clean_len: None,

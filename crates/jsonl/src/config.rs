@@ -45,6 +45,8 @@ pub struct JsonlConfig {
     pub lock_wait: LockWait,
     /// Where entries have their time, unless a call says otherwise. The field `timestamp`, as text.
     pub time: TimeField,
+    /// When the plain file of a series is sealed on the way of an append. Never.
+    pub rotation: Rotation,
     /// The types that columns are read as, whatever the entries hold. None: they are found out from the entries.
     pub declared: Option<SchemaRef>,
 }
@@ -62,6 +64,7 @@ impl Default for JsonlConfig {
             read_ahead: processors.min(NonZeroUsize::MIN.saturating_add(3)),
             lock_wait: LockWait::Block,
             time: TimeField::timestamp(),
+            rotation: Rotation::default(),
             declared: None,
         }
     }
@@ -131,11 +134,53 @@ impl JsonlConfig {
         self
     }
 
+    /// Sets when the plain file of a series is sealed on the way of an append.
+    #[must_use]
+    pub fn rotation(mut self, rotation: Rotation) -> Self {
+        self.rotation = rotation;
+        self
+    }
+
     /// Declares columns: they are read as these types, and are there even if no entry has them. `Int64`, `Float64`, `Boolean`, `Utf8` and
     /// `Timestamp(ns, UTC)` can be declared; numbers in strings become numbers. What does not fit is null, and reported.
     #[must_use]
     pub fn declared(mut self, schema: SchemaRef) -> Self {
         self.declared = Some(schema);
+        self
+    }
+}
+
+/// When the plain file of a series is sealed and the next one begun. The default is never; [`rotate`](crate::JsonlTimeSeriesRepository::rotate)
+/// can be called at any time.
+///
+/// ```
+/// use minutebook_jsonl::{JsonlConfig, Rotation};
+///
+/// let config = JsonlConfig::default().rotation(Rotation::at_bytes(64 << 20).daily());
+/// # let _ = config;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Rotation {
+    /// By the first append that finds it at so many bytes.
+    pub bytes: Option<u64>,
+    /// By the first append on a new UTC day (by the store's clock), if the file was last written on an earlier one.
+    pub daily: bool,
+}
+
+impl Rotation {
+    /// By the first append that finds the file at so many bytes; at least 1.
+    pub fn at_bytes(bytes: u64) -> Self {
+        Self {
+            bytes: Some(bytes.max(1)),
+            daily: false,
+        }
+    }
+
+    /// Also by the first append on a new UTC day.
+    #[must_use]
+    pub fn daily(mut self) -> Self {
+        self.daily = true;
         self
     }
 }

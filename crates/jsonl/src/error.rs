@@ -4,6 +4,8 @@ use minutebook_core::{Error, ErrorKind, Problem, SeriesId};
 use minutebook_fs::task::TaskError;
 use minutebook_fs::{FsError, names::NameError};
 
+use crate::segments::Damage;
+
 /// The name under which this backend answers.
 pub(crate) const BACKEND: &str = "jsonl";
 
@@ -29,7 +31,11 @@ pub(crate) enum JsonlError {
     Name(#[from] NameError),
     #[error("{0}")]
     Fs(FsError),
-    #[error("cannot read the file")]
+    #[error("a segment was moved away while the series was read; read it again")]
+    Moved,
+    #[error("{path} has form {version}, which this release does not read; use a newer release")]
+    Newer { path: String, version: u32 },
+    #[error("{}", read_failed(.0))]
     Read(#[source] std::io::Error),
     #[error("the columns do not fit together")]
     Arrow(#[from] arrow_schema::ArrowError),
@@ -87,6 +93,13 @@ fn place(problem: &Problem) -> String {
     }
 }
 
+fn read_failed(error: &std::io::Error) -> String {
+    match Damage::of(error) {
+        Some(damage) => damage.to_string(),
+        None => "cannot read the file".to_owned(),
+    }
+}
+
 impl From<FsError> for JsonlError {
     fn from(error: FsError) -> Self {
         Self::Fs(error)
@@ -103,10 +116,12 @@ impl JsonlError {
             Self::Stopped(failure) => failure.kind,
             Self::Types(_) | Self::Arrow(_) => ErrorKind::SchemaMismatch,
             Self::Damaged(_) => ErrorKind::Corrupt,
-            Self::Unsupported(_) => ErrorKind::Unsupported,
+            Self::Unsupported(_) | Self::Newer { .. } => ErrorKind::Unsupported,
+            Self::Read(error) if Damage::of(error).is_some() => ErrorKind::Corrupt,
             Self::Fs(error) if error.is_locked() => ErrorKind::Locked,
             Self::Poisoned(_)
             | Self::Shrunk
+            | Self::Moved
             | Self::Fs(_)
             | Self::Read(_)
             | Self::Thread(_)
@@ -140,6 +155,8 @@ impl JsonlError {
             | Self::Poisoned(_)
             | Self::Closed
             | Self::Stopped(_)
+            | Self::Newer { .. }
+            | Self::Moved
             | Self::Shrunk => Error::new(kind, message),
         };
         error.with_backend(BACKEND).with_operation(operation)

@@ -6,6 +6,7 @@
 //! | `btcusd@1h_timeseries.jsonl` | the hourly bars of BTCUSD |
 //! | `@vix_daily_timeseries.jsonl` | the series named `vix_daily` |
 //! | `.btcusd.lock`, `.btcusd.types` | beside them: the writers' lock, and what the lines do not tell of the types |
+//! | `btcusd~sealed/`, `.btcusd.seal` | the segments that were sealed, and the lock of who seals, compacts or deletes |
 //!
 //! Symbols and names are in lower case and percent-encoded, and the encoding never gives `@`, `~` or a leading dot, so no two series
 //! share a file and nothing else is taken for one. Where `_timeseries` would make the name too long for a file system, the name ends in
@@ -17,6 +18,8 @@ use minutebook_fs::names::{self, NameError};
 const SUFFIX: &str = "_timeseries.jsonl";
 /// One character that the encoding never gives, so a long name is never taken for a short one.
 const LONG_SUFFIX: &str = "~.jsonl";
+/// Of the directory with a series' sealed segments; as long as [`LONG_SUFFIX`], so it fits wherever that one does.
+const SEALED_SUFFIX: &str = "~sealed";
 
 /// The names of a series' files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(crate) struct Names {
     pub(crate) data: String,
     pub(crate) lock: String,
     pub(crate) types: String,
+    pub(crate) sealed: String,
+    pub(crate) seal: String,
 }
 
 /// The names of a series' files.
@@ -42,6 +47,8 @@ pub(crate) fn names_of(series: &SeriesId) -> Result<Names, NameError> {
         data,
         lock: format!(".{stem}.lock"),
         types: format!(".{stem}.types"),
+        sealed: format!("{stem}{SEALED_SUFFIX}"),
+        seal: format!(".{stem}.seal"),
     })
 }
 
@@ -59,6 +66,8 @@ fn stem(series: &SeriesId) -> String {
 pub(crate) enum Entry {
     /// The data file of this series.
     Series(SeriesId),
+    /// The directory of this series' sealed segments.
+    Sealed(SeriesId),
     /// Looks like a data file, but no series has this name.
     Foreign,
     /// None of a series' data files: a lock, a temporary file, or something else.
@@ -67,6 +76,12 @@ pub(crate) enum Entry {
 
 /// What a file name in the directory stands for.
 pub(crate) fn entry(name: &str) -> Entry {
+    if let Some(stem) = name.strip_suffix(SEALED_SUFFIX)
+        && let Some(series) = series_of(stem)
+        && names_of(&series).is_ok_and(|names| names.sealed == name)
+    {
+        return Entry::Sealed(series);
+    }
     let stem = name
         .strip_suffix(SUFFIX)
         .or_else(|| name.strip_suffix(LONG_SUFFIX));
@@ -154,7 +169,13 @@ mod tests {
             ] {
                 let files = names_of(&series).unwrap();
                 assert_eq!(entry(&files.data), Entry::Series(series), "{}", files.data);
-                for name in [files.data, files.lock, files.types] {
+                for name in [
+                    files.data,
+                    files.lock,
+                    files.types,
+                    files.sealed,
+                    files.seal,
+                ] {
                     assert!(name.len() <= names::MAX_LEN);
                     assert!(names.insert(name.to_lowercase()), "{name}");
                     count += 1;

@@ -21,11 +21,13 @@ mod index;
 mod layout;
 mod logs;
 mod schema;
+mod segments;
 mod store;
 mod time_series;
 mod types_file;
 
 pub use appender::{Appender, AppenderOptions, AppenderStatus};
-pub use config::{EpochUnit, JsonlConfig, TimeField};
+pub use config::{EpochUnit, JsonlConfig, Rotation, TimeField};
 pub use entries::{Entry, EntryQuery, EntryStream};
+pub use segments::SegmentInfo;
 pub use time_series::JsonlTimeSeriesRepository;

@@ -7,20 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minutebook_core::SeriesId;
 use minutebook_fs::{
-    AppendLog, AppendOptions, FsError, FsFile, LockMode, LockWait, Metadata, OpenMode, Root,
-    TornTail, torn_tail,
+    AppendLog, AppendOptions, FileId, FsError, FsFile, LockMode, LockWait, Metadata, OpenMode,
+    Root, TornTail, torn_tail,
 };
 
 use crate::codec::kind::ColumnType;
 use crate::config::{EpochUnit, JsonlConfig, declared_types};
 use crate::error::JsonlError;
-use crate::index::{self, Index, Reading};
+use crate::index::{self, Columns, Index, Reading};
 use crate::layout;
 use crate::logs::Logs;
+use crate::segments::{self, Due, Paths, View};
 use crate::types_file::Known;
 
-/// A series that is there, with its lines opened for reading.
-pub(crate) type Found = (Arc<Series>, Arc<dyn FsFile>);
+/// A series that is there, with its files at this moment.
+pub(crate) type Found = (Arc<Series>, View);
 
 /// One open directory.
 #[derive(Debug)]
@@ -59,16 +60,21 @@ impl Store {
             data: self.root.join(&[&names.data])?,
             lock: self.root.join(&[&names.lock])?,
             types: self.root.join(&[&names.types])?,
+            seal: self.root.join(&[&names.seal])?,
+            sealed: Paths {
+                dir: self.root.join(&[&names.sealed])?,
+            },
+            due: Due::default(),
             state: Mutex::default(),
         });
         let mut all = lock(&self.series);
         Ok(Arc::clone(all.entry(id.clone()).or_insert(series)))
     }
 
-    /// As [`reader`](Self::reader), for a series that is only read. What is not there is not remembered either.
+    /// As [`view`](segments::view), for a series that is only read. What is not there is not remembered either.
     pub(crate) fn find(&self, id: &SeriesId) -> Result<Option<Found>, JsonlError> {
         let series = self.series(id)?;
-        let Some(file) = self.reader(&series)? else {
+        let Some(view) = segments::view(self, &series)? else {
             let mut all = lock(&self.series);
             // Ours and the map's: nobody else is at work with it.
             if Arc::strong_count(&series) == 2 {
@@ -76,7 +82,7 @@ impl Store {
             }
             return Ok(None);
         };
-        Ok(Some((series, file)))
+        Ok(Some((series, view)))
     }
 
     /// The log that appends to a series.
@@ -200,6 +206,10 @@ pub(crate) struct Series {
     pub(crate) data: PathBuf,
     lock: PathBuf,
     pub(crate) types: PathBuf,
+    /// The lock of who seals, compacts or deletes.
+    pub(crate) seal: PathBuf,
+    pub(crate) sealed: Paths,
+    pub(crate) due: Due,
     state: Mutex<State>,
 }
 
@@ -222,9 +232,77 @@ pub(crate) struct State {
     /// The unit with which the index was built.
     unit: Option<EpochUnit>,
     pub(crate) types: Known,
+    pub(crate) segments: Segments,
+}
+
+/// What is known of the segments before the plain file.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    pub(crate) known: segments::Known,
+    /// The index of the segment that is not yet compressed.
+    pub(crate) raw: Option<Arc<Index>>,
+    /// Indexes of compressed segments that were needed, by number, of the series with this id.
+    pub(crate) indexes: HashMap<u64, Arc<Index>>,
+    pub(crate) id: String,
+    /// What the columns of all segments have shown, as of this generation of the manifest and with or without a plain segment.
+    pub(crate) shown: Option<((u64, bool), Arc<Columns>)>,
+    /// The number that the plain file gets, of which the index is.
+    pub(crate) live: u64,
 }
 
 impl State {
+    /// How lines are read now.
+    pub(crate) fn reading(&self, store: &Store) -> Reading {
+        Reading {
+            max_line_bytes: store.config.max_line_bytes,
+            unit: self.unit(store),
+            threads: store.config.read_ahead.get(),
+        }
+    }
+
+    /// Notes which number the plain file gets, and of which series. If it is another one than before, what is known is of another file, even if
+    /// the system gave it the same id.
+    pub(crate) fn live_is(&mut self, id: &str, number: u64) {
+        if self.segments.id != id {
+            id.clone_into(&mut self.segments.id);
+            self.segments.indexes.clear();
+            self.segments.raw = None;
+            self.segments.shown = None;
+            self.index = None;
+        }
+        if self.segments.live != number {
+            self.segments.live = number;
+            self.index = None;
+        }
+    }
+
+    /// Takes what is known of a file that was sealed, perhaps a moment ago.
+    pub(crate) fn take_index(&mut self, file: FileId) -> Option<Arc<Index>> {
+        let of_it =
+            |index: &&mut Option<Arc<Index>>| index.as_ref().is_some_and(|index| index.is_of(file));
+        [&mut self.segments.raw, &mut self.index]
+            .into_iter()
+            .find(of_it)?
+            .take()
+    }
+
+    /// Brings the types in step with their file. Indexes that were built with another unit are dropped.
+    pub(crate) fn refresh_types(
+        &mut self,
+        store: &Store,
+        series: &Series,
+    ) -> Result<(), JsonlError> {
+        self.types.refresh(&*store.config.fs, &series.types)?;
+        let unit = self.unit(store);
+        if unit != self.unit {
+            self.index = None;
+            self.segments.raw = None;
+            self.segments.indexes.clear();
+            self.unit = unit;
+        }
+        Ok(())
+    }
+
     /// Brings everything in step with an open file, and gives its index.
     pub(crate) fn refresh(
         &mut self,
@@ -232,17 +310,8 @@ impl State {
         series: &Series,
         file: &Arc<dyn FsFile>,
     ) -> Result<Arc<Index>, JsonlError> {
-        self.types.refresh(&*store.config.fs, &series.types)?;
-        let unit = self.unit(store);
-        if unit != self.unit {
-            self.index = None;
-            self.unit = unit;
-        }
-        let reading = Reading {
-            max_line_bytes: store.config.max_line_bytes,
-            unit,
-            threads: store.config.read_ahead.get(),
-        };
+        self.refresh_types(store, series)?;
+        let reading = self.reading(store);
         let index = index::refresh(self.index.take(), file, reading).map_err(|error| {
             if error.kind() == io::ErrorKind::UnexpectedEof {
                 JsonlError::Shrunk

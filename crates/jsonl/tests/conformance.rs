@@ -4,7 +4,11 @@
 
 use std::sync::Arc;
 
-use minutebook_core::{ManualClock, Result, TimeSeriesRepository};
+use arrow_array::RecordBatch;
+use minutebook_core::{
+    BatchStream, Capabilities, ManualClock, Result, ScanQuery, SeriesFilter, SeriesId,
+    SeriesSummary, TimeRange, TimeSeriesRepository, WriteMode, WriteReceipt,
+};
 use minutebook_fs::SimFs;
 use minutebook_jsonl::{JsonlConfig, JsonlTimeSeriesRepository};
 use minutebook_testkit::{Harness, async_trait, test_clock};
@@ -60,6 +64,65 @@ impl Harness<dyn TimeSeriesRepository> for Simulated {
     }
 }
 
+/// A repository that seals the plain file after every write: the suite sees no difference.
+#[derive(Debug)]
+struct Rotating(JsonlTimeSeriesRepository);
+
+#[async_trait]
+impl TimeSeriesRepository for Rotating {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn write(
+        &self,
+        series: &SeriesId,
+        batch: RecordBatch,
+        mode: WriteMode,
+    ) -> Result<WriteReceipt> {
+        let receipt = self.0.write(series, batch, mode).await?;
+        self.0.rotate(series).await?;
+        Ok(receipt)
+    }
+
+    async fn scan(&self, series: &SeriesId, query: &ScanQuery) -> Result<BatchStream> {
+        self.0.scan(series, query).await
+    }
+
+    async fn summary(&self, series: &SeriesId) -> Result<Option<SeriesSummary>> {
+        self.0.summary(series).await
+    }
+
+    async fn list(&self, filter: &SeriesFilter) -> Result<Vec<SeriesId>> {
+        self.0.list(filter).await
+    }
+
+    async fn delete(&self, series: &SeriesId, range: Option<TimeRange>) -> Result<u64> {
+        self.0.delete(series, range).await
+    }
+}
+
+struct Sealed(Simulated);
+
+#[async_trait]
+impl Harness<dyn TimeSeriesRepository> for Sealed {
+    fn new() -> Self {
+        Self(Simulated::new())
+    }
+
+    async fn open(&self) -> Result<Arc<dyn TimeSeriesRepository>> {
+        let config = JsonlConfig::default()
+            .fs(Arc::new(self.0.disk.new_process()))
+            .clock(self.0.clock.clone());
+        let repo = JsonlTimeSeriesRepository::open("/ticks", config)?;
+        Ok(Arc::new(Rotating(repo)))
+    }
+
+    fn clock(&self) -> Option<Arc<ManualClock>> {
+        Some(Arc::clone(&self.0.clock))
+    }
+}
+
 mod on_disk {
     use super::OnDisk;
     minutebook_testkit::time_series_repository_tests!(OnDisk);
@@ -68,4 +131,9 @@ mod on_disk {
 mod simulated {
     use super::Simulated;
     minutebook_testkit::time_series_repository_tests!(Simulated);
+}
+
+mod sealed {
+    use super::Sealed;
+    minutebook_testkit::time_series_repository_tests!(Sealed);
 }

@@ -67,6 +67,12 @@ impl<'a> Locked<'a> {
         self.len == 0
     }
 
+    /// A number for the open file, other than that of every file that this process opened before; `None` while none is open. As long
+    /// as it is the same, the file is.
+    pub fn opened(&self) -> Option<u64> {
+        self.writer.current.as_ref().map(|current| current.opened)
+    }
+
     /// The torn tail that was found when the lock was taken, and closed with a newline. The line may be damaged, or
     /// whole but for the newline that it lacked.
     pub fn repaired(&self) -> Option<TornTail> {

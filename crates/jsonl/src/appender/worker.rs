@@ -1,5 +1,7 @@
 //! The thread that writes what was pushed.
 
+use std::sync::Arc;
+
 use super::queue::{Job, Queue, Waiting};
 use crate::entries::append_lines;
 use crate::error::{Failure, JsonlError};
@@ -7,7 +9,7 @@ use crate::store::Store;
 use minutebook_fs::Durability;
 
 /// Writes until the queue is closed and empty.
-pub(super) fn run(queue: &Queue, store: &Store) {
+pub(super) fn run(queue: &Queue, store: &Arc<Store>) {
     let end = End { queue };
     loop {
         match queue.next() {
@@ -35,7 +37,7 @@ fn stop(queue: &Queue, error: &JsonlError, series: Option<String>, rest: Vec<Wai
 }
 
 /// One lock and one write for each series; what was not written, if one of them fails.
-fn write(store: &Store, batch: Vec<Waiting>) -> Result<(), (JsonlError, Vec<Waiting>)> {
+fn write(store: &Arc<Store>, batch: Vec<Waiting>) -> Result<(), (JsonlError, Vec<Waiting>)> {
     let mut batch = batch.into_iter();
     while let Some(waiting) = batch.next() {
         let written = append_lines(store, &waiting.series, &waiting.lines, Durability::Buffered);

@@ -54,7 +54,7 @@ impl ColumnType {
 }
 
 /// A set of the types that a column's values have had; null is none of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(crate) struct Seen(u8);
 
 impl Seen {

@@ -9,8 +9,9 @@ use minutebook_fs::{Durability, Locked};
 use super::check::Lines;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
+use crate::segments;
 use crate::store::{Series, Store};
-use crate::time_series::{forget, put_types};
+use crate::time_series::{forget, put_types, version};
 
 pub(super) async fn append(
     store: &Arc<Store>,
@@ -40,18 +41,20 @@ pub(super) async fn append(
 
 /// Appends lines, and gives the version after them.
 pub(crate) fn append_lines(
-    store: &Store,
-    series: &Series,
+    store: &Arc<Store>,
+    series: &Arc<Series>,
     lines: &Lines,
     durability: Durability,
 ) -> Result<u64, JsonlError> {
     store.check_batch(lines.len())?;
     if lines.count == 0 {
-        return match store.reader(series)? {
-            Some(file) => minutebook_fs::complete_len(&*file).map_err(JsonlError::Read),
-            None => Ok(0),
+        let Some(view) = segments::view(store, series)? else {
+            return Ok(0);
         };
+        let sections = segments::sections(store, series, &mut series.state(), &view)?;
+        return Ok(version(&view, &sections));
     }
+    segments::before_append(store, series);
     let log = store.log(series);
     log.with_lock(durability, |log| {
         if log.is_empty() && store.metadata(&series.data)?.is_none() {
@@ -60,7 +63,8 @@ pub(crate) fn append_lines(
         if let Some(unit) = lines.unit {
             declare(store, series, unit, log)?;
         }
-        Ok(log.append_parts(lines.parts())?.end())
+        let end = log.append_parts(lines.parts())?.end();
+        segments::note_end(store, series, None, log.opened(), end)
     })
 }
 

@@ -14,9 +14,10 @@ use super::stream::{Entry, EntryStream};
 use crate::codec::fields::Fields;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
-use crate::index::{Block, Time, is_blank, malformed, text_of};
+use crate::index::{Time, is_blank, malformed, text_of};
+use crate::segments::{self, SealedFile, View};
 use crate::store::{Series, Store};
-use crate::time_series::{Source, chosen, damage, rows_in, taken};
+use crate::time_series::{Placed, Source, again_if_moved, damage, rows_in, taken, wanted};
 
 /// How many bytes of entries are handed over at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -47,12 +48,29 @@ pub(super) struct Reader {
 
 #[derive(Debug)]
 enum From {
-    /// All lines, forwards; how many were read.
-    Lines(Box<LineReader>, u64),
+    /// All lines, forwards, file after file.
+    Lines(VecDeque<Lines>),
     /// The blocks that a range touches.
-    Blocks(Source, VecDeque<Block>),
+    Blocks(Vec<Arc<Source>>, VecDeque<Placed>),
     /// Entries that were read backwards.
     Found(VecDeque<Entry>),
+}
+
+/// The lines of one file, forwards.
+#[derive(Debug)]
+struct Lines {
+    reader: Box<LineReader>,
+    /// How many were read.
+    count: u64,
+    place: Place,
+}
+
+/// The file that lines are in.
+#[derive(Debug, Clone)]
+struct Place {
+    resource: Arc<str>,
+    /// The number of the segment; `None` for the plain file.
+    segment: Option<u64>,
 }
 
 /// Decides what a line is.
@@ -63,7 +81,6 @@ struct Judge {
     /// Whether there is a range: then what has no time is left out.
     bounded: bool,
     strict: bool,
-    resource: String,
     /// Where problems go; `None` if they were all told of at the start.
     report: Option<ReportHandle>,
 }
@@ -74,13 +91,33 @@ fn start(
     query: EntryQuery,
     report: &ReportHandle,
 ) -> Result<Reader, JsonlError> {
-    let (series, file) = store.find(id)?.ok_or(JsonlError::NoSeries)?;
+    let found = ReportHandle::default();
+    let reader = again_if_moved(|| {
+        let (series, view) = store.find(id)?.ok_or(JsonlError::NoSeries)?;
+        // What an attempt told that was given up is told again.
+        let told = ReportHandle::default();
+        let mut reader = start_on(store, &series, &view, query, &told)?;
+        found.merge(told.snapshot());
+        reader.judge.report = reader.judge.report.map(|_| report.clone());
+        Ok(reader)
+    })?;
+    report.merge(found.snapshot());
+    Ok(reader)
+}
+
+/// Starts reading the files that a view names.
+fn start_on(
+    store: &Store,
+    series: &Series,
+    view: &View,
+    query: EntryQuery,
+    report: &ReportHandle,
+) -> Result<Reader, JsonlError> {
     let mut judge = Judge {
         unit: None,
         range: query.range.nanos(),
         bounded: !query.range.is_all(),
         strict: query.strict,
-        resource: series.resource(),
         report: Some(report.clone()),
     };
     let left = match query.take {
@@ -88,15 +125,18 @@ fn start(
         _ => usize::MAX,
     };
     let mut skip = 0;
+    if let Some(problem) = &view.problem {
+        judge.tell(problem.clone())?;
+    }
     let from = if judge.bounded {
-        let (source, blocks) = blocks(store, &series, file, query, &mut judge, report)?;
-        let (blocks, surplus) = taken(blocks, query.take, judge.range, |block| {
-            rows_in(&source, judge.unit, judge.range, block)
+        let (sources, blocks) = blocks(store, series, view, query, &mut judge, report)?;
+        let (blocks, surplus) = taken(blocks, query.take, judge.range, |placed| {
+            rows_in(&sources, judge.unit, judge.range, placed)
         })?;
         skip = surplus;
-        From::Blocks(source, blocks.into())
+        From::Blocks(sources, blocks.into())
     } else {
-        lines(store, &series, file, query, &mut judge)?
+        lines(store, series, view, query, &mut judge)?
     };
     Ok(Reader {
         from,
@@ -110,13 +150,13 @@ fn start(
 fn blocks(
     store: &Store,
     series: &Series,
-    file: Arc<dyn FsFile>,
+    view: &View,
     query: EntryQuery,
     judge: &mut Judge,
     report: &ReportHandle,
-) -> Result<(Source, Vec<Block>), JsonlError> {
+) -> Result<(Vec<Arc<Source>>, Vec<Placed>), JsonlError> {
     let mut state = series.state();
-    let index = state.refresh(store, series, &file)?;
+    let sections = segments::sections(store, series, &mut state, view)?;
     judge.unit = state.unit(store);
     let types_problem = state.types.problem.clone();
     drop(state);
@@ -124,7 +164,7 @@ fn blocks(
     if let Some(problem) = types_problem {
         damaged.add(problem);
     }
-    damaged.merge(damage(store, series, &file, &index)?);
+    damaged.merge(damage(store, series, &sections)?);
     if query.strict
         && let Some(first) = damaged.problems().first()
     {
@@ -132,63 +172,116 @@ fn blocks(
     }
     report.merge(damaged);
     judge.report = None;
-    let blocks = if query.range.is_empty() {
-        Vec::new()
-    } else {
-        chosen(&index.part.blocks, judge.range.0, judge.range.1)
-    };
-    let source = Source {
-        file,
-        index,
-        resource: series.resource(),
-    };
-    Ok((source, blocks))
+    if query.range.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    wanted(store, series, &sections, judge.range, query.take)
 }
 
 /// All entries, or the last ones: no index is needed.
 fn lines(
     store: &Store,
     series: &Series,
-    file: Arc<dyn FsFile>,
+    view: &View,
     query: EntryQuery,
     judge: &mut Judge,
 ) -> Result<From, JsonlError> {
     let mut state = series.state();
-    state.types.refresh(&*store.config.fs, &series.types)?;
+    state.refresh_types(store, series)?;
     judge.unit = state.unit(store);
     let problem = state.types.problem.clone();
     drop(state);
     if let Some(problem) = problem {
         judge.tell(problem)?;
     }
-    let end = complete_len(&*file).map_err(JsonlError::Read)?;
+    let Take::Last(wanted) = query.take else {
+        let mut all = VecDeque::new();
+        for (file, place) in files(store, series, view)? {
+            let options = options(store, series, &file, &place, judge)?;
+            all.push_back(Lines {
+                reader: Box::new(LineReader::new(file, options)),
+                count: 0,
+                place,
+            });
+        }
+        return Ok(From::Lines(all));
+    };
+    let mut found = VecDeque::new();
+    for (file, place) in files(store, series, view)?.into_iter().rev() {
+        if found.len() >= wanted {
+            break;
+        }
+        let options = options(store, series, &file, &place, judge)?;
+        let mut lines = ReverseLines::new(file, options).map_err(JsonlError::Read)?;
+        while found.len() < wanted
+            && let Some(item) = lines.next().map_err(JsonlError::Read)?
+        {
+            // Which line it is from the start is not known when reading from the end.
+            if let Some(entry) = judge.item(item, None, &place)? {
+                found.push_front(entry);
+            }
+        }
+    }
+    Ok(From::Found(found))
+}
+
+/// A file, and where its lines are said to be.
+type PlacedFile = (Arc<dyn FsFile>, Place);
+
+/// The files of a series in the order of their lines. No index is needed.
+fn files(store: &Store, series: &Series, view: &View) -> Result<Vec<PlacedFile>, JsonlError> {
+    let mut all = Vec::new();
+    if let Some(manifest) = &view.manifest {
+        for entry in &manifest.segments {
+            let path = series.sealed.sealed(entry.number);
+            let file = SealedFile::open(&*store.config.fs, &path)?.ok_or(JsonlError::Moved)?;
+            let place = Place {
+                resource: path.display().to_string().into(),
+                segment: Some(entry.number),
+            };
+            all.push((Arc::new(file) as Arc<dyn FsFile>, place));
+        }
+        if let Some(file) = &view.raw {
+            let path = series.sealed.raw(manifest.next);
+            let place = Place {
+                resource: path.display().to_string().into(),
+                segment: Some(manifest.next),
+            };
+            all.push((Arc::clone(file), place));
+        }
+    }
+    if let Some(file) = &view.live {
+        let place = Place {
+            resource: series.resource().into(),
+            segment: None,
+        };
+        all.push((Arc::clone(file), place));
+    }
+    Ok(all)
+}
+
+/// How to read the complete lines of a file; what follows them is told of.
+fn options(
+    store: &Store,
+    series: &Series,
+    file: &Arc<dyn FsFile>,
+    place: &Place,
+    judge: &Judge,
+) -> Result<LineOptions, JsonlError> {
+    let end = complete_len(&**file).map_err(JsonlError::Read)?;
     if file.len().map_err(JsonlError::Read)? > end
-        && let Some(torn) = store.torn_tail(series, &file)?
+        && let Some(torn) = store.torn_tail(series, file)?
     {
         let message = format!(
             "{} bytes after the last newline were not read: a line that was not completed",
             torn.len
         );
-        let resource = series.resource();
-        judge.tell(Problem::new(ProblemKind::TornTail, resource, message).at_byte(torn.offset))?;
+        let problem = Problem::new(ProblemKind::TornTail, &*place.resource, message);
+        judge.tell(problem.at_byte(torn.offset))?;
     }
-    let options = LineOptions::default()
+    Ok(LineOptions::default()
         .end(end)
-        .max_line_bytes(store.config.max_line_bytes);
-    let Take::Last(wanted) = query.take else {
-        return Ok(From::Lines(Box::new(LineReader::new(file, options)), 0));
-    };
-    let mut lines = ReverseLines::new(file, options).map_err(JsonlError::Read)?;
-    let mut found = VecDeque::new();
-    while found.len() < wanted
-        && let Some(item) = lines.next().map_err(JsonlError::Read)?
-    {
-        // Which line it is from the start is not known when reading from the end.
-        if let Some(entry) = judge.item(item, None)? {
-            found.push_front(entry);
-        }
-    }
-    Ok(From::Found(found))
+        .max_line_bytes(store.config.max_line_bytes))
 }
 
 impl Reader {
@@ -198,24 +291,33 @@ impl Reader {
         let mut bytes = 0;
         match &mut self.from {
             From::Found(all) => return Ok(std::mem::take(all)),
-            From::Lines(lines, count) => {
-                while found.len() < self.left && bytes < CHUNK_BYTES {
-                    let Some(item) = lines.next().map_err(JsonlError::Read)? else {
-                        break;
+            From::Lines(files) => {
+                while found.len() < self.left
+                    && bytes < CHUNK_BYTES
+                    && let Some(lines) = files.front_mut()
+                {
+                    let Some(item) = lines.reader.next().map_err(JsonlError::Read)? else {
+                        files.pop_front();
+                        continue;
                     };
-                    let entry = self.judge.item(item, Some(*count))?;
-                    *count += 1;
+                    let entry = self.judge.item(item, Some(lines.count), &lines.place)?;
+                    lines.count += 1;
                     if let Some(entry) = entry {
                         bytes += entry.text().len() + size_of::<Entry>();
                         found.push_back(entry);
                     }
                 }
             }
-            From::Blocks(source, blocks) => {
+            From::Blocks(sources, blocks) => {
                 let mut buffer = Vec::new();
                 while found.len() < self.left && bytes < CHUNK_BYTES {
-                    let Some(block) = blocks.pop_front() else {
+                    let Some(Placed { source, block }) = blocks.pop_front() else {
                         break;
+                    };
+                    let source = sources.get(source).ok_or(JsonlError::Shrunk)?;
+                    let place = Place {
+                        resource: source.resource.as_str().into(),
+                        segment: source.segment,
                     };
                     let lines = source.read(block.offset, block.len, &mut buffer)?;
                     // A byte order mark that was left out counts for the offsets all the same.
@@ -226,7 +328,8 @@ impl Reader {
                         let offset = block.offset + mark + start as u64;
                         let number = block.first_line + line as u64;
                         start = newline + 1;
-                        let Some(entry) = self.judge.line(text, offset, Some(number))? else {
+                        let Some(entry) = self.judge.line(text, offset, Some(number), &place)?
+                        else {
                             continue;
                         };
                         if self.skip > 0 {
@@ -245,12 +348,17 @@ impl Reader {
 }
 
 impl Judge {
-    fn item(&self, item: Item<'_>, line: Option<u64>) -> Result<Option<Entry>, JsonlError> {
+    fn item(
+        &self,
+        item: Item<'_>,
+        line: Option<u64>,
+        place: &Place,
+    ) -> Result<Option<Entry>, JsonlError> {
         match item {
-            Item::Line(found) => self.line(found.bytes, found.offset, line),
+            Item::Line(found) => self.line(found.bytes, found.offset, line, place),
             Item::TooLong { offset, end } => {
                 let message = format!("a line of {} bytes was skipped", end - offset);
-                let problem = Problem::new(ProblemKind::TooLarge, &self.resource, message);
+                let problem = Problem::new(ProblemKind::TooLarge, &*place.resource, message);
                 self.tell(placed(problem, offset, line)).map(|()| None)
             }
         }
@@ -262,18 +370,19 @@ impl Judge {
         bytes: &[u8],
         offset: u64,
         line: Option<u64>,
+        place: &Place,
     ) -> Result<Option<Entry>, JsonlError> {
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let text = match text_of(bytes) {
             Ok(text) if is_blank(text) => return Ok(None),
             Ok(text) => text,
-            Err(found) => return self.told(found, offset, line).map(|()| None),
+            Err(found) => return self.told(found, offset, line, place).map(|()| None),
         };
         let nanos = match self.time(text) {
             Ok(nanos) => Some(nanos),
             Err(found) => {
                 let kept = found.0 == ProblemKind::BadTimestamp && !self.bounded;
-                self.told(found, offset, line)?;
+                self.told(found, offset, line, place)?;
                 if !kept {
                     return Ok(None);
                 }
@@ -282,7 +391,10 @@ impl Judge {
         };
         let (start, end) = self.range;
         let inside = nanos.is_none_or(|nanos| start <= nanos && end.is_none_or(|end| nanos < end));
-        Ok(inside.then(|| Entry::new(text.to_owned(), nanos.map(from_nanos), offset, line)))
+        Ok(inside.then(|| {
+            let time = nanos.map(from_nanos);
+            Entry::new(text.to_owned(), time, offset, line, place.segment)
+        }))
     }
 
     fn time(&self, text: &str) -> Result<i64, (ProblemKind, String)> {
@@ -301,9 +413,10 @@ impl Judge {
         (kind, message): (ProblemKind, String),
         offset: u64,
         line: Option<u64>,
+        place: &Place,
     ) -> Result<(), JsonlError> {
         self.tell(placed(
-            Problem::new(kind, &self.resource, message),
+            Problem::new(kind, &*place.resource, message),
             offset,
             line,
         ))

@@ -21,6 +21,7 @@ pub struct Entry {
     timestamp: Option<DateTime<Utc>>,
     offset: u64,
     line: Option<u64>,
+    segment: Option<u64>,
 }
 
 impl Entry {
@@ -29,12 +30,14 @@ impl Entry {
         timestamp: Option<DateTime<Utc>>,
         offset: u64,
         line: Option<u64>,
+        segment: Option<u64>,
     ) -> Self {
         Self {
             text,
             timestamp,
             offset,
             line: line.map(|line| line + 1),
+            segment,
         }
     }
 
@@ -56,6 +59,11 @@ impl Entry {
     /// The offset of its line in the file, in bytes.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// The number of the sealed segment that it is in; `None` for the plain file. Lines and offsets are those in the segment.
+    pub fn segment(&self) -> Option<u64> {
+        self.segment
     }
 
     /// Its line in the file, counted from 1. `None` where the file was read backwards.

@@ -27,6 +27,27 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// The index of a file that does not change, from what is known of its lines.
+    pub(crate) fn of_part(part: Part, len: u64) -> Self {
+        Self {
+            file: FileId {
+                device: 0,
+                inode: 0,
+            },
+            len,
+            changed_ns: None,
+            end: len,
+            part,
+            head: Vec::new(),
+            tail: Vec::new(),
+        }
+    }
+
+    /// Whether it is of this file.
+    pub(crate) fn is_of(&self, file: FileId) -> bool {
+        self.file == file
+    }
+
     /// Whether the file is as it was, by all that can be seen without reading it.
     pub(crate) fn is_current(&self, meta: &Metadata) -> bool {
         self.file == meta.id && self.len == meta.len && self.changed_ns == Some(meta.changed_ns)

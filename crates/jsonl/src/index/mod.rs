@@ -9,4 +9,4 @@ mod part;
 
 pub(crate) use build::{Reading, Time, is_blank, malformed, remember, text_of};
 pub(crate) use follow::{Index, refresh};
-pub(crate) use part::{BLOCK_BYTES, Block, Columns, Part};
+pub(crate) use part::{BLOCK_BYTES, Block, Columns, Flawed, Part};

@@ -7,7 +7,8 @@ use minutebook_fs::remove;
 use minutebook_fs::task::blocking;
 
 use crate::error::JsonlError;
-use crate::store::Store;
+use crate::segments::{self, Guard};
+use crate::store::{Series, Store};
 
 pub(super) async fn delete(
     store: &Arc<Store>,
@@ -28,26 +29,50 @@ pub(super) async fn delete(
 }
 
 fn delete_all(store: &Store, id: &SeriesId) -> Result<u64, JsonlError> {
-    let Some((series, file)) = store.find(id)? else {
-        return Ok(0);
-    };
-    // The long part of the counting is done before others have to wait for the lock.
-    series.state().refresh(store, &series, &file)?;
-    drop(file);
-    let fs = &*store.config.fs;
-    let durability = store.config.durability;
-    // Under the writers' lock nobody appends to a file that is going away; who waits for it makes a new one.
-    store.log(&series).with_lock(durability, |_| {
-        let Some(file) = store.reader(&series)? else {
+    loop {
+        let Some((series, view)) = store.find(id)? else {
             return Ok(0);
         };
+        // The long part of the counting is done before others have to wait for the lock.
+        segments::sections(store, &series, &mut series.state(), &view)?;
+        let guard = match view.manifest {
+            Some(_) => Some(Guard::exclusive(store, &series)?),
+            None => None,
+        };
+        if let Some(rows) = delete_locked(store, &series, guard.as_ref())? {
+            return Ok(rows);
+        }
+    }
+}
+
+/// Deletes under the writers' lock: nobody appends to a file that is going away, and who waits for the lock makes a new one. `None` if the series
+/// got its first segment meanwhile.
+fn delete_locked(
+    store: &Store,
+    series: &Series,
+    guard: Option<&Guard>,
+) -> Result<Option<u64>, JsonlError> {
+    let fs = &*store.config.fs;
+    let durability = store.config.durability;
+    store.log(series).with_lock(durability, |_| {
+        let Some(view) = segments::view(store, series)? else {
+            return Ok(Some(0));
+        };
+        if view.manifest.is_some() && guard.is_none() {
+            return Ok(None);
+        }
         let mut state = series.state();
-        let rows = state.refresh(store, &series, &file)?.part.rows;
-        drop(file);
+        let sections = segments::sections(store, series, &mut state, &view)?;
+        let rows = sections.iter().map(|section| section.rows).sum();
+        drop((sections, view));
+        if let Some(guard) = guard {
+            // First, so that nothing that was sealed comes back beside lines that are written later.
+            segments::delete(store, series, &mut state, guard)?;
+        }
         remove(fs, &series.data, durability)?;
         state.index = None;
         // After the lines: types without lines are of no account, lines without types would lose something.
         state.types.remove(fs, &series.types, durability)?;
-        Ok(rows)
+        Ok(Some(rows))
     })
 }

@@ -8,6 +8,7 @@ use minutebook_fs::{FileKind, FsError};
 
 use crate::error::JsonlError;
 use crate::layout::{self, Entry};
+use crate::segments;
 use crate::store::Store;
 
 pub(super) async fn list(
@@ -25,6 +26,7 @@ pub(super) async fn list(
 fn visit(store: &Store, filter: &SeriesFilter) -> Result<(Vec<SeriesId>, ReadReport), JsonlError> {
     let dir = store.root.path();
     let mut found = Vec::new();
+    let mut sealed = Vec::new();
     let mut report = ReadReport::default();
     let mut problem = |kind, name: &str, message: &str| {
         tracing::warn!(
@@ -49,10 +51,20 @@ fn visit(store: &Store, filter: &SeriesFilter) -> Result<(Vec<SeriesId>, ReadRep
                         found.push(series);
                     }
                 }
+                Entry::Sealed(series) if file.kind == FileKind::Dir => {
+                    if filter.matches(&series) {
+                        sealed.push(series);
+                    }
+                }
                 Entry::Series(_) => problem(
                     ProblemKind::NotAFile,
                     &name,
                     "has the name of a series and is no regular file; it was left out",
+                ),
+                Entry::Sealed(_) => problem(
+                    ProblemKind::NotAFile,
+                    &name,
+                    "has the name of a directory of segments and is none; it was left out",
                 ),
                 Entry::Foreign => problem(
                     ProblemKind::InvalidName,
@@ -64,6 +76,15 @@ fn visit(store: &Store, filter: &SeriesFilter) -> Result<(Vec<SeriesId>, ReadRep
             true
         })
         .map_err(|error| FsError::not_applied("list", "read the directory", dir, error))?;
+    found.sort_unstable();
+    // Between two segments a series has no plain file.
+    sealed.retain(|series| found.binary_search(series).is_err());
+    for id in sealed {
+        let series = store.series(&id)?;
+        if segments::exists(store, &series)? {
+            found.push(id);
+        }
+    }
     found.sort_unstable();
     Ok((found, report))
 }

@@ -24,8 +24,9 @@ use crate::config::{JsonlConfig, declared_types};
 use crate::error::JsonlError;
 use crate::store::Store;
 
-pub(crate) use scan::{Source, damage, rows_in};
-pub(crate) use units::{chosen, taken};
+pub(crate) use scan::{Source, again_if_moved, damage, rows_in, shown, wanted};
+pub(crate) use summary::version;
+pub(crate) use units::{Placed, taken};
 pub(crate) use write::{forget, put_types};
 
 const CAPABILITIES: Capabilities = Capabilities::of(&[Capability::Persistent, Capability::Shared]);

@@ -6,27 +6,30 @@ use arrow_schema::Schema;
 use minutebook_core::series::ReportHandle;
 use minutebook_core::series::batch::timestamp_field;
 use minutebook_core::{
-    BatchStream, Problem, ProblemKind, ReadReport, Result, ScanQuery, SeriesId, Snapshot,
+    BatchStream, Problem, ProblemKind, ReadReport, Result, ScanQuery, SeriesId, Snapshot, Take,
 };
 use minutebook_fs::FsFile;
 use minutebook_fs::task::blocking;
 
 use super::stream::{self, Pieces};
-use super::units::{chosen, taken, units};
+use super::units::{Placed, chosen, taken, units};
 use crate::codec::decode::{Decoder, Plan};
 use crate::codec::kind::ColumnType;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
-use crate::index::{Block, Index};
+use crate::index::{Columns, Index};
 use crate::schema::SeriesSchema;
+use crate::segments::{self, Section, View};
 use crate::store::{Series, Store};
 
-/// An open file with its index: the lines up to `index.end` are what is read, whatever is appended meanwhile.
+/// An open file of a series with its index: the lines up to `index.end` are what is read, whatever is appended meanwhile.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) file: Arc<dyn FsFile>,
     pub(crate) index: Arc<Index>,
     pub(crate) resource: String,
+    /// The number of the segment; `None` for the plain file.
+    pub(crate) segment: Option<u64>,
 }
 
 impl Source {
@@ -80,17 +83,44 @@ fn start(
     query: &ScanQuery,
     declared: &[(String, ColumnType)],
 ) -> Result<(ReportHandle, Pieces), JsonlError> {
-    let (series, file) = store.find(id)?.ok_or(JsonlError::NoSeries)?;
+    again_if_moved(|| {
+        let (series, view) = store.find(id)?.ok_or(JsonlError::NoSeries)?;
+        start_on(store, &series, &view, query, declared)
+    })
+}
+
+/// Does it once more if a segment was moved away between the look at the series and the opening of the segment.
+pub(crate) fn again_if_moved<T>(
+    mut work: impl FnMut() -> Result<T, JsonlError>,
+) -> Result<T, JsonlError> {
+    const ATTEMPTS: usize = 16;
+    for _ in 1..ATTEMPTS {
+        match work() {
+            Err(JsonlError::Moved) => {}
+            done => return done,
+        }
+    }
+    work()
+}
+
+/// Starts a scan of the files that a view names.
+pub(crate) fn start_on(
+    store: &Store,
+    series: &Series,
+    view: &View,
+    query: &ScanQuery,
+    declared: &[(String, ColumnType)],
+) -> Result<(ReportHandle, Pieces), JsonlError> {
     let mut state = series.state();
-    let index = state.refresh(store, &series, &file)?;
+    let sections = segments::sections(store, series, &mut state, view)?;
     let types = state.types.clone();
     let unit = state.unit(store);
     drop(state);
 
-    let schema = SeriesSchema::new(&index.part.columns, &types.types, declared);
+    let schema = SeriesSchema::new(&shown(&sections), &types.types, declared);
     let projected = query.project(&schema.arrow())?;
     let mut report = ReadReport::default();
-    if let Some(problem) = types.problem {
+    for problem in [types.problem, view.problem.clone()].into_iter().flatten() {
         report.add(problem);
     }
     let mut columns = Vec::with_capacity(projected.fields().len());
@@ -105,7 +135,7 @@ fn start(
         }
         columns.push((column.name.clone(), column.column_type));
     }
-    let damaged = damage(store, &series, &file, &index)?;
+    let damaged = damage(store, series, &sections)?;
     if query.strict
         && let Some(first) = damaged.problems().first()
     {
@@ -113,33 +143,28 @@ fn start(
     }
     report.merge(damaged);
 
-    let (start, end) = query.range.nanos();
+    let range = query.range.nanos();
+    let (sources, blocks) = if query.range.is_empty() {
+        (Vec::new(), Vec::new())
+    } else {
+        wanted(store, series, &sections, range, query.take)?
+    };
+    let (blocks, skip) = taken(blocks, query.take, range, |placed| {
+        rows_in(&sources, unit, range, placed)
+    })?;
     let plan = Plan {
         schema: projected,
         columns,
         unit,
-        start,
-        end,
+        start: range.0,
+        end: range.1,
     };
-    let source = Source {
-        file,
-        index,
-        resource: series.resource(),
-    };
-    let blocks = if query.range.is_empty() {
-        Vec::new()
-    } else {
-        chosen(&source.index.part.blocks, start, end)
-    };
-    let (blocks, skip) = taken(blocks, query.take, (start, end), |block| {
-        rows_in(&source, unit, (start, end), block)
-    })?;
     let handle = ReportHandle::default();
     handle.merge(report);
     let pieces = Pieces {
         units: units(&blocks, query.batch_size),
         plan: Arc::new(plan),
-        source: Arc::new(source),
+        sources,
         skip,
         take: query.take,
         batch_size: query.batch_size.max(1),
@@ -148,13 +173,65 @@ fn start(
     Ok((handle, pieces))
 }
 
+/// The columns that all files together show.
+pub(crate) fn shown(sections: &[Section]) -> Columns {
+    let mut columns = Columns::default();
+    for section in sections {
+        section.show(&mut columns);
+    }
+    columns
+}
+
+/// The files that may have rows that are wanted, and their blocks.
+pub(crate) fn wanted(
+    store: &Store,
+    series: &Series,
+    sections: &[Section],
+    range: (i64, Option<i64>),
+    take: Take,
+) -> Result<(Vec<Arc<Source>>, Vec<Placed>), JsonlError> {
+    let mut inside: Vec<&Section> = sections
+        .iter()
+        .filter(|section| section.overlaps(range))
+        .collect();
+    let mut sure = 0_u64;
+    let mut enough = |section: &&Section, count: usize| {
+        let before = sure;
+        if section.within(range) {
+            sure += section.rows;
+        }
+        before >= count as u64
+    };
+    match take {
+        Take::First(count) => {
+            let cut = inside.iter().position(|section| enough(section, count));
+            inside.truncate(cut.unwrap_or(inside.len()));
+        }
+        Take::Last(count) => {
+            let cut = inside.iter().rposition(|section| enough(section, count));
+            inside.drain(..cut.map_or(0, |cut| cut + 1));
+        }
+        _ => {}
+    }
+    let mut sources = Vec::with_capacity(inside.len());
+    let mut blocks = Vec::new();
+    for (place, section) in inside.into_iter().enumerate() {
+        let source = section.source(store, series)?;
+        blocks.extend(chosen(place, &source.index.part.blocks, range.0, range.1));
+        sources.push(source);
+    }
+    Ok((sources, blocks))
+}
+
 /// How many rows of a block lie in `[start, end)`.
 pub(crate) fn rows_in(
-    source: &Source,
+    sources: &[Arc<Source>],
     unit: Option<EpochUnit>,
     (start, end): (i64, Option<i64>),
-    block: &Block,
+    placed: &Placed,
 ) -> Result<u64, JsonlError> {
+    let block = &placed.block;
+    let source = sources.get(placed.source).ok_or(JsonlError::Shrunk)?;
     let times = Plan {
         schema: Arc::new(Schema::new(vec![timestamp_field()])),
         columns: Vec::new(),
@@ -172,34 +249,39 @@ pub(crate) fn rows_in(
 pub(crate) fn damage(
     store: &Store,
     series: &Series,
-    file: &Arc<dyn FsFile>,
-    index: &Index,
+    sections: &[Section],
 ) -> Result<ReadReport, JsonlError> {
     let mut report = ReadReport::default();
-    let resource = series.resource();
-    if index.len > index.end
-        && let Some(torn) = store.torn_tail(series, file)?
-    {
-        let message = format!(
-            "{} bytes after the last newline were not read: a line that was not completed",
-            torn.len
-        );
-        report.add(
-            Problem::new(ProblemKind::TornTail, resource.clone(), message)
-                .at_line(index.part.lines + 1)
-                .at_byte(torn.offset),
-        );
-    }
-    for flawed in &index.part.kept {
-        report.add(flawed.problem(&resource));
-    }
-    for _ in index.part.kept.len() as u64..index.part.flaws {
-        // Counted only: the report keeps no more.
-        report.add(Problem::new(ProblemKind::Malformed, "", ""));
+    for section in sections {
+        if section.flaws == 0 && section.bytes == section.end {
+            continue;
+        }
+        let source = section.source(store, series)?;
+        let (index, resource) = (&source.index, &source.resource);
+        if index.len > index.end
+            && let Some(torn) = store.torn_tail(series, &source.file)?
+        {
+            let message = format!(
+                "{} bytes after the last newline were not read: a line that was not completed",
+                torn.len
+            );
+            report.add(
+                Problem::new(ProblemKind::TornTail, resource.clone(), message)
+                    .at_line(index.part.lines + 1)
+                    .at_byte(torn.offset),
+            );
+        }
+        for flawed in &index.part.kept {
+            report.add(flawed.problem(resource));
+        }
+        for _ in index.part.kept.len() as u64..index.part.flaws {
+            // Counted only: the report keeps no more.
+            report.add(Problem::new(ProblemKind::Malformed, "", ""));
+        }
     }
     if !report.is_clean() {
         tracing::warn!(
-            path = resource,
+            path = series.resource(),
             problems = report.total(),
             first = %report.problems().first().map(ToString::to_string).unwrap_or_default(),
             "parts of a series were left out"

@@ -20,7 +20,8 @@ use crate::error::JsonlError;
 pub(super) struct Pieces {
     pub(super) units: Vec<Unit>,
     pub(super) plan: Arc<Plan>,
-    pub(super) source: Arc<Source>,
+    /// The files that the units are in.
+    pub(super) sources: Vec<Arc<Source>>,
     /// Rows to pass over first.
     pub(super) skip: u64,
     pub(super) take: Take,
@@ -32,7 +33,7 @@ pub(super) struct Pieces {
 #[derive(Debug)]
 struct Shared {
     plan: Arc<Plan>,
-    source: Arc<Source>,
+    sources: Vec<Arc<Source>>,
     strict: bool,
     report: ReportHandle,
     /// Columns of which a misfit was told already.
@@ -51,7 +52,7 @@ pub(super) fn batches(
     let schema = Arc::clone(&pieces.plan.schema);
     let shared = Arc::new(Shared {
         plan: pieces.plan,
-        source: pieces.source,
+        sources: pieces.sources,
         strict: pieces.strict,
         report: report.clone(),
         told: Mutex::default(),
@@ -106,10 +107,11 @@ pub(super) fn batches(
 
 impl Shared {
     fn decode(&self, unit: Unit) -> Result<RecordBatch, JsonlError> {
+        let source = self.sources.get(unit.source).ok_or(JsonlError::Shrunk)?;
         let mut buffer = self.buffers().pop().unwrap_or_default();
         let rows = usize::try_from(unit.rows).unwrap_or(0);
         let mut decoder = Decoder::new(&self.plan, rows);
-        let lines = self.source.read(unit.offset, unit.len, &mut buffer)?;
+        let lines = source.read(unit.offset, unit.len, &mut buffer)?;
         // A byte order mark that was left out counts for the offsets all the same.
         let mark = unit.len - lines.len() as u64;
         decoder.block(lines);
@@ -117,13 +119,13 @@ impl Shared {
         let Decoded { batch, misfits } = decoder.finish()?;
         for mut misfit in misfits {
             misfit.byte += mark;
-            self.tell(unit, &misfit)?;
+            self.tell(source, unit, &misfit)?;
         }
         Ok(batch)
     }
 
     /// Tells of the first value of a column that is not of the column's type.
-    fn tell(&self, unit: Unit, misfit: &Misfit) -> Result<(), JsonlError> {
+    fn tell(&self, source: &Source, unit: Unit, misfit: &Misfit) -> Result<(), JsonlError> {
         let new = self
             .told
             .lock()
@@ -136,7 +138,7 @@ impl Shared {
             "a value of the column \"{name}\" is no {} and was read as null; there may be more",
             column_type.data_type()
         );
-        let problem = Problem::new(ProblemKind::TypeChanged, &self.source.resource, message)
+        let problem = Problem::new(ProblemKind::TypeChanged, &source.resource, message)
             .at_line(unit.first_line + misfit.line + 1)
             .at_byte(unit.offset + misfit.byte);
         if self.strict {

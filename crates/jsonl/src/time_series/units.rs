@@ -7,9 +7,19 @@ use crate::index::Block;
 /// The most bytes that are decoded as one piece, unless a single block is larger.
 const UNIT_BYTES: u64 = 4 << 20;
 
+/// A block of one of a series' files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Placed {
+    /// Which of the files, counted from 0.
+    pub(crate) source: usize,
+    pub(crate) block: Block,
+}
+
 /// Neighbouring blocks that are decoded as one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unit {
+    /// Which of the files, counted from 0.
+    pub(crate) source: usize,
     pub(crate) offset: u64,
     pub(crate) len: u64,
     /// How many lines come before it.
@@ -18,10 +28,19 @@ pub(crate) struct Unit {
     pub(crate) rows: u64,
 }
 
-/// The blocks that may have rows in `[start, end)`.
-pub(crate) fn chosen(blocks: &[Block], start: i64, end: Option<i64>) -> Vec<Block> {
-    let overlapping = blocks.iter().filter(|block| block.overlaps(start, end));
-    overlapping.copied().collect()
+/// The blocks of a file that may have rows in `[start, end)`.
+pub(crate) fn chosen(
+    source: usize,
+    blocks: &[Block],
+    start: i64,
+    end: Option<i64>,
+) -> impl Iterator<Item = Placed> {
+    let overlapping = blocks
+        .iter()
+        .filter(move |block| block.overlaps(start, end));
+    overlapping
+        .copied()
+        .map(move |block| Placed { source, block })
 }
 
 /// The blocks that a scan needs, and how many rows in the range to pass over before the first that counts.
@@ -31,17 +50,17 @@ pub(crate) fn chosen(blocks: &[Block], start: i64, end: Option<i64>) -> Vec<Bloc
 /// # Errors
 /// What `rows_in` answers with.
 pub(crate) fn taken<E>(
-    mut blocks: Vec<Block>,
+    mut blocks: Vec<Placed>,
     take: Take,
     (start, end): (i64, Option<i64>),
-    mut rows_in: impl FnMut(&Block) -> Result<u64, E>,
-) -> Result<(Vec<Block>, u64), E> {
+    mut rows_in: impl FnMut(&Placed) -> Result<u64, E>,
+) -> Result<(Vec<Placed>, u64), E> {
     match take {
         Take::First(wanted) => {
             let mut sure = 0;
             let enough = blocks.iter().position(|block| {
-                sure += if block.within(start, end) {
-                    block.rows
+                sure += if block.block.within(start, end) {
+                    block.block.rows
                 } else {
                     0
                 };
@@ -58,8 +77,8 @@ pub(crate) fn taken<E>(
             while rows < wanted as u64 && from > 0 {
                 from -= 1;
                 if let Some(block) = blocks.get(from) {
-                    rows += if block.within(start, end) {
-                        block.rows
+                    rows += if block.block.within(start, end) {
+                        block.block.rows
                     } else {
                         rows_in(block)?
                     };
@@ -72,10 +91,11 @@ pub(crate) fn taken<E>(
 }
 
 /// Puts neighbours together, up to about `rows` rows a piece.
-pub(crate) fn units(blocks: &[Block], rows: usize) -> Vec<Unit> {
+pub(crate) fn units(blocks: &[Placed], rows: usize) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
-    for block in blocks {
+    for Placed { source, block } in blocks {
         if let Some(unit) = units.last_mut()
+            && unit.source == *source
             && unit.offset + unit.len == block.offset
             && unit.len + block.len <= UNIT_BYTES
             && unit.rows + block.rows <= rows as u64
@@ -85,6 +105,7 @@ pub(crate) fn units(blocks: &[Block], rows: usize) -> Vec<Unit> {
             continue;
         }
         units.push(Unit {
+            source: *source,
             offset: block.offset,
             len: block.len,
             first_line: block.first_line,
@@ -116,10 +137,11 @@ mod tests {
     }
 
     fn take(blocks: &[Block], take: Take, range: (i64, Option<i64>)) -> (Vec<u64>, u64) {
-        let chosen = chosen(blocks, range.0, range.1);
-        let count = |_: &Block| Ok::<_, ()>(1);
+        let chosen = chosen(0, blocks, range.0, range.1).collect();
+        let count = |_: &Placed| Ok::<_, ()>(1);
         let (taken, skip) = taken(chosen, take, range, count).unwrap();
-        (taken.iter().map(|block| block.offset).collect(), skip)
+        let offsets = taken.iter().map(|placed| placed.block.offset);
+        (offsets.collect(), skip)
     }
 
     #[test]
@@ -148,11 +170,15 @@ mod tests {
     #[test]
     fn neighbours_are_read_together() {
         let all = blocks(&[&[1, 2], &[3, 9], &[], &[5, 6], &[7, 8]]);
-        let made = units(&chosen(&all, i64::MIN, None), 4);
+        let placed: Vec<_> = chosen(0, &all, i64::MIN, None).collect();
+        let made = units(&placed, 4);
         let shape: Vec<_> = made
             .iter()
             .map(|u| (u.offset, u.len, u.first_line, u.rows))
             .collect();
         assert_eq!(shape, [(0, 20, 0, 4), (30, 20, 4, 4)]);
+        let mut placed: Vec<_> = chosen(0, &all[..1], i64::MIN, None).collect();
+        placed.extend(chosen(1, &all[1..2], i64::MIN, None));
+        assert_eq!(units(&placed, 4).len(), 2);
     }
 }

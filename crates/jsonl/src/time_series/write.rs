@@ -13,6 +13,7 @@ use crate::codec::kind::{ColumnType, Seen};
 use crate::error::JsonlError;
 use crate::index::{Columns, Index};
 use crate::schema::known_type;
+use crate::segments;
 use crate::store::{Series, State, Store};
 use crate::types_file::Types;
 
@@ -36,7 +37,10 @@ pub(super) async fn write(
     let warm = small && known.state().index.is_some();
     let work = {
         let store = Arc::clone(store);
-        move || append(&store, &known, &batch)
+        move || {
+            segments::before_append(&store, &known);
+            append(&store, &known, &batch)
+        }
     };
     if warm {
         work().map_err(fail)
@@ -79,14 +83,25 @@ fn append_locked(
     log: &mut Locked<'_>,
     encoded: Encoded,
 ) -> Result<u64, JsonlError> {
+    let sealed = sealed_columns(store, series, state)?;
     let index = current(store, series, state)?;
     let none = Columns::default();
-    let shown = index.as_ref().map_or(&none, |index| &index.part.columns);
+    let mut shown = index.as_ref().map_or(&none, |index| &index.part.columns);
+    let all;
+    if let Some(sealed) = sealed {
+        let mut both = (*sealed).clone();
+        for (name, seen) in shown.iter() {
+            both.add(name, seen);
+        }
+        all = both;
+        shown = &all;
+    }
     let before = state.types.types.clone();
     let types = types_with(&encoded, shown, &before, store)?;
     if encoded.bytes.is_empty() {
-        if let Some(index) = index {
-            return Ok(index.end);
+        if let Some(view) = segments::view_known(store, series, state)? {
+            let sections = segments::sections(store, series, state, &view)?;
+            return Ok(super::summary::version(&view, &sections));
         }
         put_types(store, series, state, types)?;
         let created = create_new(
@@ -121,7 +136,40 @@ fn append_locked(
         // If something came between, the next look at the file finds it.
         Arc::make_mut(index).absorb(encoded.part, appended.offset, &encoded.bytes);
     }
-    Ok(appended.end())
+    segments::note_end(store, series, Some(state), log.opened(), appended.end())
+}
+
+/// What the columns of the segments before the plain file have shown; `None` if there are none. Under the writers' lock.
+fn sealed_columns(
+    store: &Store,
+    series: &Series,
+    state: &mut State,
+) -> Result<Option<Arc<Columns>>, JsonlError> {
+    let known = &mut state.segments.known;
+    known.refresh(&*store.config.fs, &series.sealed)?;
+    let Some(manifest) = known.manifest.clone() else {
+        state.live_is("", 1);
+        return Ok(None);
+    };
+    let raw = store.metadata(&series.sealed.raw(manifest.next))?;
+    let as_of = (manifest.generation, raw.is_some());
+    let plain = state.index.as_ref().map(Arc::clone);
+    state.live_is(&manifest.id, manifest.next + u64::from(raw.is_some()));
+    if raw.is_some() && state.segments.raw.is_none() {
+        // It may be of the file that was sealed; if not, that is noticed.
+        state.segments.raw = plain;
+    }
+    if let Some((_, shown)) = state.segments.shown.as_ref().filter(|(of, _)| *of == as_of) {
+        return Ok(Some(Arc::clone(shown)));
+    }
+    let Some(mut view) = segments::view_known(store, series, state)? else {
+        return Ok(None);
+    };
+    view.live = None;
+    let sections = segments::sections(store, series, state, &view)?;
+    let shown = Arc::new(super::shown(&sections));
+    state.segments.shown = Some((as_of, Arc::clone(&shown)));
+    Ok(Some(shown))
 }
 
 /// The index of the file as it is now; `None` if there is no file. Then what is left of an earlier series is cleared away.
@@ -147,6 +195,14 @@ fn current(
 /// Clears away what is left of a series whose lines are gone. Under the writers' lock.
 pub(crate) fn forget(store: &Store, series: &Series, state: &mut State) -> Result<(), JsonlError> {
     state.index = None;
+    state
+        .segments
+        .known
+        .refresh(&*store.config.fs, &series.sealed)?;
+    if state.segments.known.manifest.is_some() {
+        // Only the plain file is gone: it was sealed.
+        return Ok(());
+    }
     if store.metadata(&series.types)?.is_some() {
         let durability = store.config.durability;
         state

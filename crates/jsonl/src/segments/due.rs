@@ -1,0 +1,162 @@
+//! When the plain file is due to be sealed, and doing it on the way of an append.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use minutebook_fs::{LockMode, LockWait};
+
+use super::{Guard, finish, rotate};
+use crate::error::JsonlError;
+use crate::store::{Series, State, Store};
+
+/// What this process knows of a series' plain file since it last appended to it.
+#[derive(Debug)]
+pub(crate) struct Due {
+    /// Its length after our last append.
+    end: AtomicU64,
+    /// The day of our last append, counted from 1970.
+    day: AtomicI64,
+    /// Bytes of lines before the plain file, which is the one that was opened under this number.
+    base: Mutex<Option<(u64, u64)>>,
+}
+
+impl Default for Due {
+    fn default() -> Self {
+        Self {
+            end: AtomicU64::new(0),
+            day: AtomicI64::new(i64::MIN),
+            base: Mutex::default(),
+        }
+    }
+}
+
+impl Due {
+    /// Notes that the plain file begins anew.
+    pub(crate) fn sealed(&self) {
+        self.end.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Notes where the plain file ends after an append, and gives how many bytes of lines the series has had up to there. Under the writers' lock; `state` is given by
+/// who holds it.
+pub(crate) fn note_end(
+    store: &Store,
+    series: &Series,
+    state: Option<&mut State>,
+    opened: Option<u64>,
+    end: u64,
+) -> Result<u64, JsonlError> {
+    series.due.end.store(end, Ordering::Relaxed);
+    let lock = || {
+        series
+            .due
+            .base
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
+    // A file that is sealed gets another name and never more lines, so what is before a plain file never changes.
+    if let Some((_, base)) = lock().filter(|(known, _)| Some(*known) == opened) {
+        return Ok(base + end);
+    }
+    let base = match state {
+        Some(state) => before(store, series, state)?,
+        None => before(store, series, &mut series.state())?,
+    };
+    *lock() = opened.map(|opened| (opened, base));
+    Ok(base + end)
+}
+
+/// Bytes of lines before the plain file.
+fn before(store: &Store, series: &Series, state: &mut State) -> Result<u64, JsonlError> {
+    let known = &mut state.segments.known;
+    known.refresh(&*store.config.fs, &series.sealed)?;
+    let Some(manifest) = &known.manifest else {
+        return Ok(0);
+    };
+    let raw = store.metadata(&series.sealed.raw(manifest.next))?;
+    Ok(manifest.bytes_before() + raw.map_or(0, |meta| meta.len))
+}
+
+/// Seals the plain file if it is due. What was sealed is compressed by a thread of its own, which nobody waits for.
+///
+/// A failure to seal is logged and leaves everything as it was: the append goes on, and the next one tries again.
+pub(crate) fn before_append(store: &Arc<Store>, series: &Arc<Series>) {
+    let rotation = store.config.rotation;
+    if rotation.bytes.is_none() && !rotation.daily {
+        return;
+    }
+    let full = rotation
+        .bytes
+        .is_some_and(|bytes| series.due.end.load(Ordering::Relaxed) >= bytes);
+    let today = rotation
+        .daily
+        .then(|| day(store.config.clock.now()))
+        .filter(|today| series.due.day.swap(*today, Ordering::Relaxed) != *today);
+    if !full && today.is_none() {
+        return;
+    }
+    match seal_if_due(store, series, today) {
+        Ok(()) => {}
+        Err(error) => {
+            if today.is_some() {
+                series.due.day.store(i64::MIN, Ordering::Relaxed);
+            }
+            let path = series.data.display();
+            tracing::warn!(%path, %error, "the file is due to be sealed, which did not succeed; the next append tries again");
+        }
+    }
+}
+
+fn day(time: DateTime<Utc>) -> i64 {
+    time.timestamp().div_euclid(86_400)
+}
+
+fn seal_if_due(
+    store: &Arc<Store>,
+    series: &Arc<Series>,
+    today: Option<i64>,
+) -> Result<(), JsonlError> {
+    // Whether the last line was written on an earlier day.
+    let is_old = |store: &Store| -> Result<bool, JsonlError> {
+        let Some(today) = today else {
+            return Ok(false);
+        };
+        let written = store.metadata(&series.data)?.map(|meta| meta.modified);
+        let written = written.unwrap_or(SystemTime::UNIX_EPOCH);
+        Ok(day(DateTime::<Utc>::from(written)) < today)
+    };
+    let limit = store.config.rotation.bytes.unwrap_or(u64::MAX);
+    let known = series.due.end.load(Ordering::Relaxed);
+    if known < limit && !is_old(store)? {
+        return Ok(());
+    }
+    let guard = match Guard::take(store, series, LockMode::Exclusive, LockWait::Try) {
+        Ok(guard) => guard,
+        // Somebody is at it.
+        Err(JsonlError::Fs(error)) if error.is_locked() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    // Rarely anything: what an interrupted rotation left must be out of the way.
+    finish(store, series, &guard)?;
+    let sealed = rotate::seal(store, series, &guard, |log| {
+        Ok(log.len() >= limit || is_old(store)?)
+    })?;
+    if !sealed {
+        series.due.sealed();
+        return Ok(());
+    }
+    let (store, series) = (Arc::clone(store), Arc::clone(series));
+    let work = move || {
+        if let Err(error) = finish(&store, &series, &guard) {
+            let path = series.data.display();
+            tracing::warn!(%path, %error, "a sealed segment was not compressed; the next rotation tries again");
+        }
+    };
+    let thread = std::thread::Builder::new().name("minutebook-seal".to_owned());
+    if let Err(error) = thread.spawn(work) {
+        tracing::warn!(%error, "no thread to compress a segment; the next rotation does it");
+    }
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! The manifest: which segments a series has, and the number of the next.
+
+use std::io;
+use std::sync::Arc;
+
+use minutebook_core::{Problem, ProblemKind};
+use minutebook_fs::{Durability, Fs, FsError, Metadata, read, replace};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::format::Sealed;
+use super::stats::Stats;
+use super::{Member, Paths, member};
+use crate::codec::kind::Seen;
+use crate::config::EpochUnit;
+use crate::error::JsonlError;
+
+const FORMAT: &str = "minutebook-segments";
+const VERSION: u32 = 1;
+/// More than a manifest of a hundred thousand segments.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// Which segments a series has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    format: String,
+    version: u32,
+    /// Tells this series from an earlier one of the same name, whose segments had the same numbers.
+    pub(crate) id: String,
+    /// Grows with every change.
+    pub(crate) generation: u64,
+    /// The number that the plain file gets when it is sealed.
+    pub(crate) next: u64,
+    /// Bytes of lines that were in segments which are moved away: versions go on from there.
+    pub(crate) gone_bytes: u64,
+    pub(crate) segments: Vec<Entry>,
+}
+
+/// What is known of one segment without opening it. All of it can be found out again by reading the segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) number: u64,
+    /// Bytes of its lines.
+    pub(crate) bytes: u64,
+    /// Bytes of the file.
+    pub(crate) stored: u64,
+    pub(crate) lines: u64,
+    pub(crate) rows: u64,
+    /// The earliest and the latest time, in nanoseconds.
+    pub(crate) first: Option<i64>,
+    pub(crate) last: Option<i64>,
+    /// Lines that are no rows.
+    pub(crate) flaws: u64,
+    /// What the values of each column have shown.
+    pub(crate) columns: Vec<(String, Seen)>,
+    /// The unit of numeric times and the longest line with which all this was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<EpochUnit>,
+    pub(crate) max_line_bytes: u64,
+    /// BLAKE3 of the lines.
+    pub(crate) digest: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<T> {
+    /// Of the bytes of `manifest`, as they stand.
+    blake3: String,
+    manifest: T,
+}
+
+impl Manifest {
+    /// The manifest of a series whose first segment is still to come.
+    pub(crate) fn new(id: String) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            id,
+            generation: 1,
+            next: 1,
+            gone_bytes: 0,
+            segments: Vec::new(),
+        }
+    }
+
+    /// Bytes of lines before the segment with the next number.
+    pub(crate) fn bytes_before(&self) -> u64 {
+        self.gone_bytes + self.segments.iter().map(|entry| entry.bytes).sum::<u64>()
+    }
+
+    /// The segment of a number.
+    pub(crate) fn get(&self, number: u64) -> Option<&Entry> {
+        self.segments.iter().find(|entry| entry.number == number)
+    }
+
+    /// Writes the manifest as a later one than it was.
+    pub(crate) fn write(&mut self, fs: &dyn Fs, paths: &Paths) -> Result<(), FsError> {
+        self.generation += 1;
+        let path = paths.manifest();
+        let step = |error: serde_json::Error| {
+            FsError::not_applied("rotate", "write the manifest as JSON", &path, error.into())
+        };
+        let manifest = serde_json::value::to_raw_value(self).map_err(step)?;
+        let blake3 = blake3::hash(manifest.get().as_bytes()).to_hex().to_string();
+        let mut bytes = serde_json::to_vec(&Envelope { blake3, manifest }).map_err(step)?;
+        bytes.push(b'\n');
+        replace(fs, &path, &bytes, Durability::Synced)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let envelope: Envelope<&RawValue> =
+            serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let text = envelope.manifest.get();
+        if blake3::hash(text.as_bytes()).to_hex().as_str() != envelope.blake3 {
+            return Err("its digest does not match it".to_owned());
+        }
+        let manifest: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let mut last = 0;
+        let ascending = manifest.segments.iter().all(|entry| {
+            let ascends = entry.number > last;
+            last = entry.number;
+            ascends
+        });
+        if !ascending || last >= manifest.next {
+            return Err("its numbers contradict each other".to_owned());
+        }
+        Ok(manifest)
+    }
+
+    /// Puts a manifest together from the segments that lie in the directory: their files say what is in them.
+    fn rebuilt(fs: &dyn Fs, paths: &Paths) -> Result<Option<Self>, JsonlError> {
+        let mut numbers = Vec::new();
+        let mut raw = Vec::new();
+        fs.visit_dir(&paths.dir, &mut |entry| {
+            match member(&paths.dir.join(entry.name)) {
+                Some(Member::Sealed(number)) => numbers.push(number),
+                Some(Member::Raw(number)) => raw.push(number),
+                _ => {}
+            }
+            true
+        })
+        .map_err(|error| FsError::not_applied("read", "read the directory", &paths.dir, error))?;
+        if numbers.is_empty() && raw.is_empty() {
+            return Ok(None);
+        }
+        numbers.sort_unstable();
+        let after = numbers.last().map_or(1, |last| last + 1);
+        raw.retain(|number| !numbers.contains(number));
+        let mut manifest = Self::new(String::new());
+        manifest.next = raw.into_iter().min().unwrap_or(after).max(after);
+        for number in numbers {
+            let path = paths.sealed(number);
+            let file = fs
+                .open(&path, minutebook_fs::OpenMode::Read)
+                .map_err(|error| FsError::not_applied("read", "open", &path, error))?;
+            let sealed = Sealed::open(file.into(), &path)?;
+            let stats: Stats = sealed.stats()?;
+            manifest.id.clone_from(&stats.id);
+            manifest.segments.push(stats.entry(number, &sealed));
+        }
+        Ok(Some(manifest))
+    }
+}
+
+/// The manifest as it was last read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    pub(crate) manifest: Option<Arc<Manifest>>,
+    /// Why the file could not be used, if it could not.
+    pub(crate) problem: Option<Problem>,
+    meta: Option<Metadata>,
+}
+
+impl Known {
+    /// Reads the manifest if it changed since it was read last. Whether it had.
+    pub(crate) fn refresh(&mut self, fs: &dyn Fs, paths: &Paths) -> Result<bool, JsonlError> {
+        let path = paths.manifest();
+        let look = |path: &std::path::Path| match fs.metadata(path) {
+            Ok(meta) => Ok(Some(meta)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(FsError::not_applied("read", "look at it", path, error)),
+        };
+        let meta = look(&path)?;
+        if meta.is_some() && meta == self.meta {
+            return Ok(false);
+        }
+        if meta.is_none() && look(&paths.dir)?.is_none_or(|dir| !dir.is_dir()) {
+            let changed = self.manifest.is_some();
+            *self = Self::default();
+            return Ok(changed);
+        }
+        let before = self.manifest.take();
+        *self = Self::default();
+        let why = match read(fs, &path, MAX_BYTES)? {
+            None => "the manifest of the segments is missing".to_owned(),
+            Some(bytes) => match Manifest::parse(&bytes) {
+                Ok(manifest) if manifest.format == FORMAT && manifest.version == VERSION => {
+                    self.manifest = Some(Arc::new(manifest));
+                    self.meta = meta;
+                    return Ok(self.manifest != before);
+                }
+                Ok(manifest) => {
+                    return Err(JsonlError::Newer {
+                        path: path.display().to_string(),
+                        version: manifest.version,
+                    });
+                }
+                Err(why) => format!("the manifest of the segments is damaged ({why})"),
+            },
+        };
+        self.manifest = Manifest::rebuilt(fs, paths)?.map(Arc::new);
+        if self.manifest.is_some() {
+            let message = format!("{why}; what the segments themselves say was read instead");
+            tracing::warn!(path = %path.display(), why, "the manifest is put together from the segments");
+            let kind = ProblemKind::DigestMismatch;
+            self.problem = Some(Problem::new(kind, path.display().to_string(), message));
+        }
+        Ok(self.manifest != before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minutebook_fs::SimFs;
+
+    #[test]
+    fn a_manifest_is_kept_and_every_flipped_bit_is_found() {
+        let fs = SimFs::new();
+        let paths = Paths {
+            dir: "/x~sealed".into(),
+        };
+        fs.create_dir(&paths.dir).unwrap();
+        let mut known = Known::default();
+        assert!(!known.refresh(&fs, &paths).unwrap());
+        let mut manifest = Manifest::new("a".to_owned());
+        manifest.write(&fs, &paths).unwrap();
+        assert!(known.refresh(&fs, &paths).unwrap());
+        assert_eq!(known.manifest.as_deref(), Some(&manifest));
+        let bytes = read(&fs, &paths.manifest(), 1 << 20).unwrap().unwrap();
+        for at in 0..(bytes.len() - 1) * 8 {
+            let mut damaged = bytes.clone();
+            damaged[at / 8] ^= 1 << (at % 8);
+            assert!(Manifest::parse(&damaged).is_err(), "bit {at}");
+        }
+    }
+}

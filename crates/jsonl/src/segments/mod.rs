@@ -1,0 +1,114 @@
+//! A series as an ordered list of files: sealed segments, compressed, then the plain file that is appended to.
+//!
+//! | file in `btcusd~sealed/` | what |
+//! | --- | --- |
+//! | `manifest.json` | which segments there are, what is in them, and which number comes next |
+//! | `00000001.jsonl.zst` | a sealed segment: the lines as they were, in zstd frames, then its index |
+//! | `00000002.jsonl` | the segment with the next number, sealed and not yet compressed |
+//!
+//! Sealing is one rename of the plain file, under the writers' lock, to the name that the manifest announced before. So whoever reads the
+//! manifest, opens the plain file, then the announced name, and finds the manifest unchanged, has every line once ([`view`]).
+
+mod api;
+mod due;
+mod file;
+mod format;
+mod guard;
+mod manifest;
+mod rotate;
+mod section;
+mod stats;
+mod view;
+
+pub use api::SegmentInfo;
+pub(crate) use due::{Due, before_append, note_end};
+pub(crate) use file::SealedFile;
+pub(crate) use format::Damage;
+pub(crate) use guard::Guard;
+pub(crate) use manifest::{Entry, Known, Manifest};
+pub(crate) use rotate::{delete, finish, rotate};
+pub(crate) use section::{Section, sections};
+pub(crate) use view::{View, exists, view, view_known};
+
+use std::path::{Path, PathBuf};
+
+/// Bytes of plain lines in one frame.
+pub(crate) const FRAME_BYTES: usize = 256 << 10;
+
+/// The paths in a series' directory of segments.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths {
+    pub(crate) dir: PathBuf,
+}
+
+impl Paths {
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.dir.join("manifest.json")
+    }
+
+    /// A segment that is not yet compressed.
+    pub(crate) fn raw(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:08}{RAW}"))
+    }
+
+    /// A compressed segment.
+    pub(crate) fn sealed(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:08}{SEALED}"))
+    }
+
+    /// A compressed segment while it is written.
+    pub(crate) fn part(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:08}{PART}"))
+    }
+}
+
+const RAW: &str = ".jsonl";
+const SEALED: &str = ".jsonl.zst";
+const PART: &str = ".jsonl.zst.part";
+
+/// What a file in the directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Member {
+    Raw(u64),
+    Sealed(u64),
+    Part,
+}
+
+/// What a file in the directory is; `None` for the manifest, the lock, and what is none of ours.
+pub(crate) fn member(path: &Path) -> Option<Member> {
+    let name = path.file_name()?.to_str()?;
+    if name.ends_with(PART) {
+        return Some(Member::Part);
+    }
+    let number = |suffix: &str| {
+        let digits = name.strip_suffix(suffix)?;
+        (digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .then(|| digits.parse().ok())
+            .flatten()
+            .filter(|number| *number > 0)
+    };
+    number(SEALED)
+        .map(Member::Sealed)
+        .or_else(|| number(RAW).map(Member::Raw))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_known_by_their_names() {
+        let paths = Paths {
+            dir: "/x~sealed".into(),
+        };
+        assert_eq!(member(&paths.raw(7)), Some(Member::Raw(7)));
+        assert_eq!(
+            member(&paths.sealed(123_456_789)),
+            Some(Member::Sealed(123_456_789))
+        );
+        assert_eq!(member(&paths.part(7)), Some(Member::Part));
+        assert_eq!(member(&paths.manifest()), None);
+        assert_eq!(member(Path::new("/x~sealed/notes.jsonl")), None);
+        assert_eq!(member(Path::new("/x~sealed/00000000.jsonl")), None);
+    }
+}

@@ -1,0 +1,298 @@
+//! Sealing the plain file, and compressing what was sealed. Both can be stopped anywhere and are gone on with by whoever comes next.
+
+use std::io;
+use std::sync::Arc;
+
+use minutebook_fs::{
+    Durability, FsError, FsFile, Locked, OpenMode, create_dir_all, remove, rename,
+};
+
+use super::file::SealedFile;
+use super::format::Writer;
+use super::stats::Stats;
+use super::{Entry, FRAME_BYTES, Guard, Manifest, Member, member};
+use crate::error::JsonlError;
+use crate::index::{self, Index};
+use crate::store::{Segments, Series, State, Store};
+
+/// Seals the plain file and compresses it; first what an interrupted rotation left. `None` if there is nothing in the plain file.
+pub(crate) fn rotate(
+    store: &Store,
+    series: &Series,
+    guard: &Guard,
+) -> Result<Option<Entry>, JsonlError> {
+    finish(store, series, guard)?;
+    if seal(store, series, guard, |_| Ok(true))? {
+        finish(store, series, guard)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Gives the plain file the name that the manifest has announced, if `wanted` says so under the writers' lock. Nothing may be waiting to be compressed.
+pub(crate) fn seal(
+    store: &Store,
+    series: &Series,
+    _guard: &Guard,
+    wanted: impl FnOnce(&Locked<'_>) -> Result<bool, JsonlError>,
+) -> Result<bool, JsonlError> {
+    let fs = &*store.config.fs;
+    if store
+        .metadata(&series.data)?
+        .is_none_or(|meta| meta.len == 0)
+    {
+        return Ok(false);
+    }
+    let known = manifest(store, series)?;
+    let manifest = if let Some(manifest) = known {
+        manifest
+    } else {
+        // Announced before the first segment has the name.
+        create_dir_all(fs, &series.sealed.dir, Durability::Synced)?;
+        let mut manifest = Manifest::new(new_id(store, series));
+        manifest.write(fs, &series.sealed)?;
+        Arc::new(manifest)
+    };
+    let raw = series.sealed.raw(manifest.next);
+    store.log(series).with_lock(Durability::Synced, |log| {
+        if log.is_empty() || !wanted(log)? {
+            return Ok(false);
+        }
+        if !log.seal(&raw)?.is_created() {
+            return Err(JsonlError::from(FsError::not_applied(
+                "rotate",
+                "seal",
+                &raw,
+                io::ErrorKind::AlreadyExists.into(),
+            )));
+        }
+        let mut state = series.state();
+        state.segments.raw = state.index.take();
+        series.due.sealed();
+        Ok(true)
+    })
+}
+
+fn new_id(store: &Store, series: &Series) -> String {
+    let unique = format!("{} {}", store.config.fs.temp_name(), series.data.display());
+    let hash = blake3::hash(unique.as_bytes()).to_hex();
+    hash.chars().take(32).collect()
+}
+
+/// The manifest as it is now.
+fn manifest(store: &Store, series: &Series) -> Result<Option<Arc<Manifest>>, JsonlError> {
+    let mut state = series.state();
+    let known = &mut state.segments.known;
+    known.refresh(&*store.config.fs, &series.sealed)?;
+    Ok(known.manifest.clone())
+}
+
+/// Compresses what is sealed and not yet compressed, and clears away what an interruption left. Gives the newest segment, if one was made.
+pub(crate) fn finish(
+    store: &Store,
+    series: &Series,
+    _guard: &Guard,
+) -> Result<Option<Entry>, JsonlError> {
+    let fs = &*store.config.fs;
+    let Some(manifest) = manifest(store, series)? else {
+        return Ok(None);
+    };
+    let mut manifest = (*manifest).clone();
+    if series.state().segments.known.problem.is_some() {
+        // What the segments say is written down again.
+        if manifest.id.is_empty() {
+            manifest.id = new_id(store, series);
+        }
+        manifest.write(fs, &series.sealed)?;
+    }
+    let mut found = Vec::new();
+    let dir = &series.sealed.dir;
+    fs.visit_dir(dir, &mut |entry| {
+        let path = dir.join(entry.name);
+        found.extend(member(&path).map(|member| (member, path)));
+        true
+    })
+    .map_err(|error| FsError::not_applied("rotate", "read the directory", dir, error))?;
+    found.sort_unstable_by(|a, b| a.1.cmp(&b.1));
+    let mut made = None;
+    for (member, path) in found {
+        match member {
+            Member::Part => {
+                remove(fs, &path, Durability::Synced)?;
+            }
+            Member::Sealed(number) if number < manifest.next && manifest.get(number).is_none() => {
+                // Moved away, and what was left to do is to remove it.
+                remove(fs, &path, Durability::Synced)?;
+            }
+            Member::Sealed(_) => {}
+            Member::Raw(number) if number == manifest.next => {
+                made = Some(compress(store, series, &mut manifest, number)?);
+            }
+            Member::Raw(number) => {
+                let len = store.metadata(&path)?.map_or(0, |meta| meta.len);
+                match manifest.get(number) {
+                    Some(entry) if entry.bytes == len => {
+                        remove(fs, &path, Durability::Synced)?;
+                    }
+                    // A program that takes no lock has appended to it meanwhile.
+                    Some(_) => {
+                        compress(store, series, &mut manifest, number)?;
+                    }
+                    None => {
+                        tracing::warn!(path = %path.display(), "a segment that the manifest does not know was left alone");
+                    }
+                }
+            }
+        }
+    }
+    Ok(made)
+}
+
+/// Compresses a sealed segment, checks what was written, names it in the manifest, and removes the plain one.
+fn compress(
+    store: &Store,
+    series: &Series,
+    manifest: &mut Manifest,
+    number: u64,
+) -> Result<Entry, JsonlError> {
+    let fs = &*store.config.fs;
+    let (raw, target) = (series.sealed.raw(number), series.sealed.sealed(number));
+    loop {
+        let file: Arc<dyn FsFile> = fs
+            .open(&raw, OpenMode::Read)
+            .map_err(|error| FsError::not_applied("rotate", "open", &raw, error))?
+            .into();
+        let (index, unit) = {
+            let mut state = series.state();
+            state.refresh_types(store, series)?;
+            let known = state.take_index(file.metadata().map_err(JsonlError::Read)?.id);
+            let reading = state.reading(store);
+            drop(state);
+            let index = index::refresh(known, &file, reading).map_err(JsonlError::Read)?;
+            (index, reading.unit)
+        };
+        let digest = write(store, series, (&manifest.id, number), &file, &index, unit)?;
+        rename(fs, &series.sealed.part(number), &target, Durability::Synced)?;
+        let entry = checked(store, series, number, &digest, index.len)?;
+        if file.len().map_err(JsonlError::Read)? != index.len {
+            // A program that takes no lock has appended to it meanwhile: once more.
+            continue;
+        }
+        manifest.segments.retain(|known| known.number != number);
+        manifest.segments.push(entry.clone());
+        manifest.segments.sort_unstable_by_key(|entry| entry.number);
+        manifest.next = manifest.next.max(number + 1);
+        manifest.write(fs, &series.sealed)?;
+        remove(fs, &raw, Durability::Synced)?;
+        let mut state = series.state();
+        state.segments.indexes.insert(number, index);
+        return Ok(entry);
+    }
+}
+
+/// Writes the compressed segment beside its place, durably. Gives the digest of its lines.
+fn write(
+    store: &Store,
+    series: &Series,
+    id: (&str, u64),
+    file: &Arc<dyn FsFile>,
+    index: &Index,
+    unit: Option<crate::config::EpochUnit>,
+) -> Result<String, JsonlError> {
+    let fs = &*store.config.fs;
+    let path = series.sealed.part(id.1);
+    let step = |step| {
+        let path = path.clone();
+        move |error| JsonlError::from(FsError::not_applied("rotate", step, &path, error))
+    };
+    remove(fs, &path, Durability::Buffered)?;
+    let out = fs
+        .open(&path, OpenMode::CreateNew)
+        .map_err(step("create the segment"))?;
+    let mut writer = Writer::new(&*out).map_err(step("start the compression"))?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; FRAME_BYTES];
+    let mut at = 0;
+    while at < index.len {
+        let want =
+            usize::try_from(index.len - at).map_or(FRAME_BYTES, |left| left.min(FRAME_BYTES));
+        let frame = buffer.get_mut(..want).unwrap_or_default();
+        let read = file.read_full_at(frame, at).map_err(JsonlError::Read)?;
+        if read < want {
+            return Err(JsonlError::Shrunk);
+        }
+        hasher.update(frame);
+        writer.frame(frame).map_err(step("write"))?;
+        at += read as u64;
+    }
+    let digest = hasher.finalize().to_hex().to_string();
+    let limit = store.config.max_line_bytes as u64;
+    let stats = Stats::new(id, digest.clone(), unit, limit, &index.part);
+    let stats =
+        serde_json::to_vec(&stats).map_err(|error| step("write the index")(error.into()))?;
+    writer.finish(&stats).map_err(step("write"))?;
+    Ok(digest)
+}
+
+/// Reads a compressed segment back, all of it.
+fn checked(
+    store: &Store,
+    series: &Series,
+    number: u64,
+    digest: &str,
+    bytes: u64,
+) -> Result<Entry, JsonlError> {
+    let path = series.sealed.sealed(number);
+    let file = SealedFile::open(&*store.config.fs, &path)?.ok_or(JsonlError::Moved)?;
+    let (found, len) = file.digest()?;
+    if found != digest || len != bytes {
+        return Err(JsonlError::Input(format!(
+            "{} does not read back as it was written; the plain segment stays",
+            path.display()
+        )));
+    }
+    file.entry(number)
+}
+
+/// Deletes all segments. Under both locks.
+pub(crate) fn delete(
+    store: &Store,
+    series: &Series,
+    state: &mut State,
+    _guard: &Guard,
+) -> Result<(), JsonlError> {
+    let fs = &*store.config.fs;
+    let known = &mut state.segments.known;
+    known.refresh(fs, &series.sealed)?;
+    let Some(manifest) = &known.manifest else {
+        return Ok(());
+    };
+    let mut manifest = (**manifest).clone();
+    // They go in one step: no number that lies in the directory is one of the series any more.
+    manifest.segments.clear();
+    manifest.next += 1;
+    manifest.write(fs, &series.sealed)?;
+    state.segments = Segments::default();
+    let dir = &series.sealed.dir;
+    let mut found = Vec::new();
+    fs.visit_dir(dir, &mut |entry| {
+        let path = dir.join(entry.name);
+        if member(&path).is_some() {
+            found.push(path);
+        }
+        true
+    })
+    .map_err(|error| FsError::not_applied("delete", "read the directory", dir, error))?;
+    for path in found {
+        remove(fs, &path, store.config.durability)?;
+    }
+    remove(fs, &series.sealed.manifest(), store.config.durability)?;
+    match fs.remove_dir(dir) {
+        Ok(()) => {}
+        // What is none of ours stays, and its directory with it.
+        Err(error) => {
+            tracing::debug!(path = %dir.display(), %error, "the directory of the segments stays");
+        }
+    }
+    Ok(())
+}
