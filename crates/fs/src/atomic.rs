@@ -1,11 +1,12 @@
 //! Whole files: replace, create if absent, rename, remove, read, and directories.
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::durability::Durability;
 use crate::error::{Applied, FsError};
-use crate::fs::{FileKind, Fs, FsFile, OpenMode};
+use crate::fs::{FileKind, Fs, FsFile, Metadata, OpenMode};
 use crate::temp::Temp;
 
 /// Attempts with a fresh temporary file after a clean-up of another process removed ours.
@@ -57,25 +58,57 @@ pub fn replace(
     durability: Durability,
 ) -> Result<(), FsError> {
     const OP: &str = "replace";
-    let mode = match fs.metadata(path) {
-        Ok(m) if m.is_file() => m.mode,
-        Ok(m) => {
-            return Err(FsError::not_applied(
-                OP,
-                "look at the file",
-                path,
-                not_a_file(m.kind),
-            ));
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-        Err(e) => return Err(FsError::not_applied(OP, "look at the file", path, e)),
-    };
-    put(fs, path, bytes, durability, OP, mode, |temp| {
+    let mode = mode_of(fs, path)?;
+    put(fs, path, bytes, durability, OP, mode, |temp, _| {
         fs.rename(temp, path)
             .map(|()| Created::Created)
             .map_err(|e| rename_error(OP, path, e))
     })
     .map(drop)
+}
+
+/// As [`replace`], and says how the file looks to whoever looks at it next, so that a later look tells whether it was
+/// changed since. `None` if another program was so fast that it changed it already, or the platform does not tell.
+///
+/// Asking takes two calls to the system.
+pub fn replace_seen(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes: &[u8],
+    durability: Durability,
+) -> Result<Option<Metadata>, FsError> {
+    const OP: &str = "replace";
+    let mode = mode_of(fs, path)?;
+    let seen = Cell::new(None);
+    put(fs, path, bytes, durability, OP, mode, |temp, file| {
+        // Before the file has its name nobody else writes to it. Renaming changes none of these but the time of the change.
+        let before = file.metadata().ok();
+        fs.rename(temp, path)
+            .map_err(|e| rename_error(OP, path, e))?;
+        let after = file.metadata().ok();
+        seen.set(before.zip(after).and_then(|(before, after)| {
+            let same = (before.modified, before.len) == (after.modified, after.len);
+            same.then_some(after)
+        }));
+        Ok(Created::Created)
+    })
+    .map(|_| seen.get())
+}
+
+/// The permission bits of a regular file, which it keeps.
+fn mode_of(fs: &dyn Fs, path: &Path) -> Result<Option<u32>, FsError> {
+    const OP: &str = "replace";
+    match fs.metadata(path) {
+        Ok(m) if m.is_file() => Ok(m.mode),
+        Ok(m) => Err(FsError::not_applied(
+            OP,
+            "look at the file",
+            path,
+            not_a_file(m.kind),
+        )),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(FsError::not_applied(OP, "look at the file", path, e)),
+    }
 }
 
 /// Creates a file with this content if the name is free, in one step: of several callers one gets
@@ -105,7 +138,7 @@ pub fn create_new(
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(FsError::not_applied(OP, "look at the file", path, e)),
     }
-    put(fs, path, bytes, durability, OP, None, |temp| {
+    put(fs, path, bytes, durability, OP, None, |temp, _| {
         move_new(fs, temp, path, OP)
     })
 }
@@ -275,7 +308,7 @@ fn put(
     durability: Durability,
     op: &'static str,
     mode: Option<u32>,
-    publish: impl Fn(&Path) -> Result<Created, FsError>,
+    publish: impl Fn(&Path, &dyn FsFile) -> Result<Created, FsError>,
 ) -> Result<Created, FsError> {
     let dir = parent_of(path);
     let mut attempt = 1;
@@ -284,7 +317,7 @@ fn put(
             .map_err(|e| FsError::not_applied(op, "create a temporary file", path, e))?;
         fill(temp.file(), bytes, mode, durability)
             .map_err(|(step, e)| FsError::not_applied(op, step, path, e))?;
-        match publish(temp.path()) {
+        match publish(temp.path(), temp.file()) {
             Ok(Created::Created) => temp.disarm(),
             Ok(Created::AlreadyExists) => return Ok(Created::AlreadyExists),
             // A clean-up may have taken our file in the instant before we locked it.

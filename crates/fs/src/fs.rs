@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::watch::DirWatch;
+
 /// The step name of every error that comes from taking a lock.
 pub(crate) const LOCK_STEP: &str = "lock";
 
@@ -93,6 +95,13 @@ pub trait Fs: Debug + Send + Sync + 'static {
 
     /// Whether `path` lies on a disk of this machine. Locks and syncs of network file systems promise less.
     fn locality(&self, path: &Path) -> io::Result<Locality>;
+
+    /// Watches a directory from now on. `Unsupported` where the platform or the file system does not tell of every change; other
+    /// errors where it has no watch left to give.
+    fn watch_dir(&self, path: &Path) -> io::Result<Box<dyn DirWatch>> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// A name for a temporary file that no other call, in this or another process, returns: see
     /// [`is_temporary`](crate::is_temporary).
@@ -368,6 +377,9 @@ impl<T: Fs + ?Sized> Fs for Arc<T> {
     }
     fn locality(&self, path: &Path) -> io::Result<Locality> {
         (**self).locality(path)
+    }
+    fn watch_dir(&self, path: &Path) -> io::Result<Box<dyn DirWatch>> {
+        (**self).watch_dir(path)
     }
     fn temp_name(&self) -> String {
         (**self).temp_name()

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | whole files | [`replace`], [`create_new`], [`rename`], [`rename_new`], [`remove`], [`read`], [`create_dir_all`] |
 //! | a log of lines that processes share | [`AppendLog`], read by [`LineReader`] and [`ReverseLines`] |
+//! | what changed in a directory | [`Fs::watch_dir`] |
 //! | names and paths | [`names`], [`Root`] |
 //! | left-overs of crashes | [`is_temporary`], [`stray_temporaries`], [`remove_stray_temporaries`] |
 //! | the disk itself | [`Fs`] with [`OsFs`] and, for tests, [`SimFs`] |
@@ -28,11 +29,14 @@ mod root;
 mod sim;
 pub mod task;
 mod temp;
+mod watch;
 
 pub use append::{
     AppendLog, AppendOptions, Appended, Expecting, Locked, TornTail, complete_len, torn_tail,
 };
-pub use atomic::{Created, create_dir_all, create_new, read, remove, rename, rename_new, replace};
+pub use atomic::{
+    Created, create_dir_all, create_new, read, remove, rename, rename_new, replace, replace_seen,
+};
 pub use durability::Durability;
 pub use error::{Applied, FsError};
 pub use fs::{
@@ -44,3 +48,4 @@ pub use os::OsFs;
 pub use root::Root;
 pub use sim::{Fault, Image, Images, OpEvent, OpKind, SimFs, Torn};
 pub use temp::{is_temporary, remove_stray_temporaries, stray_temporaries};
+pub use watch::DirWatch;

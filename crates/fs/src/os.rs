@@ -14,6 +14,8 @@ use crate::fs::{
 use crate::temp::format_temp_name;
 
 mod platform;
+#[cfg(target_os = "linux")]
+mod watch;
 
 /// The real file system.
 ///
@@ -103,6 +105,11 @@ impl Fs for OsFs {
 
     fn locality(&self, path: &Path) -> io::Result<Locality> {
         platform::locality(path)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn watch_dir(&self, path: &Path) -> io::Result<Box<dyn crate::DirWatch>> {
+        watch::watch_dir(path)
     }
 
     fn temp_name(&self) -> String {

@@ -11,11 +11,13 @@
 //! - A process that is killed leaves everything that its calls did, of its last write perhaps a part; its locks are released.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::DirWatch;
 use crate::fs::{DirEntry, FileKind, Fs, FsFile, Locality, Metadata, OpenMode};
 use crate::temp::format_temp_name;
 
@@ -219,7 +221,18 @@ impl SimFs {
         if let Some(inode) = state.inode_mut(ino) {
             inode.modified = time;
         }
+        state.tell_written(ino);
         Ok(())
+    }
+
+    /// Whether directories can be watched on this disk. They can, until told otherwise; watches that there are go on.
+    pub fn set_watchable(&self, watchable: bool) {
+        self.disk.state().watchable = watchable;
+    }
+
+    /// Makes all watches that there are miss changes, as a queue does that overflows.
+    pub fn lose_watches(&self) {
+        self.disk.state().lose_watches();
     }
 
     /// Sets the time that the next change gets.
@@ -346,9 +359,46 @@ impl Fs for SimFs {
         Ok(Locality::Local)
     }
 
+    fn watch_dir(&self, path: &Path) -> io::Result<Box<dyn DirWatch>> {
+        self.gate(OpKind::Watch, path)?;
+        let mut state = self.disk.state();
+        let dir = state.lookup(&clean(path))?;
+        let id = state.watch(dir)?;
+        drop(state);
+        Ok(Box::new(SimWatch {
+            fs: self.clone(),
+            path: path.to_owned(),
+            id,
+        }))
+    }
+
     fn temp_name(&self) -> String {
         // Counted, so that a run can be repeated.
         format_temp_name(0, u64::from(self.process.id()), self.process.next_temp())
+    }
+}
+
+#[derive(Debug)]
+struct SimWatch {
+    fs: SimFs,
+    path: PathBuf,
+    id: u64,
+}
+
+impl DirWatch for SimWatch {
+    fn changes(&mut self, changed: &mut dyn FnMut(&OsStr)) -> io::Result<bool> {
+        self.fs.gate(OpKind::Watch, &self.path)?;
+        let (names, all) = self.fs.disk.state().told(self.id);
+        for name in names {
+            changed(&name);
+        }
+        Ok(all)
+    }
+}
+
+impl Drop for SimWatch {
+    fn drop(&mut self) {
+        self.fs.disk.state().unwatch(self.id);
     }
 }
 

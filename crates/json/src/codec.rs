@@ -44,6 +44,12 @@ pub(crate) struct Token {
 }
 
 impl Token {
+    /// Of nothing.
+    pub(crate) const NONE: Self = Self {
+        generation: 0,
+        digest: Digest(0),
+    };
+
     /// The token as callers see it.
     pub(crate) fn revision(self) -> minutebook_core::Result<Revision> {
         Revision::new(self.to_string())
@@ -77,7 +83,13 @@ pub(crate) struct Document {
 
 impl Document {
     pub(crate) fn new(decision: Decision) -> Self {
-        let digest = Digest::of(&decision.to_json());
+        let compact = decision.to_json();
+        Self::with_compact(decision, &compact)
+    }
+
+    /// As [`new`](Self::new), for who has the compact text already.
+    pub(crate) fn with_compact(decision: Decision, compact: &str) -> Self {
+        let digest = Digest::of(compact);
         Self { decision, digest }
     }
 }

@@ -36,6 +36,10 @@ pub struct JsonDecisionConfig {
     pub lock_wait: LockWait,
     /// How often a `watch` looks for changes: what it may be late. 20 ms.
     pub watch_interval: Duration,
+    /// Whether the system is asked to tell of changes in the directory, where it does (Linux, on local disks). `true`. Without it
+    /// every question about contents looks at each file's times. It does not tell of what a program writes through a memory map,
+    /// or through a second name that the file has in another directory: turn it off if there are such programs.
+    pub watch_directory: bool,
 }
 
 impl Default for JsonDecisionConfig {
@@ -49,6 +53,7 @@ impl Default for JsonDecisionConfig {
             checkpoint_every: 4_096,
             lock_wait: LockWait::Block,
             watch_interval: Duration::from_millis(20),
+            watch_directory: true,
         }
     }
 }
@@ -96,6 +101,13 @@ impl JsonDecisionConfig {
         self
     }
 
+    /// Sets whether the system is asked to tell of changes in the directory.
+    #[must_use]
+    pub fn watch_directory(mut self, watch: bool) -> Self {
+        self.watch_directory = watch;
+        self
+    }
+
     /// Sets how long a write waits for other processes.
     #[must_use]
     pub fn lock_wait(mut self, wait: LockWait) -> Self {
@@ -120,6 +132,7 @@ impl fmt::Debug for JsonDecisionConfig {
             .field("checkpoint_every", &self.checkpoint_every)
             .field("lock_wait", &self.lock_wait)
             .field("watch_interval", &self.watch_interval)
+            .field("watch_directory", &self.watch_directory)
             .finish_non_exhaustive()
     }
 }

@@ -233,6 +233,11 @@ impl DecisionRepository for JsonDecisionRepository {
     }
 
     async fn query(&self, query: &DecisionQuery) -> minutebook_core::Result<DecisionPage> {
+        let dir = || self.directory().display().to_string();
+        let at_once = self.store.query_at_once(query);
+        if let Some(page) = at_once.map_err(|error| error.into_core("query", dir()))? {
+            return Ok(page);
+        }
         let query = query.clone();
         self.work(
             "query",
@@ -243,6 +248,11 @@ impl DecisionRepository for JsonDecisionRepository {
     }
 
     async fn count(&self, filter: &DecisionFilter) -> minutebook_core::Result<u64> {
+        let dir = || self.directory().display().to_string();
+        let at_once = self.store.count_at_once(filter);
+        if let Some(count) = at_once.map_err(|error| error.into_core("count", dir()))? {
+            return Ok(count);
+        }
         let filter = filter.clone();
         self.work(
             "count",

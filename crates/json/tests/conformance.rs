@@ -91,6 +91,29 @@ impl Harness<dyn DecisionRepository> for Buffered {
     }
 }
 
+/// As [`OnDisk`], on a system that does not tell of changes in a directory.
+struct Unwatched(OnDisk);
+
+#[async_trait]
+impl Harness<dyn DecisionRepository> for Unwatched {
+    fn new() -> Self {
+        Self(OnDisk::with(Durability::Buffered))
+    }
+
+    async fn open(&self) -> Result<Arc<dyn DecisionRepository>> {
+        let config = JsonDecisionConfig::default()
+            .clock(Arc::clone(&self.0.clock) as Arc<dyn Clock>)
+            .durability(Durability::Buffered)
+            .watch(false);
+        let dir = self.0.dir.path().join("decisions");
+        Ok(Arc::new(JsonDecisionRepository::open(dir, config)?))
+    }
+
+    fn clock(&self) -> Option<Arc<ManualClock>> {
+        Some(Arc::clone(&self.0.clock))
+    }
+}
+
 /// The simulated disk, which does not tell one run of the machine from another; no cache, and checkpoints all the time.
 struct Simulated {
     disk: SimFs,
@@ -151,6 +174,10 @@ mod on_disk {
 
 mod buffered {
     minutebook_testkit::decision_repository_tests!(crate::Buffered);
+}
+
+mod unwatched {
+    minutebook_testkit::decision_repository_tests!(crate::Unwatched);
 }
 
 mod simulated {

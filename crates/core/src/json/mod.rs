@@ -7,6 +7,7 @@ mod finite;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
@@ -19,9 +20,9 @@ pub const MAX_DEPTH: usize = 127;
 
 /// An object's fields in the order written, each value as compact JSON text.
 ///
-/// Two objects are equal if they have the same fields with the same texts in the same order.
+/// A clone shares them until one of the two is changed. Two objects are equal if they have the same fields with the same texts in the same order.
 #[derive(Debug, Clone, Default)]
-pub struct RawObject(IndexMap<String, Box<str>>);
+pub struct RawObject(Arc<IndexMap<String, Box<str>>>);
 
 impl PartialEq for RawObject {
     fn eq(&self, other: &Self) -> bool {
@@ -52,7 +53,7 @@ impl RawObject {
                 )));
             }
         }
-        Ok(Self(object))
+        Ok(Self(Arc::new(object)))
     }
 
     /// The value's JSON text.
@@ -66,13 +67,13 @@ impl RawObject {
     /// If the text is not one JSON value.
     pub fn set(&mut self, key: impl Into<String>, value: &str) -> Result<(), serde_json::Error> {
         serde_json::from_str::<UniqueKeys>(value)?;
-        self.0.insert(key.into(), compact(value).into());
+        Arc::make_mut(&mut self.0).insert(key.into(), compact(value).into());
         Ok(())
     }
 
     /// Takes a field out; the others keep their order.
     pub fn remove(&mut self, key: &str) -> Option<Box<str>> {
-        self.0.shift_remove(key)
+        Arc::make_mut(&mut self.0).shift_remove(key)
     }
 
     /// Keys and value texts in order.

@@ -13,6 +13,7 @@ use crate::fs::{FileId, FileKind, LockMode, Metadata};
 mod after;
 mod content;
 mod names;
+mod watch;
 
 pub(super) type Ino = u64;
 /// Files with their content, directories with `None`.
@@ -49,6 +50,17 @@ pub(super) struct State {
     fold: bool,
     pub(super) clock: SystemTime,
     pub(super) capacity: Option<u64>,
+    /// Whether directories can be watched.
+    pub(super) watchable: bool,
+    watches: BTreeMap<u64, Watched>,
+}
+
+/// What a watch has to tell.
+#[derive(Debug, Clone)]
+struct Watched {
+    dir: Ino,
+    names: Vec<OsString>,
+    lost: bool,
 }
 
 pub(super) const ROOT: Ino = 1;
@@ -131,6 +143,8 @@ impl Disk {
             fold,
             clock: epoch(),
             capacity: None,
+            watchable: true,
+            watches: BTreeMap::new(),
         })
     }
 
@@ -157,6 +171,7 @@ impl Disk {
         for inode in state.inodes.values_mut() {
             inode.locks.clear();
         }
+        state.watches.clear();
         Self::with(state)
     }
 

@@ -48,6 +48,8 @@ pub enum OpKind {
     Metadata,
     /// Taking a lock.
     Lock,
+    /// Starting to watch a directory, or asking what changed in it.
+    Watch,
 }
 
 impl OpKind {
@@ -55,7 +57,7 @@ impl OpKind {
     pub fn is_mutating(self) -> bool {
         !matches!(
             self,
-            Self::Open | Self::Read | Self::ReadDir | Self::Metadata | Self::Lock
+            Self::Open | Self::Read | Self::ReadDir | Self::Metadata | Self::Lock | Self::Watch
         )
     }
 }

@@ -33,6 +33,12 @@ pub(crate) enum CaughtUp {
     Replaced,
 }
 
+#[derive(Debug, PartialEq, Eq)]
+enum Taken {
+    Line,
+    Misfit,
+}
+
 /// The journal as far as it was read.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -142,35 +148,10 @@ impl Journal {
                     Parsed::Damaged("it is longer than max_document_bytes allows")
                 }
             };
-            match parsed {
-                Parsed::Entry(entry) => {
-                    if entry.prev != self.chain.head || entry.seq != self.chain.next() {
-                        if self.settled && lines == 0 {
-                            return Ok(CaughtUp::Replaced);
-                        }
-                        let expected = self.chain.next();
-                        self.note(start, format!("line {} does not follow line {}; lines are missing or were changed", entry.seq, expected - 1));
-                    }
-                    self.chain = Chain {
-                        seq: entry.seq.max(self.chain.seq),
-                        head: entry.hash,
-                    };
-                    sink(Event::Record(entry.seq, entry.record));
-                }
-                Parsed::Mark(mark) => {
-                    self.boot.clone_from(&mark.boot);
-                    self.dir_after = mark.dir.map(|(_, after)| after);
-                    if mark.seq >= self.chain.seq {
-                        self.marked = (end, self.chain.head.clone());
-                    }
-                    sink(Event::Mark(mark));
-                }
-                Parsed::Damaged(why) => {
-                    if self.settled && lines == 0 {
-                        return Ok(CaughtUp::Replaced);
-                    }
-                    self.note(start, format!("a line was skipped: {why}"));
-                }
+            // What does not fit where it was read up to before: another file, or other bytes.
+            let goes_back = self.settled && lines == 0;
+            if self.take((start, end), parsed, goes_back, sink) == Taken::Misfit {
+                return Ok(CaughtUp::Replaced);
             }
             lines += 1;
             self.offset = end;
@@ -180,6 +161,77 @@ impl Journal {
         self.settled = true;
         self.lines += lines;
         Ok(CaughtUp::Lines(lines))
+    }
+
+    /// Takes over lines that this handle has appended itself at `offset`, under the lock: they need not be read. `false` if they
+    /// do not follow what was read; then nothing was done.
+    pub(crate) fn absorb(
+        &mut self,
+        offset: u64,
+        appended: &[u8],
+        sink: &mut dyn FnMut(Event),
+    ) -> bool {
+        if self.file.is_none() || self.offset != offset || self.len != offset || !self.settled {
+            return false;
+        }
+        for line in appended.split_inclusive(|byte| *byte == b'\n') {
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            let parsed = parse(self.offset, text);
+            let end = self.offset + line.len() as u64;
+            self.take((self.offset, end), parsed, false, sink);
+            self.offset = end;
+            self.lines += 1;
+        }
+        self.len = self.offset;
+        true
+    }
+
+    /// Takes over one line; not one that does not fit, if what was read before may be of another file.
+    fn take(
+        &mut self,
+        (start, end): (u64, u64),
+        parsed: Parsed,
+        goes_back: bool,
+        sink: &mut dyn FnMut(Event),
+    ) -> Taken {
+        match parsed {
+            Parsed::Entry(entry) => {
+                if entry.prev != self.chain.head || entry.seq != self.chain.next() {
+                    if goes_back {
+                        return Taken::Misfit;
+                    }
+                    let expected = self.chain.next();
+                    self.note(
+                        start,
+                        format!(
+                            "line {} does not follow line {}; lines are missing or were changed",
+                            entry.seq,
+                            expected - 1
+                        ),
+                    );
+                }
+                self.chain = Chain {
+                    seq: entry.seq.max(self.chain.seq),
+                    head: entry.hash,
+                };
+                sink(Event::Record(entry.seq, entry.record));
+            }
+            Parsed::Mark(mark) => {
+                self.boot.clone_from(&mark.boot);
+                self.dir_after = mark.dir.map(|(_, after)| after);
+                if mark.seq >= self.chain.seq {
+                    self.marked = (end, self.chain.head.clone());
+                }
+                sink(Event::Mark(mark));
+            }
+            Parsed::Damaged(why) => {
+                if goes_back {
+                    return Taken::Misfit;
+                }
+                self.note(start, format!("a line was skipped: {why}"));
+            }
+        }
+        Taken::Line
     }
 
     /// A hash of the bytes before `offset`, by which a checkpoint proves that it belongs to this journal.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::codec::Document;
+use crate::codec::{Digest, Document};
 
 /// Larger documents are parsed again: the cache is bounded in bytes too.
 const MAX_DOCUMENT: usize = 64 << 10;
@@ -39,6 +39,17 @@ impl Cache {
 
     /// The document, if these are the bytes that it was read from.
     pub(crate) fn get(&self, name: &Arc<str>, bytes: &[u8]) -> Option<Arc<Document>> {
+        let kept = self.find(name)?;
+        (*kept.bytes == *bytes).then(|| Arc::clone(&kept.document))
+    }
+
+    /// The document, if it has this digest: for files that are known to have not changed.
+    pub(crate) fn kept(&self, name: &Arc<str>, digest: Digest) -> Option<Arc<Document>> {
+        let kept = self.find(name)?;
+        (kept.document.digest == digest).then(|| Arc::clone(&kept.document))
+    }
+
+    fn find(&self, name: &Arc<str>) -> Option<Arc<Kept>> {
         if self.half == 0 {
             return None;
         }
@@ -46,15 +57,12 @@ impl Cache {
             .generations
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let kept = if let Some(kept) = generations.young.get(name) {
-            Arc::clone(kept)
-        } else {
-            let kept = generations.old.remove(name)?;
-            self.insert(&mut generations, name, Arc::clone(&kept));
-            kept
-        };
-        drop(generations);
-        (*kept.bytes == *bytes).then(|| Arc::clone(&kept.document))
+        if let Some(kept) = generations.young.get(name) {
+            return Some(Arc::clone(kept));
+        }
+        let kept = generations.old.remove(name)?;
+        self.insert(&mut generations, name, Arc::clone(&kept));
+        Some(kept)
     }
 
     pub(crate) fn put(&self, name: &Arc<str>, bytes: Vec<u8>, document: &Arc<Document>) {

@@ -3,7 +3,9 @@
 mod cache;
 mod combine;
 mod history;
+mod facts;
 mod index;
+mod kept;
 mod open;
 mod plan;
 mod query;
@@ -12,6 +14,7 @@ mod recover;
 mod refresh;
 mod state;
 mod watch;
+mod watching;
 mod write;
 
 use std::path::PathBuf;
@@ -25,6 +28,7 @@ use crate::error::Result;
 use cache::Cache;
 use combine::Queue;
 use state::State;
+use watching::Watching;
 
 /// One mutation.
 #[derive(Debug)]
@@ -56,6 +60,7 @@ pub(crate) struct Store {
     state: RwLock<State>,
     cache: Cache,
     queue: Queue,
+    watching: Watching,
     /// Held while files are re-listed or read to learn what is in them, so that threads do not do it twice.
     learning: Mutex<()>,
 }

@@ -8,8 +8,9 @@ use minutebook_fs::{AppendLog, AppendOptions, Durability, Fs, Root, create_dir_a
 use super::Store;
 use super::cache::Cache;
 use super::combine::Queue;
-use super::refresh::{Freshness, max_line_bytes};
+use super::refresh::max_line_bytes;
 use super::state::State;
+use super::watching::Watching;
 use crate::config::JsonDecisionConfig;
 use crate::error::Result;
 use crate::journal::Journal;
@@ -46,6 +47,7 @@ impl Store {
             state: RwLock::new(State::new(empty)),
             cache: Cache::new(config.max_decisions),
             queue: Queue::default(),
+            watching: Watching::new(config.watch),
             learning: Mutex::new(()),
             dir,
             fs,
@@ -53,7 +55,6 @@ impl Store {
         };
         let state = store.load_state()?;
         *store.write_state() = state;
-        store.update(Freshness::Light)?;
         store.recover_at_open()?;
         Ok(store)
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use minutebook_core::{Decision, DecisionId, Revision, SaveMode, SaveOutcome, SaveReceipt};
 
 use super::read::{Found, Pick};
@@ -23,11 +24,28 @@ pub(crate) struct Item {
     pub(crate) op: usize,
     /// Its line; what replaces it is void if the files cannot be written.
     pub(crate) seq: u64,
-    /// The document's file and text.
-    pub(crate) write: Option<(Arc<str>, String)>,
+    /// The document's file.
+    pub(crate) write: Option<Write>,
     /// Files to remove afterwards.
     pub(crate) remove: Vec<Arc<str>>,
     pub(crate) done: Done,
+}
+
+/// A document that is to be written.
+#[derive(Debug)]
+pub(crate) struct Write {
+    pub(crate) name: Arc<str>,
+    pub(crate) text: String,
+    pub(crate) document: Arc<Document>,
+    pub(crate) token: Token,
+    pub(crate) at: DateTime<Utc>,
+}
+
+impl Write {
+    /// Its effective time.
+    pub(crate) fn time(&self) -> DateTime<Utc> {
+        self.document.decision.timestamp().unwrap_or(self.at)
+    }
 }
 
 /// Mutations that are journaled with one sync.
@@ -115,7 +133,7 @@ impl Store {
         if let Some(current) = current
             && pick.others.is_empty()
             && !current.from_journal
-            && current.document.decision.to_json() == decision.to_json()
+            && current.document.decision.fields() == decision.fields()
         {
             return Ok(Planned::Now(Done::Saved(SaveReceipt {
                 revision: current.token.revision().map_err(JsonError::Core)?,
@@ -123,7 +141,8 @@ impl Store {
                 outcome: SaveOutcome::Unchanged,
             })));
         }
-        let document = Document::new(decision.clone());
+        let compact = decision.to_json();
+        let document = Document::with_compact(decision.clone(), &compact);
         let text = decision.to_json_pretty();
         let max = self.config().max_document_bytes;
         if text.len() as u64 > max {
@@ -157,12 +176,18 @@ impl Store {
             gone,
             doc: crate::journal::Span::default(),
         };
-        plan.chain.put(&mut plan.lines, &put, &decision.to_json());
+        plan.chain.put(&mut plan.lines, &put, &compact);
         plan.ids.insert(id.clone());
         plan.items.push(Item {
             op,
             seq: plan.chain.seq,
-            write: Some((put.file, text)),
+            write: Some(Write {
+                name: put.file,
+                text,
+                document: Arc::new(document),
+                token,
+                at,
+            }),
             remove: put.gone.into_iter().map(|gone| gone.file).collect(),
             done: Done::Saved(SaveReceipt {
                 revision: token.revision().map_err(JsonError::Core)?,
@@ -238,12 +263,7 @@ impl Store {
     }
 
     /// The name for a decision's file that nothing else has: on a case-insensitive disk another id may have the plain one.
-    fn free_name(
-        &self,
-        time: chrono::DateTime<chrono::Utc>,
-        id: &DecisionId,
-        own: &[&Found],
-    ) -> Result<String> {
+    fn free_name(&self, time: DateTime<Utc>, id: &DecisionId, own: &[&Found]) -> Result<String> {
         let free = |name: &str| -> Result<bool> {
             if own.iter().any(|found| *found.name == *name) {
                 return Ok(true);

@@ -1,10 +1,10 @@
-//! Queries: all files for questions without a limit, and the newest (oldest, last written) ones until the limit is reached.
+//! Queries: answered from what is known of the files, in order, until the limit is reached; only the documents of the answer are read.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use minutebook_core::{
     DecisionFilter, DecisionId, DecisionPage, DecisionQuery, Order, Problem, ProblemKind,
     ReadReport, StoredDecision,
@@ -12,17 +12,15 @@ use minutebook_core::{
 use minutebook_fs::FileKind;
 
 use super::Store;
-use super::index::Key;
-use super::read::{ATTEMPTS, Found, Look, rank};
-use super::refresh::{Freshness, Learned};
+use super::facts::{Sieve, Wanted};
+use super::index::{ByTime, ByWritten, Row};
+use super::read::ATTEMPTS;
+use super::refresh::Freshness;
 use super::state::State;
 use crate::error::{JsonError, Result};
 use crate::layout;
 
-/// No id comes before this one: ids are not empty and do not start with white space or a control character.
-const LEAST_ID: &str = "!";
-
-/// One pass over files, and whether it has to be repeated because they changed under it.
+/// One pass over what is known, and whether it has to be repeated because files changed under it.
 #[derive(Debug, Default)]
 struct Pass {
     found: Vec<StoredDecision>,
@@ -30,24 +28,17 @@ struct Pass {
     report: ReadReport,
     /// The first document that could not be read as a decision.
     unreadable: Option<Problem>,
-    learned: Learned,
+    /// Files that are not as they are known.
+    changed: Vec<Arc<str>>,
     /// Whether a state was met that the journal, as far as it was read, does not have.
     foreign: bool,
     stale: bool,
 }
 
 impl Pass {
-    fn refuse(&mut self, problem: Problem) {
+    fn refuse(&mut self, problem: &Problem) {
         self.unreadable.get_or_insert_with(|| problem.clone());
-        self.report.add(problem);
-    }
-
-    /// Takes a decision that matches.
-    fn take(&mut self, stored: StoredDecision, keep: bool) {
-        self.counted += 1;
-        if keep {
-            self.found.push(stored);
-        }
+        self.report.add(problem.clone());
     }
 }
 
@@ -55,30 +46,67 @@ impl Store {
     /// Answers a query.
     pub(crate) fn query(&self, query: &DecisionQuery) -> Result<DecisionPage> {
         query.check().map_err(JsonError::Core)?;
-        let pass = self.settle(|state| match query.limit {
-            Some(limit) => self.walk(state, query, limit),
-            None => self.scan(state, &query.filter, true),
-        })?;
-        if query.strict
-            && let Some(problem) = pass.unreadable
-        {
-            return Err(JsonError::Unreadable(problem));
+        let pass = self.settle(|state| self.walk(state, query, true))?;
+        answer(query, pass)
+    }
+
+    /// Answers a query if nothing has changed since the last one and the answer is short; `None` if it may take longer.
+    pub(crate) fn query_at_once(&self, query: &DecisionQuery) -> Result<Option<DecisionPage>> {
+        query.check().map_err(JsonError::Core)?;
+        if query.limit.is_none_or(|limit| limit > SHORT) {
+            return Ok(None);
         }
-        for problem in pass.report.problems() {
-            tracing::debug!(%problem, "met while reading decisions");
+        let Some(state) = self.fresh(Freshness::Contents)? else {
+            return Ok(None);
+        };
+        let sieve = Sieve::new(&query.filter, state.index.words());
+        let selective = query.filter.is_all()
+            || sieve.is_empty()
+            || (sieve.is_whole
+                && matches!(sieve.pair, Wanted::This(_))
+                && query.order != Order::RecentlyWritten);
+        if !selective {
+            return Ok(None);
         }
-        Ok(query.answer(pass.found, pass.report))
+        let pass = self.walk(&state, query, true)?;
+        let current = !pass.foreign || state.journal.is_current()?;
+        drop(state);
+        if !current || pass.stale || !pass.changed.is_empty() {
+            return Ok(None);
+        }
+        answer(query, pass).map(Some)
     }
 
     pub(crate) fn count(&self, filter: &DecisionFilter) -> Result<u64> {
+        let query = DecisionQuery::new().filter(filter.clone());
         Ok(self
-            .settle(|state| self.scan(state, filter, false))?
+            .settle(|state| {
+                if filter.is_all()
+                    && let Some(count) = state.index.plain_count()
+                {
+                    return Ok(Pass {
+                        counted: count,
+                        ..Pass::default()
+                    });
+                }
+                self.walk(state, &query, false)
+            })?
             .counted)
+    }
+
+    /// Counts all decisions if nothing has changed since they were counted last.
+    pub(crate) fn count_at_once(&self, filter: &DecisionFilter) -> Result<Option<u64>> {
+        if !filter.is_all() {
+            return Ok(None);
+        }
+        let state = self.fresh(Freshness::Contents)?;
+        Ok(state.and_then(|state| state.index.plain_count()))
     }
 
     /// The ids of the decisions that match.
     pub(crate) fn matching(&self, filter: &DecisionFilter) -> Result<Vec<DecisionId>> {
-        let pass = self.settle(|state| self.scan(state, filter, true))?;
+        let query = DecisionQuery::new().filter(filter.clone());
+        let pass = self.settle(|state| self.walk(state, &query, true))?;
         let mut ids: Vec<_> = pass
             .found
             .iter()
@@ -90,8 +118,8 @@ impl Store {
 
     /// Everything in the directory that is not as it should be.
     pub(crate) fn problems(&self) -> Result<ReadReport> {
-        let none = DecisionFilter::new().id_prefix("\0");
-        let pass = self.settle(|state| self.scan(state, &none, false))?;
+        let all = DecisionQuery::new();
+        let pass = self.settle(|state| self.walk(state, &all, false))?;
         let mut report = pass.report;
         let state = self.read_state();
         for (name, kind) in state.index.not_files() {
@@ -131,73 +159,38 @@ impl Store {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let mut state = self.refresh(Freshness::Strict)?;
-            if !state.index.unchecked().is_empty() {
-                drop(state);
-                self.check_new_files()?;
-                state = self.read_state();
-            }
+            let state = self.refresh(Freshness::Contents)?;
             let mut done = pass(&state)?;
             // A writer journals a document before it writes the file: if the journal went on, what looked foreign may not be.
             done.stale |= done.foreign && !state.journal.is_current()?;
             drop(state);
-            let settled = done.learned.is_empty() && !done.stale;
+            let settled = done.changed.is_empty() && !done.stale;
             if settled || attempt >= ATTEMPTS {
                 if !settled {
                     tracing::debug!(dir = %self.dir.display(), "the files changed all through a read");
                 }
                 return Ok(done);
             }
-            self.learn(std::mem::take(&mut done.learned));
+            if done.stale {
+                self.follow_journal()?;
+            }
+            let mut state = self.write_state();
+            for name in &done.changed {
+                state.index.doubt(name);
+            }
         }
     }
 
-    /// Reads every file.
-    fn scan(&self, state: &State, filter: &DecisionFilter, keep: bool) -> Result<Pass> {
+    /// Goes through the decisions in order until there are more matches than the limit. Without `keep` it only counts, and
+    /// goes through all.
+    fn walk(&self, state: &State, query: &DecisionQuery, keep: bool) -> Result<Pass> {
         let mut pass = Pass::default();
-        let mut several: BTreeMap<DecisionId, Vec<Found>> = BTreeMap::new();
-        // What is no decision first, by name, so that reports come in the same order each time.
-        let placed = state.index.files().filter(|(_, info)| info.times.is_some());
-        for name in state.index.suspects().chain(placed.map(|(name, _)| name)) {
-            let Some(found) = self.visit(state, name, &mut pass)? else {
-                continue;
-            };
-            if state.index.files_of(found.id()) == std::slice::from_ref(name) {
-                let stored = found.stored()?;
-                if filter.matches(&stored) {
-                    pass.take(stored, keep);
-                }
-            } else {
-                several.entry(found.id().clone()).or_default().push(found);
-            }
+        let index = &state.index;
+        for problem in index.suspects().values().flatten() {
+            pass.refuse(&problem.problem);
         }
-        for (id, mut all) in several {
-            all.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)));
-            let mut all = all.into_iter();
-            let Some(winner) = all.next() else { continue };
-            for other in all {
-                note_duplicate(state, &mut pass.report, &id, &winner, &other);
-            }
-            let stored = winner.stored()?;
-            if filter.matches(&stored) {
-                pass.take(stored, keep);
-            }
-        }
-        Ok(pass)
-    }
-
-    /// Reads files in order until there are more matches than the limit.
-    fn walk(&self, state: &State, query: &DecisionQuery, limit: usize) -> Result<Pass> {
-        let mut pass = Pass::default();
-        for name in state.index.suspects() {
-            // Not decisions when they were last read; they may have been mended since.
-            self.visit(state, name, &mut pass)?;
-        }
+        let sieve = Sieve::new(&query.filter, index.words());
         let range = query.filter.time;
-        let keys = match query.order {
-            Order::RecentlyWritten => state.index.by_written(),
-            _ => state.index.by_time(),
-        };
         let timed = query.order != Order::RecentlyWritten;
         let mut start = if timed { range.start() } else { None };
         let mut end = if timed { range.end() } else { None };
@@ -209,101 +202,136 @@ impl Store {
                 end = Some(end.map_or(after, |end| end.min(after)));
             }
         }
-        if start.is_some() && end.is_some() && start >= end {
+        if (start.is_some() && end.is_some() && start >= end) || (keep && sieve.is_empty()) {
             return Ok(pass);
         }
-        let least = DecisionId::new(LEAST_ID).map_err(JsonError::Core)?;
-        let edge = |time: DateTime<Utc>| -> Key { (time, least.clone(), "".into()) };
-        let first = start.map_or(Bound::Unbounded, |start| Bound::Included(edge(start)));
-        let last = end.map_or(Bound::Unbounded, |end| Bound::Excluded(edge(end)));
-        let keys = keys.range((first, last));
-        let mut forwards;
-        let mut backwards;
-        let ordered: &mut dyn Iterator<Item = &Key> = if query.order == Order::Oldest {
-            forwards = keys;
-            &mut forwards
-        } else {
-            backwards = keys.rev();
-            &mut backwards
-        };
-        for (_, id, name) in ordered {
-            if pass.found.len() > limit {
-                break;
-            }
-            let Some(found) = self.visit(state, name, &mut pass)? else {
-                continue;
-            };
-            if state.index.files_of(id).len() > 1 {
-                let pick = self.pick(state, id)?;
-                pass.stale |= pick.stale;
-                pass.learned.extend(pick.learned);
-                pass.learned.extend(pick.notes);
-                let Some(winner) = pick.winner else { continue };
-                if winner.name != *name {
-                    note_duplicate(state, &mut pass.report, id, &winner, &found);
-                    continue;
+        let limit = query.limit.filter(|_| keep).unwrap_or(usize::MAX);
+        let mut seen = HashSet::new();
+        let mut visit =
+            |row: &Arc<Row>| self.visit(state, query, &sieve, row, keep, &mut seen, &mut pass);
+        macro_rules! go {
+            ($rows:expr, $key:ident) => {{
+                let first =
+                    start.map_or(Bound::Unbounded, |start| Bound::Included($key::edge(start)));
+                let last = end.map_or(Bound::Unbounded, |end| Bound::Excluded($key::edge(end)));
+                let rows = $rows.range((first, last));
+                if query.order == Order::Oldest {
+                    for $key(row) in rows {
+                        if visit(row)? > limit {
+                            break;
+                        }
+                    }
+                } else {
+                    for $key(row) in rows.rev() {
+                        if visit(row)? > limit {
+                            break;
+                        }
+                    }
                 }
-            }
-            let stored = found.stored()?;
-            if query.filter.matches(&stored)
-                && query
-                    .after
-                    .as_ref()
-                    .is_none_or(|cursor| cursor.is_before(&stored))
-            {
-                pass.take(stored, true);
-            }
+            }};
+        }
+        let of_pair = match sieve.pair {
+            // Problems of other decisions' files are reported by questions about all of them.
+            Wanted::This(pair) if timed && keep => index.of_pair(pair),
+            _ => None,
+        };
+        match of_pair {
+            Some(of_pair) => go!(of_pair, ByTime),
+            _ if timed => go!(index.by_time(), ByTime),
+            _ => go!(index.by_written(), ByWritten),
         }
         Ok(pass)
     }
 
-    /// Reads one file in the course of a pass; what is wrong with it goes to the report, what has changed to the index.
-    fn visit(&self, state: &State, name: &Arc<str>, pass: &mut Pass) -> Result<Option<Found>> {
-        let look = self.look(state, name, true)?;
-        let expected = state.index.info(name);
-        let Some(found) = &look.candidate else {
-            if let Some(unreadable) = &look.problem {
-                pass.refuse(unreadable.problem.clone());
-            }
-            if look.absent || expected.is_some_and(|info| info.times.is_some()) {
-                pass.learned.push((Arc::clone(name), look));
-            }
-            return Ok(None);
+    /// Takes one file's decision if it matches, and gives back how many were taken so far.
+    #[allow(clippy::too_many_arguments)] // the parts of one walk
+    fn visit(
+        &self,
+        state: &State,
+        query: &DecisionQuery,
+        sieve: &Sieve<'_>,
+        row: &Arc<Row>,
+        keep: bool,
+        seen: &mut HashSet<DecisionId>,
+        pass: &mut Pass,
+    ) -> Result<usize> {
+        let taken = |pass: &Pass| usize::try_from(pass.counted).unwrap_or(usize::MAX);
+        let (Some(id), Some(content)) = (&row.id, &row.content) else {
+            return Ok(taken(pass));
         };
-        if let Some(unreadable) = &look.problem {
-            pass.refuse(unreadable.problem.clone());
+        if let Some(problem) = state.index.ailment(&row.name) {
+            pass.refuse(problem);
         }
-        pass.foreign |= !found.journaled;
-        let placed = expected.is_some_and(|info| {
-            info.id.as_ref() == Some(found.id()) && info.times == Some((found.time(), found.at))
-        });
-        if !placed && !state.is_pending(found.id()) {
-            let seen = Look {
-                candidate: Some(found.clone()),
-                ..Look::default()
-            };
-            pass.learned.push((Arc::clone(name), seen));
+        if row.misnamed {
+            let message = format!("the id inside is \"{id}\"; that one counts");
+            let problem = Problem::new(ProblemKind::NameMismatch, &*row.name, message);
+            pass.report.add(problem);
         }
-        if layout::id_of(name).is_some_and(|claimed| claimed != *found.id()) {
-            let message = format!("the id inside is \"{}\"; that one counts", found.id());
-            pass.report
-                .add(Problem::new(ProblemKind::NameMismatch, &**name, message));
+        let rivals = state.index.files_of(id);
+        if rivals.len() > 1 {
+            let winner = rivals.iter().max_by(|a, b| rank(a).cmp(&rank(b)));
+            if let Some(winner) = winner.filter(|winner| winner.name != row.name) {
+                // While a decision moves to another file, both are there for a moment.
+                if !state.is_pending(id) {
+                    note_duplicate(&mut pass.report, id, winner, row);
+                }
+                return Ok(taken(pass));
+            }
+            if !seen.insert(id.clone()) {
+                return Ok(taken(pass));
+            }
         }
-        Ok(look.candidate)
+        if !sieve.lets_through(row) {
+            return Ok(taken(pass));
+        }
+        pass.foreign |= !content.journaled;
+        if !keep && sieve.is_whole {
+            pass.counted += 1;
+            return Ok(taken(pass));
+        }
+        let Some(document) = self.document(state, row)? else {
+            pass.changed.push(Arc::clone(&row.name));
+            return Ok(taken(pass));
+        };
+        let stored = StoredDecision {
+            decision: document.decision.clone(),
+            revision: content.token.revision().map_err(JsonError::Core)?,
+            recorded_at: content.at,
+        };
+        let after = query.after.as_ref();
+        if (sieve.is_whole || query.filter.matches(&stored))
+            && after.is_none_or(|cursor| cursor.is_before(&stored))
+        {
+            pass.counted += 1;
+            if keep {
+                pass.found.push(stored);
+            }
+        }
+        Ok(taken(pass))
     }
 }
 
-fn note_duplicate(
-    state: &State,
-    report: &mut ReadReport,
-    id: &DecisionId,
-    winner: &Found,
-    other: &Found,
-) {
-    // While a decision moves to another file, both are there for a moment.
-    if state.is_pending(id) {
-        return;
+/// So many documents at most are cheap enough to be read on the calling task.
+const SHORT: usize = 100;
+
+fn answer(query: &DecisionQuery, pass: Pass) -> Result<DecisionPage> {
+    if query.strict
+        && let Some(problem) = pass.unreadable
+    {
+        return Err(JsonError::Unreadable(problem));
     }
+    for problem in pass.report.problems() {
+        tracing::debug!(%problem, "met while reading decisions");
+    }
+    Ok(query.answer(pass.found, pass.report))
+}
+
+/// The newest wins, and of two of one time the one with the greater file name.
+fn rank(row: &Row) -> (Option<chrono::DateTime<chrono::Utc>>, &str) {
+    (row.times().map(|(time, _)| time), &row.name)
+}
+
+fn note_duplicate(report: &mut ReadReport, id: &DecisionId, winner: &Row, other: &Row) {
     let message = format!(
         "it claims the id \"{id}\" as {} does, which is newer and counts",
         winner.name

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use minutebook_core::{
     Decision, DecisionId, DecisionState, Problem, ProblemKind, StateContent, StoredDecision,
 };
-use minutebook_fs::FsError;
+use minutebook_fs::{FileKind, FsError};
 
 use super::Store;
-use super::index::Stamp;
+use super::index::{Row, Stamp};
 use super::refresh::{Freshness, Learned};
 use super::state::State;
 use crate::codec::{self, Document, Token, Unreadable};
@@ -70,6 +70,8 @@ pub(crate) struct Look {
     pub(crate) absent: bool,
     /// What the file looked like before it was read; for files whose content is to be remembered.
     pub(crate) stamp: Option<Stamp>,
+    /// What it was then.
+    pub(crate) kind: Option<FileKind>,
 }
 
 /// What there is of one decision.
@@ -106,7 +108,7 @@ impl Store {
 
     /// Reads one decision if that needs no more than its file; `None` if it may take longer.
     pub(crate) fn get_at_once(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
-        let Some(state) = self.fresh()? else {
+        let Some(state) = self.fresh(Freshness::Light)? else {
             return Ok(None);
         };
         let pick = self.pick(&state, id)?;
@@ -120,57 +122,49 @@ impl Store {
 
     /// What there is of one decision, looked at until nothing moves; that there is nothing is made sure of.
     pub(crate) fn find(&self, id: &DecisionId) -> Result<Pick> {
-        self.find_with(id, Freshness::Strict)
+        self.find_with(id, Freshness::Names)
     }
 
-    /// As [`find`](Self::find); `miss` is how fresh a listing must be to say that there is nothing.
+    /// As [`find`](Self::find); `miss` is how much has to be known to say that there is nothing.
     pub(crate) fn find_with(&self, id: &DecisionId, miss: Freshness) -> Result<Pick> {
         let mut freshness = Freshness::Light;
         let mut attempt = 0;
         loop {
             let state = self.refresh(freshness)?;
-            if freshness == Freshness::Strict && !state.index.unchecked().is_empty() {
-                drop(state);
-                self.check_new_files()?;
-                attempt += 1;
-                if attempt < ATTEMPTS {
-                    continue;
-                }
-                return self.pick(&*self.refresh(Freshness::Light)?, id);
-            }
             let mut pick = self.pick(&state, id)?;
             drop(state);
             let settled = !pick.stale && pick.learned.is_empty();
             let certain =
-                pick.winner.is_some() || freshness == miss || freshness == Freshness::Strict;
+                pick.winner.is_some() || freshness == miss || freshness != Freshness::Light;
             attempt += 1;
             self.learn(std::mem::take(&mut pick.notes));
             if (settled && certain) || attempt >= ATTEMPTS {
                 return Ok(pick);
             }
             self.learn(std::mem::take(&mut pick.learned));
-            freshness = Freshness::Strict;
+            freshness = Freshness::Names;
         }
     }
 
     /// Looks at every file that may hold the decision.
     pub(crate) fn pick(&self, state: &State, id: &DecisionId) -> Result<Pick> {
         let mut pick = Pick::default();
-        let names = state.index.files_of(id);
-        let coming = state
-            .pending_put(id)
-            .map(|put| &put.file)
-            .filter(|file| !names.contains(file));
-        for name in names.iter().chain(coming) {
+        let rows = state.index.files_of(id);
+        let coming = state.pending_put(id).map(|put| &put.file);
+        let coming = coming.filter(|file| !rows.iter().any(|row| row.name == **file));
+        let rows = rows.iter().map(|row| (&row.name, Some(row)));
+        for (name, row) in rows.chain(coming.map(|name| (name, None))) {
             let look = self.look(state, name, true)?;
-            let expected = state.index.info(name).and_then(|info| info.times);
+            let known = row.and_then(|row| row.times());
             match &look.candidate {
                 Some(found) if found.id() == id => {
                     if !found.journaled && !state.journal.is_current()? {
                         pick.stale = true;
                     }
-                    let times = (found.time(), found.at);
-                    if expected.is_some_and(|expected| expected != times) && !state.is_pending(id) {
+                    let as_known = row.is_none_or(|row| {
+                        row.content.is_none() || row.is(found.token, found.time(), found.at)
+                    });
+                    if !as_known && !state.is_pending(id) {
                         let note = Look {
                             candidate: look.candidate.clone(),
                             ..Look::default()
@@ -181,12 +175,12 @@ impl Store {
                         pick.others.push(found);
                     }
                 }
-                _ if coming == Some(name) => {}
-                None if !look.absent && expected.is_none() => {
+                _ if row.is_none() => {}
+                None if !look.absent && known.is_none() => {
                     if let Some(Unreadable { problem, .. }) = &look.problem {
                         tracing::warn!(%id, %problem, "a file with the decision's name cannot be read as a decision");
                     }
-                    if state.index.info(name).is_some_and(|info| !info.checked) {
+                    if state.index.unread().contains(name) {
                         pick.learned.push((Arc::clone(name), look));
                     }
                 }
@@ -202,6 +196,21 @@ impl Store {
             pick.winner = Some(pick.others.swap_remove(newest));
         }
         Ok(pick)
+    }
+
+    /// The decision in a file of which everything is known but the document; `None` if it is no longer as known.
+    pub(crate) fn document(&self, state: &State, row: &Row) -> Result<Option<Arc<Document>>> {
+        let Some(content) = &row.content else {
+            return Ok(None);
+        };
+        if let Some(document) = self.cache.kept(&row.name, content.token.digest) {
+            return Ok(Some(document));
+        }
+        let look = self.look(state, &row.name, true)?;
+        let found = look.candidate.filter(|found| {
+            Some(found.id()) == row.id.as_ref() && row.is(found.token, found.time(), found.at)
+        });
+        Ok(found.map(|found| found.document))
     }
 
     /// Reads one file and says which state of which decision it is.

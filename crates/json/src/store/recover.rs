@@ -14,6 +14,7 @@ use minutebook_fs::{Durability, FsError, Locked, OpenMode};
 use super::Store;
 use super::read::Load;
 use super::refresh::{Freshness, max_line_bytes};
+use super::state::DirStamp;
 use crate::codec::Digest;
 use crate::error::{JsonError, Result};
 use crate::journal::{self, Checkpoint, Gone, Known, Put, Record};
@@ -52,7 +53,7 @@ impl Store {
         }
         let mended = self.log.with_lock(Durability::Buffered, |log| {
             // Others may have mended and written since: the tail takes up their lines too.
-            self.update(Freshness::Light)?;
+            self.follow_journal()?;
             self.mend(log)
         });
         match mended {
@@ -104,7 +105,6 @@ impl Store {
         if !self.read_state().overlay.is_empty() {
             let again = self.load_state()?;
             *self.write_state() = again;
-            self.update(Freshness::Light)?;
             self.take_tail()?;
             return self.mend(log).inspect_err(|_| self.stand_in_for_files());
         }
@@ -157,7 +157,7 @@ impl Store {
         }
         let seq = self.read_state().journal.chain.seq;
         self.mark(log, seq, None);
-        self.update(Freshness::Light)?;
+        self.follow_journal()?;
         self.write_state().tail = None;
         Ok(())
     }
@@ -171,9 +171,7 @@ impl Store {
         }
         for fix in fixes {
             match fix {
-                Fix::Write { id, known, found } => {
-                    let times = (known.effective(), known.at);
-                    state.index.place_absent(&known.file, id.clone(), times);
+                Fix::Write { id, found, .. } => {
                     state.overlay.serve.insert(id, found);
                 }
                 Fix::Remove { name, found } => {
@@ -182,14 +180,16 @@ impl Store {
             }
         }
         state.tail = None;
+        // What stands in for files that are not there takes its place when the others are listed.
+        state.listed = false;
     }
 
     /// Whether the directory was changed after everything that the journal tells of. File systems that tell one run of the machine from
     /// another keep changes of one directory in order: if that change is there, all names of before it are, too, and what is
     /// missing was removed by others. What is damaged was not written out all the same.
     fn others_came_last(&self) -> bool {
+        let changed = self.dir_stamp().ok().and_then(DirStamp::nanos);
         let state = self.read_state();
-        let changed = state.dir.and_then(|seen| seen.stamp.nanos());
         self.boot.is_some()
             && state.pending.is_empty()
             && changed

@@ -1,33 +1,44 @@
 //! Keeping what is known in line with the disk: the journal's new lines, the directory's new, changed and missing files.
 //!
-//! A directory's change time has ticks: a change in the same tick as the last listing leaves it as it was. A listing is
-//! therefore trusted for good only if it was taken a tick after its stamp was first seen. Until then a
+//! Where the system tells of every change in a directory, what it told since the last call is all there is to look at: one call
+//! to the system if there is nothing. What was told is only doubted; it is looked at when a question needs it, or when the
+//! decision in it is asked for.
+//!
+//! Elsewhere the directory's change time tells whether names were added or removed, and questions about contents look at
+//! each file's own. A directory's change time has ticks: a change in the same tick as the last listing leaves it as it was. A
+//! listing is therefore trusted for good only if it was taken a tick after its stamp was first seen. Until then a
 //! [`Freshness::Strict`] reader lists again, and everybody does once when the tick is over. Newer systems give each change that
 //! follows a look at the time a time of its own; once that was seen to be so, a listing is trusted at once.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 use std::time::Instant;
 
+use minutebook_core::Decision;
 use minutebook_fs::{FileKind, FsError};
 
 use super::Store;
-use super::index::Stamp;
+use super::index::{Content, Stamp};
 use super::read::Look;
 use super::state::{DirSeen, DirStamp, State};
+use super::watching::Told;
 use crate::error::Result;
-use crate::journal::{CaughtUp, Checkpoint, Journal};
+use crate::journal::{CaughtUp, Checkpoint, Journal, Known};
 use crate::layout;
 
-/// How a reader takes changes that may hide behind the directory's stamp.
+/// How much a reader has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// It looks at a file whose name it knows, so they do not matter much: they are seen when the tick is over.
+    /// It looks at a file whose name it knows: other files do not matter.
     Light,
-    /// It lists the directory again.
-    Strict,
+    /// It has to know which file holds which decision.
+    Names,
+    /// It asks about the contents of all files.
+    Contents,
 }
+
+/// So many files are looked at on the calling task.
+const FEW: usize = 64;
 
 /// The names of documents, and those like them that are no regular files.
 type Listing = (Vec<Arc<str>>, BTreeMap<String, FileKind>);
@@ -45,25 +56,56 @@ impl Store {
             }
         }
         let learning = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
-        self.update(freshness)?;
+        self.update_now(freshness)?;
+        self.check_now(freshness)?;
         drop(learning);
         Ok(self.read_state())
     }
 
-    /// What is known, if it is in line with the disk; two calls to the system.
-    pub(crate) fn fresh(&self) -> Result<Option<RwLockReadGuard<'_, State>>> {
-        let state = self.read_state();
-        Ok(self.is_fresh(&state, Freshness::Light)?.then_some(state))
+    /// What is known, if it is in line with the disk, or little has to be looked at for that: one call to the system where the
+    /// directory is watched and nothing has changed.
+    pub(crate) fn fresh(&self, freshness: Freshness) -> Result<Option<RwLockReadGuard<'_, State>>> {
+        {
+            let state = self.read_state();
+            if self.is_fresh(&state, freshness)? {
+                return Ok(Some(state));
+            }
+            if !state.listed || state.index.unchecked().len() > FEW || !self.watching.told_few(FEW)
+            {
+                return Ok(None);
+            }
+        }
+        let Ok(learning) = self.learning.try_lock() else {
+            return Ok(None);
+        };
+        self.update_now(freshness)?;
+        self.check_now(freshness)?;
+        drop(learning);
+        Ok(Some(self.read_state()))
     }
 
     fn is_fresh(&self, state: &State, freshness: Freshness) -> Result<bool> {
-        let Some(seen) = state.dir else {
-            return Ok(false);
+        let checked = match freshness {
+            Freshness::Light => true,
+            Freshness::Names => state.index.unread().is_empty(),
+            Freshness::Contents => state.index.unchecked().is_empty(),
         };
-        if !seen.confirmed && (freshness == Freshness::Strict || !seen.in_tick(Instant::now())) {
-            return Ok(false);
+        match self.watching.told() {
+            Told::Nothing => Ok(checked && state.listed),
+            Told::Changes => Ok(false),
+            // Any file may have changed, and nobody tells.
+            Told::Unwatched if freshness == Freshness::Contents => Ok(false),
+            Told::Unwatched => {
+                let Some(seen) = state.dir else {
+                    return Ok(false);
+                };
+                let in_tick = freshness == Freshness::Light && seen.in_tick(Instant::now());
+                if !checked || !state.listed || !(seen.confirmed || in_tick) {
+                    return Ok(false);
+                }
+                Ok(self.dir_stamp()? == seen.stamp && state.journal.is_current()?)
+            }
         }
-        Ok(self.dir_stamp()? == seen.stamp && state.journal.is_current()?)
     }
 
     pub(crate) fn dir_stamp(&self) -> Result<DirStamp> {
@@ -75,70 +117,121 @@ impl Store {
 
     /// Brings what is known in line with the disk.
     pub(crate) fn update(&self, freshness: Freshness) -> Result<()> {
+        let _learning = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
+        self.update_now(freshness)
+    }
+
+    fn update_now(&self, freshness: Freshness) -> Result<()> {
+        let Some(changes) = self.watching.take(|| self.fs.watch_dir(&self.dir)) else {
+            return self.update_unwatched(freshness);
+        };
+        let take_over = || -> Result<()> {
+            if changes.journal || changes.everything {
+                self.follow_journal()?;
+            }
+            if changes.everything || !self.read_state().listed {
+                self.list_anew(true)?;
+                self.write_state().index.doubt_all();
+                return Ok(());
+            }
+            if !changes.names.is_empty() {
+                let mut state = self.write_state();
+                for name in &changes.names {
+                    state.index.doubt(name);
+                }
+            }
+            Ok(())
+        };
+        let result = take_over();
+        self.watching.settle(changes, result.is_ok());
+        result
+    }
+
+    fn update_unwatched(&self, freshness: Freshness) -> Result<()> {
         self.follow_journal()?;
         let stamp = self.dir_stamp()?;
-        let seen = self.read_state().dir;
+        let (seen, listed) = {
+            let state = self.read_state();
+            (state.dir, state.listed)
+        };
         let now = Instant::now();
         let first = match seen {
-            Some(seen) if seen.stamp == stamp => {
+            Some(seen) if seen.stamp == stamp && listed => {
                 if seen.confirmed || (freshness == Freshness::Light && seen.in_tick(now)) {
+                    if freshness == Freshness::Contents {
+                        self.write_state().index.doubt_all();
+                    }
                     return Ok(());
                 }
                 seen.first
             }
             _ => now,
         };
-        let (names, not_files) = self.list()?;
+        let changed = seen.is_some_and(|seen| seen.stamp != stamp);
+        self.list_anew(changed)?;
         let next = DirSeen {
             stamp,
             first,
             confirmed: false,
         };
-        let next = DirSeen {
-            confirmed: self.read_state().fine_times || !next.in_tick(now),
+        let mut state = self.write_state();
+        state.dir = Some(DirSeen {
+            confirmed: state.fine_times || !next.in_tick(now),
             ..next
+        });
+        if freshness == Freshness::Contents {
+            state.index.doubt_all();
+        }
+        Ok(())
+    }
+
+    /// Lists the directory.
+    fn list_anew(&self, changed: bool) -> Result<()> {
+        let (names, not_files) = self.list()?;
+        // Not in the directory, which cannot be written, but in the journal.
+        let absent: Vec<(Known, Decision)> = {
+            let state = self.read_state();
+            let served = state.overlay.serve.keys();
+            let known = served.filter_map(|id| state.known.get(id).cloned());
+            known
+                .map(|known| Ok((known.clone(), self.journaled(&known)?.decision)))
+                .collect::<Result<_>>()?
         };
-        let changed = seen.is_some_and(|seen| seen.stamp != stamp);
-        let replaced = if changed { self.replaced() } else { Vec::new() };
         let mut state = self.write_state();
         let State {
             index,
             known,
+            kept,
             unnamed,
             ..
         } = &mut *state;
-        index.relist(names, not_files, |name| {
-            let id = unnamed.get(name).cloned().or_else(|| layout::id_of(name))?;
-            let known = known.get(&id).filter(|known| *known.file == *name)?;
-            Some((id, (known.effective(), known.at)))
+        index.relist(names, not_files, |name, words| {
+            let kept = kept.as_mut()?.remove(name)?;
+            let journaled = known.get(&kept.id).filter(|known| *known.file == *name);
+            kept.into_row(journaled, words)
         });
-        for name in replaced {
-            if index.info(&name).is_some() {
-                index.suspect(name, false);
+        // Names that do not tell their ids, so that they are found by them.
+        for (name, id) in unnamed.iter() {
+            if index.row(name).is_some_and(|row| row.content.is_none()) {
+                index.expect(name, id);
             }
         }
-        state.dir = Some(next);
+        for (known, decision) in absent {
+            if index.row(&known.file).is_none() {
+                let content = Content {
+                    time: known.effective(),
+                    at: known.at,
+                    token: known.token,
+                    journaled: true,
+                    facts: index.facts(&decision),
+                };
+                index.place_absent(&known.file, decision.id().clone(), content);
+            }
+        }
+        state.kept = None;
+        state.listed = true;
         state.changed_by_others |= changed;
         Ok(())
-    }
-
-    /// Files that the journal does not know and that are no longer what was read.
-    fn replaced(&self) -> Vec<Arc<str>> {
-        let stamped: Vec<_> = self
-            .read_state()
-            .index
-            .files()
-            .filter_map(|(name, info)| info.stamp.map(|stamp| (Arc::clone(name), stamp)))
-            .collect();
-        let mut replaced = Vec::new();
-        for (name, stamp) in stamped {
-            match self.fs.metadata(&self.path(&name)) {
-                Ok(meta) if Stamp::from(&meta) == stamp => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                _ => replaced.push(name),
-            }
-        }
-        replaced
     }
 
     /// Takes over the lines that came since the last look.
@@ -175,6 +268,24 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Takes over lines that this handle has just appended.
+    pub(super) fn absorb(&self, offset: u64, lines: &[u8]) -> Result<()> {
+        {
+            let mut state = self.write_state();
+            let mut events = Vec::new();
+            if state
+                .journal
+                .absorb(offset, lines, &mut |event| events.push(event))
+            {
+                for event in events {
+                    state.apply(event);
+                }
+                return Ok(());
+            }
+        }
+        self.follow_journal()
     }
 
     /// Reads checkpoint and journal from the start.
@@ -239,33 +350,61 @@ impl Store {
 
     /// Reads the files of which nothing is known yet.
     pub(crate) fn check_new_files(&self) -> Result<()> {
-        if self.read_state().index.unchecked().is_empty() {
+        if self.read_state().index.unread().is_empty() {
             return Ok(());
         }
         let _learning = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
-        let names: Vec<_> = self
-            .read_state()
-            .index
-            .unchecked()
-            .iter()
-            .cloned()
-            .collect();
-        let mut learned = Learned::with_capacity(names.len());
-        {
-            let state = self.read_state();
-            for name in names {
-                let before = self.fs.metadata(&self.path(&name)).ok();
-                let look = self.look(&state, &name, false)?;
-                learned.push((
-                    name,
-                    Look {
-                        stamp: before.as_ref().map(Stamp::from),
-                        ..look
-                    },
-                ));
+        self.check_now(Freshness::Names)
+    }
+
+    /// Looks at the files that are in doubt.
+    fn check_now(&self, freshness: Freshness) -> Result<()> {
+        let names: Vec<Arc<str>> = {
+            let index = &self.read_state().index;
+            match freshness {
+                Freshness::Light => return Ok(()),
+                Freshness::Names => index.unread().iter().cloned().collect(),
+                Freshness::Contents => index.unchecked().iter().cloned().collect(),
             }
+        };
+        // In parts, so that others are not kept waiting and memory stays bounded.
+        for part in names.chunks(1_000) {
+            let mut learned = Learned::with_capacity(part.len());
+            let mut same = Vec::new();
+            {
+                let state = self.read_state();
+                for name in part {
+                    let row = state.index.row(name);
+                    if row.is_none_or(|row| row.absent) {
+                        continue;
+                    }
+                    // If that fails, reading it says why.
+                    let meta = self.fs.metadata(&self.path(name)).ok();
+                    let stamp = meta.as_ref().map(Stamp::from);
+                    if stamp.is_some() && row.is_some_and(|row| row.stamp == stamp) {
+                        same.push(Arc::clone(name));
+                        continue;
+                    }
+                    let look = self.look(&state, name, false)?;
+                    let kind = meta.map(|meta| meta.kind);
+                    learned.push((
+                        Arc::clone(name),
+                        Look {
+                            stamp,
+                            kind,
+                            ..look
+                        },
+                    ));
+                }
+            }
+            if !same.is_empty() {
+                let mut state = self.write_state();
+                for name in same {
+                    state.index.confirm(&name);
+                }
+            }
+            self.learn(learned);
         }
-        self.learn(learned);
         Ok(())
     }
 
@@ -274,30 +413,48 @@ impl Store {
         if learned.is_empty() {
             return;
         }
+        let now = Instant::now();
         let mut state = self.write_state();
+        let fine = state.fine_times;
         for (name, look) in learned {
             if look.absent {
-                if !state.index.info(&name).is_some_and(|info| info.absent) {
+                if !state.index.row(&name).is_some_and(|row| row.absent) {
                     state.index.remove(&name);
+                    state.note_vanished(&name);
                 }
                 continue;
             }
             // Of a file that a listing no longer has, nothing is to be learned.
-            if state.index.info(&name).is_none() {
+            if state.index.row(&name).is_none() {
+                continue;
+            }
+            if let Some(kind) = look.kind.filter(|kind| *kind != FileKind::File) {
+                state.index.not_a_file(&name, kind);
                 continue;
             }
             match look.candidate {
-                // Of what the journal does not have, the stamp is needed to notice a replacement: it is read once more.
-                Some(found) if !found.journaled && look.stamp.is_none() => {
-                    state.index.suspect(name, false);
-                }
                 Some(found) => {
-                    let times = (found.time(), found.at);
+                    let stamp = look
+                        .stamp
+                        .filter(|_| !found.from_journal)
+                        .and_then(|stamp| state.index.trust(&name, stamp, now, fine));
+                    let content = Content {
+                        time: found.time(),
+                        at: found.at,
+                        token: found.token,
+                        journaled: found.journaled,
+                        facts: state.index.facts(&found.document.decision),
+                    };
                     let id = found.id().clone();
-                    let stamp = look.stamp.filter(|_| !found.journaled);
-                    state.index.place(name, id, times, stamp);
+                    state.index.place(Arc::clone(&name), id, content, stamp);
+                    if let Some(unreadable) = look.problem {
+                        state.index.ail(name, unreadable.problem);
+                    }
                 }
-                None => state.index.suspect(name, true),
+                None => match look.problem {
+                    Some(unreadable) => state.index.suspect(name, Some(unreadable)),
+                    None => state.index.remove(&name),
+                },
             }
         }
     }

@@ -8,6 +8,7 @@ use minutebook_core::DecisionId;
 use minutebook_fs::{FileId, Metadata};
 
 use super::index::Index;
+use super::kept::Kept;
 use crate::codec::Digest;
 use crate::journal::{Event, Journal, Known, Mark, Put, Record};
 use crate::layout;
@@ -15,7 +16,7 @@ use crate::layout;
 /// How far apart two changes must be for the directory's time to tell them apart, with room to spare: file systems
 /// count in ticks of 1 to 10 ms, the coarse ones (whole seconds) in 1 or 2 s.
 const TICK: Duration = Duration::from_millis(20);
-const COARSE_TICK: Duration = Duration::from_millis(2_500);
+pub(super) const COARSE_TICK: Duration = Duration::from_millis(2_500);
 
 /// Two changes that are less than this apart, in nanoseconds, do not come from a clock with ticks, of which the finest has 1 ms.
 const FINE_NS: i64 = 900_000;
@@ -90,9 +91,15 @@ pub(crate) struct State {
     /// Lines that no mark covers yet: a writer is at work, or died.
     pub(crate) pending: Vec<(u64, Record)>,
     pub(crate) index: Index,
+    /// Whether the index has the directory's names.
+    pub(crate) listed: bool,
+    /// What a checkpoint says of files, until they are listed.
+    pub(crate) kept: Option<HashMap<Arc<str>, Kept>>,
     pub(crate) dir: Option<DirSeen>,
-    /// Whether the directory was changed by others since the journaled files were last looked for.
+    /// Whether the directory may have been changed by others since the journaled files were last looked for.
     pub(crate) changed_by_others: bool,
+    /// Journaled files that were seen to be missing since.
+    pub(crate) vanished: Vec<Arc<str>>,
     /// Whether the directory's times were seen to be finer than ticks.
     pub(crate) fine_times: bool,
     /// Up to which offset of the journal the files are known to have reached the device.
@@ -112,8 +119,11 @@ impl State {
             unnamed: HashMap::new(),
             pending: Vec::new(),
             index: Index::default(),
+            listed: false,
+            kept: None,
             dir: None,
             changed_by_others: true,
+            vanished: Vec::new(),
             fine_times: false,
             durable: 0,
             start: 0,
@@ -163,13 +173,22 @@ impl State {
     pub(crate) fn merge(&mut self, record: Record) {
         match &record {
             Record::Put(put) => {
-                for gone in &put.gone {
-                    self.index.remove(&gone.file);
-                }
                 let known = Known::from(put);
-                let times = (known.effective(), known.at);
-                self.index
-                    .place(Arc::clone(&put.file), put.id.clone(), times, None);
+                if self.listed {
+                    for gone in &put.gone {
+                        self.index.remove(&gone.file);
+                    }
+                    let row = self.index.row(&put.file);
+                    let there = row.is_some_and(|row| {
+                        row.id.as_ref() == Some(&put.id)
+                            && row.is(known.token, known.effective(), known.at)
+                    });
+                    if there {
+                        self.index.doubt(&put.file);
+                    } else {
+                        self.index.expect(&put.file, &put.id);
+                    }
+                }
                 self.remember(put.id.clone(), known);
             }
             Record::Delete(delete) => {
@@ -204,6 +223,13 @@ impl State {
             Record::Delete(delete) => delete.id == *id,
             Record::Missing(_) | Record::Found | Record::Void(_) => false,
         })
+    }
+
+    /// A file is no longer there: if it is a decision's of the journal, that is to be noted.
+    pub(crate) fn note_vanished(&mut self, name: &Arc<str>) {
+        if self.known_file(name).is_some() {
+            self.vanished.push(Arc::clone(name));
+        }
     }
 
     fn forget(&mut self, id: &DecisionId) {

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use minutebook_core::{DecisionFilter, DecisionId};
 use minutebook_fs::{Durability, FsError, Locked};
 
-use super::plan::{Item, Plan, Planned};
+use super::index::{Content, Stamp};
+use super::plan::{Item, Plan, Planned, Write};
 use super::refresh::Freshness;
 use super::state::DirStamp;
 use super::{Done, Op, Store};
 use crate::error::{JsonError, Result};
 use crate::journal::{Known, Mark};
+
+/// After so many files what the system tells of them is taken from its queue, which has room for some thousands.
+const DRAIN_EVERY: usize = 256;
 
 /// One result for each mutation, as far as they are known.
 struct Results(Vec<Option<Result<Done>>>);
@@ -88,18 +92,21 @@ impl Store {
     fn note_missing(&self, plan: &mut Plan) {
         let missing: Vec<_> = {
             let mut state = self.write_state();
-            if !std::mem::take(&mut state.changed_by_others) {
+            let all = std::mem::take(&mut state.changed_by_others);
+            let vanished = std::mem::take(&mut state.vanished);
+            if !all && vanished.is_empty() {
                 return;
             }
             let gone = |(id, known): &(&DecisionId, &Known)| {
-                state.index.info(&known.file).is_none() && state.index.files_of(id).is_empty()
+                state.index.row(&known.file).is_none() && state.index.files_of(id).is_empty()
             };
-            state
-                .known
-                .iter()
-                .filter(gone)
-                .map(|(id, known)| (id.clone(), Arc::clone(&known.file)))
-                .collect()
+            let named = |(id, known): (&DecisionId, &Known)| (id.clone(), Arc::clone(&known.file));
+            if all {
+                state.known.iter().filter(gone).map(named).collect()
+            } else {
+                let known = vanished.iter().filter_map(|name| state.known_file(name));
+                known.filter(gone).map(named).collect()
+            }
         };
         for (id, file) in missing {
             let there = self.fs.metadata(&self.path(&file));
@@ -177,17 +184,20 @@ impl Store {
             return Ok(());
         }
         let before = self.dir_stamp()?;
-        if let Err(error) = log.append(&done.lines) {
-            for item in done.items {
-                results.note(item.op, Err(JsonError::copy_fs(&error)));
+        let appended = match log.append(&done.lines) {
+            Ok(appended) => appended,
+            Err(error) => {
+                for item in done.items {
+                    results.note(item.op, Err(JsonError::copy_fs(&error)));
+                }
+                *plan = self.new_plan();
+                return if error.nothing_applied() {
+                    Ok(())
+                } else {
+                    Err(error.into())
+                };
             }
-            *plan = self.new_plan();
-            return if error.nothing_applied() {
-                Ok(())
-            } else {
-                Err(error.into())
-            };
-        }
+        };
         if (self.config.durability.is_synced() || done.replaces_foreign)
             && let Err(error) = log.sync()
         {
@@ -196,12 +206,19 @@ impl Store {
             }
             return Err(error.into());
         }
-        self.follow_journal()?;
+        self.absorb(appended.offset, &done.lines)?;
         let mut void = Vec::new();
         let mut whole = true;
-        for item in done.items {
+        let mut written = Vec::with_capacity(done.items.len());
+        for (i, item) in done.items.into_iter().enumerate() {
+            if i % DRAIN_EVERY == DRAIN_EVERY - 1 {
+                self.watching.drain();
+            }
             match self.write_item(&item) {
-                Ok(()) => results.note(item.op, Ok(item.done)),
+                Ok(stamp) => {
+                    results.note(item.op, Ok(item.done));
+                    written.extend(item.write.zip(Some(stamp)));
+                }
                 Err(Failed { error, undone }) => {
                     tracing::error!(seq = item.seq, %error, "a journaled change could not be carried out");
                     if undone {
@@ -234,22 +251,53 @@ impl Store {
             self.mark(log, chain.seq, Some(before));
         }
         self.follow_journal()?;
+        if whole {
+            self.learn_written(written);
+        }
         *plan = self.new_plan();
         Ok(())
     }
 
-    fn write_item(&self, item: &Item) -> Result<(), Failed> {
-        if let Some((name, text)) = &item.write {
-            minutebook_fs::replace(
-                &*self.fs,
-                &self.path(name),
-                text.as_bytes(),
-                Durability::Buffered,
-            )
-            .map_err(|error| {
+    /// Takes over what was written just now, so that it need not be read. It stays in doubt until it was looked at: others may
+    /// have changed it since.
+    fn learn_written(&self, written: Vec<(Write, Option<Stamp>)>) {
+        let mut state = self.write_state();
+        if !state.listed {
+            return;
+        }
+        let fine = state.fine_times;
+        for (write, stamp) in written {
+            let content = Content {
+                time: write.time(),
+                at: write.at,
+                token: write.token,
+                journaled: true,
+                facts: state.index.facts(&write.document.decision),
+            };
+            let id = write.document.decision.id().clone();
+            let stamp = stamp.filter(|_| fine);
+            state
+                .index
+                .place(Arc::clone(&write.name), id, content, stamp);
+            state.index.doubt(&write.name);
+            let bytes = write.text.into_bytes();
+            self.cache.put(&write.name, bytes, &write.document);
+        }
+    }
+
+    /// Writes the files of one decision, and says how the document's looks now.
+    fn write_item(&self, item: &Item) -> Result<Option<Stamp>, Failed> {
+        let mut stamp = None;
+        if let Some(write) = &item.write {
+            let path = self.path(&write.name);
+            let bytes = write.text.as_bytes();
+            let written =
+                minutebook_fs::replace_seen(&*self.fs, &path, bytes, Durability::Buffered);
+            let seen = written.map_err(|error| {
                 let undone = error.nothing_applied();
                 Failed { error, undone }
             })?;
+            stamp = seen.as_ref().map(Stamp::from);
         }
         for name in &item.remove {
             minutebook_fs::remove(&*self.fs, &self.path(name), Durability::Buffered).map_err(
@@ -260,7 +308,7 @@ impl Store {
                 },
             )?;
         }
-        Ok(())
+        Ok(stamp)
     }
 
     /// Notes that the directory is about to change without a line: by its time alone nobody can tell any more whether others
@@ -289,9 +337,15 @@ impl Store {
             boot: self.boot.clone(),
             dir: before.map_or(after, DirStamp::nanos).zip(after),
         };
-        // Not needed for what was promised: without it the next writer compares journal and files.
-        if let Err(error) = log.append(mark.to_line().as_bytes()) {
-            tracing::warn!(%error, "the journal's mark could not be written");
+        let line = mark.to_line();
+        match log.append(line.as_bytes()) {
+            Ok(appended) => {
+                if let Err(error) = self.absorb(appended.offset, line.as_bytes()) {
+                    tracing::debug!(%error, "the journal is read by the next call");
+                }
+            }
+            // Not needed for what was promised: without it the next writer compares journal and files.
+            Err(error) => tracing::warn!(%error, "the journal's mark could not be written"),
         }
     }
 }

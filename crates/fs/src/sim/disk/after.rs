@@ -41,6 +41,7 @@ impl State {
         contents: &BTreeMap<Ino, Arc<Vec<u8>>>,
     ) -> Self {
         let mut image = self.clone();
+        image.watches.clear();
         let pending = std::mem::take(&mut image.pending);
         for (change, _) in pending
             .into_iter()

@@ -97,6 +97,7 @@ impl State {
             inode.modified = now;
             inode.changed = now;
         }
+        self.tell_written(ino);
     }
 
     pub(super) fn touch_changed(&mut self, ino: Ino) {

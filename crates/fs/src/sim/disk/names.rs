@@ -52,6 +52,11 @@ impl State {
         self.seq += 1;
         let now = self.tick();
         for (dir, key, entry) in &sets {
+            let gone = self.dir(*dir).ok().and_then(|dir| dir.live.get(key));
+            let name = entry.as_ref().or(gone).map(|entry| entry.name.clone());
+            if let Some(name) = name {
+                self.tell(*dir, &name);
+            }
             if let Some(inode) = self.inodes.get_mut(dir) {
                 inode.modified = now;
                 inode.changed = now;

@@ -1,0 +1,135 @@
+//! What other programs change is seen by the next question about contents, however little of it shows, with a watch and without.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use minutebook_core::{
+    Action, Decision, DecisionFilter, DecisionQuery, DecisionRepository, DecisionRepositoryExt,
+    Order,
+};
+use minutebook_fs::SimFs;
+use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
+
+fn decision(id: &str, day: u32, pair: &str, action: &str) -> Decision {
+    Decision::from_json(&format!(
+        r#"{{"id":"{id}","timestamp":"2025-01-{day:02}","asset_pair":"{pair}","action":"{action}","confidence":0.5}}"#
+    ))
+    .unwrap()
+}
+
+async fn of_pair(store: &JsonDecisionRepository, pair: &str) -> Vec<String> {
+    let found = store
+        .recent(10, Some(&pair.parse().unwrap()))
+        .await
+        .unwrap();
+    found
+        .iter()
+        .map(|stored| stored.decision.id().to_string())
+        .collect()
+}
+
+/// Writes into the file as it is, with the same length, and puts its modification time back.
+fn edit_in_place(path: &Path, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    let text = fs::read_to_string(path).unwrap().replace(from, to);
+    let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.set_modified(modified).unwrap();
+}
+
+async fn edits_are_seen(watch: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let config = JsonDecisionConfig::default().watch(watch);
+        JsonDecisionRepository::open(dir.path(), config).unwrap()
+    };
+    let (store, other) = (open(), open());
+    for (i, pair) in ["ETHUSD", "BTCUSD", "ETHUSD"].into_iter().enumerate() {
+        let day = u32::try_from(i).unwrap() + 1;
+        let id = format!("d{day}");
+        store
+            .create(&decision(&id, day, pair, "BUY"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(of_pair(&store, "ethusd").await, ["d3", "d1"]);
+    assert_eq!(of_pair(&other, "BTCUSD").await, ["d2"]);
+    assert!(of_pair(&store, "XRPUSD").await.is_empty());
+    let path = dir.path().join("2025-01-02_d2.json");
+    for _ in 0..20 {
+        edit_in_place(&path, "BTCUSD", "ETHUSD");
+        for store in [&store, &other] {
+            assert_eq!(of_pair(store, "ETHUSD").await, ["d3", "d2", "d1"]);
+            assert!(of_pair(store, "BTCUSD").await.is_empty());
+        }
+        edit_in_place(&path, "ETHUSD", "BTCUSD");
+        for store in [&store, &other] {
+            assert_eq!(of_pair(store, "ETHUSD").await, ["d3", "d1"]);
+            assert_eq!(of_pair(store, "BTCUSD").await, ["d2"]);
+        }
+    }
+    // The order follows the content too.
+    edit_in_place(&path, "2025-01-02", "2025-01-09");
+    let newest = store.recent(1, None).await.unwrap();
+    assert_eq!(newest[0].decision.id().as_str(), "d2");
+    edit_in_place(&path, "BUY", "ABC");
+    let buys = DecisionFilter::new().action(Action::Buy);
+    assert_eq!(store.count(&buys).await.unwrap(), 2);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(store.count(&DecisionFilter::new()).await.unwrap(), 2);
+    fs::write(
+        dir.path().join("x.json"),
+        r#"{"id":"foreign","asset_pair":"BTCUSD"}"#,
+    )
+    .unwrap();
+    assert_eq!(of_pair(&store, "BTCUSD").await, ["foreign"]);
+    assert_eq!(store.count(&DecisionFilter::new()).await.unwrap(), 3);
+    fs::write(dir.path().join("x.json"), "{").unwrap();
+    let page = store.query(&DecisionQuery::new()).await.unwrap();
+    assert_eq!((page.decisions.len(), page.report.problems().len()), (2, 1));
+    let page = store.query(&DecisionQuery::new().limit(1)).await.unwrap();
+    assert_eq!((page.decisions.len(), page.report.problems().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn edits_of_equal_length_and_time_are_seen() {
+    edits_are_seen(true).await;
+}
+
+#[tokio::test]
+async fn they_are_seen_without_a_watch() {
+    edits_are_seen(false).await;
+}
+
+#[tokio::test]
+async fn a_watch_that_missed_something_is_made_good() {
+    let disk = SimFs::new();
+    let config = || JsonDecisionConfig::default().fs(Arc::new(disk.new_process()));
+    let store = JsonDecisionRepository::open("/d", config()).unwrap();
+    store
+        .create(&decision("a", 1, "ETHUSD", "BUY"))
+        .await
+        .unwrap();
+    assert_eq!(of_pair(&store, "ETHUSD").await, ["a"]);
+    for (i, watchable) in [true, false].into_iter().enumerate() {
+        disk.lose_watches();
+        disk.set_watchable(watchable);
+        let name = format!("/d/2025-01-02_b{i}.json");
+        let text = decision(&format!("b{i}"), 2, "ETHUSD", "SELL").to_json();
+        disk.put(&name, text.as_bytes()).unwrap();
+        assert_eq!(of_pair(&store, "ETHUSD").await.len(), 2 + i);
+        disk.put(&name, text.replace("ETHUSD", "BTCUSD").as_bytes())
+            .unwrap();
+        assert_eq!(of_pair(&store, "BTCUSD").await.len(), 1);
+        disk.put(&name, text.as_bytes()).unwrap();
+    }
+    let written = DecisionQuery::new().order(Order::RecentlyWritten).limit(1);
+    assert_eq!(store.query(&written).await.unwrap().decisions.len(), 1);
+}
