@@ -19,7 +19,7 @@ use minutebook_fs::{FileKind, FsError};
 
 use super::Store;
 use super::index::{Content, Stamp};
-use super::read::Look;
+use super::read::{ATTEMPTS, Look};
 use super::state::{DirSeen, DirStamp, State};
 use super::watching::Told;
 use crate::error::Result;
@@ -56,8 +56,7 @@ impl Store {
             }
         }
         let learning = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
-        self.update_now(freshness)?;
-        self.check_now(freshness)?;
+        self.update_and_check(freshness)?;
         drop(learning);
         Ok(self.read_state())
     }
@@ -78,10 +77,20 @@ impl Store {
         let Ok(learning) = self.learning.try_lock() else {
             return Ok(None);
         };
-        self.update_now(freshness)?;
-        self.check_now(freshness)?;
+        self.update_and_check(freshness)?;
         drop(learning);
         Ok(Some(self.read_state()))
+    }
+
+    fn update_and_check(&self, freshness: Freshness) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            self.update_now(freshness)?;
+            // What is gone may have got another name, after the look at the names.
+            if !self.check_now(freshness)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn is_fresh(&self, state: &State, freshness: Freshness) -> Result<bool> {
@@ -354,19 +363,20 @@ impl Store {
             return Ok(());
         }
         let _learning = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
-        self.check_now(Freshness::Names)
+        self.check_now(Freshness::Names).map(drop)
     }
 
-    /// Looks at the files that are in doubt.
-    fn check_now(&self, freshness: Freshness) -> Result<()> {
+    /// Looks at the files that are in doubt, and says whether any of them is gone.
+    fn check_now(&self, freshness: Freshness) -> Result<bool> {
         let names: Vec<Arc<str>> = {
             let index = &self.read_state().index;
             match freshness {
-                Freshness::Light => return Ok(()),
+                Freshness::Light => return Ok(false),
                 Freshness::Names => index.unread().iter().cloned().collect(),
                 Freshness::Contents => index.unchecked().iter().cloned().collect(),
             }
         };
+        let mut gone = false;
         // In parts, so that others are not kept waiting and memory stays bounded.
         for part in names.chunks(1_000) {
             let mut learned = Learned::with_capacity(part.len());
@@ -386,6 +396,7 @@ impl Store {
                         continue;
                     }
                     let look = self.look(&state, name, false)?;
+                    gone |= look.absent;
                     let kind = meta.map(|meta| meta.kind);
                     learned.push((
                         Arc::clone(name),
@@ -405,7 +416,7 @@ impl Store {
             }
             self.learn(learned);
         }
-        Ok(())
+        Ok(gone)
     }
 
     /// Takes over what reading files has shown.
