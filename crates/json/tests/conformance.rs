@@ -104,7 +104,7 @@ impl Harness<dyn DecisionRepository> for Unwatched {
         let config = JsonDecisionConfig::default()
             .clock(Arc::clone(&self.0.clock) as Arc<dyn Clock>)
             .durability(Durability::Buffered)
-            .watch(false);
+            .watch_directory(false);
         let dir = self.0.dir.path().join("decisions");
         Ok(Arc::new(JsonDecisionRepository::open(dir, config)?))
     }

@@ -47,7 +47,7 @@ fn edit_in_place(path: &Path, from: &str, to: &str) {
 async fn edits_are_seen(watch: bool) {
     let dir = tempfile::tempdir().unwrap();
     let open = || {
-        let config = JsonDecisionConfig::default().watch(watch);
+        let config = JsonDecisionConfig::default().watch_directory(watch);
         JsonDecisionRepository::open(dir.path(), config).unwrap()
     };
     let (store, other) = (open(), open());

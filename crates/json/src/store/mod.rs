@@ -2,8 +2,8 @@
 
 mod cache;
 mod combine;
-mod history;
 mod facts;
+mod history;
 mod index;
 mod kept;
 mod open;

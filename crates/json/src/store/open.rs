@@ -47,7 +47,7 @@ impl Store {
             state: RwLock::new(State::new(empty)),
             cache: Cache::new(config.max_decisions),
             queue: Queue::default(),
-            watching: Watching::new(config.watch),
+            watching: Watching::new(config.watch_directory),
             learning: Mutex::new(()),
             dir,
             fs,
