@@ -13,7 +13,7 @@ use std::process::Stdio;
 
 use common::World;
 
-const COMMANDS: [&[&str]; 23] = [
+const COMMANDS: &[&[&str]] = &[
     &["init"],
     &["decision", "add"],
     &["decision", "get"],
@@ -23,6 +23,8 @@ const COMMANDS: [&[&str]; 23] = [
     &["decision", "cleanup"],
     &["decision", "wipe"],
     &["decision", "count"],
+    &["decision", "history"],
+    &["decision", "watch"],
     &["ticks", "append"],
     &["ticks", "list"],
     &["ticks", "read"],

@@ -89,6 +89,7 @@ fn lists_are_filtered_ordered_and_continued() {
     assert_eq!(list(&["--min-confidence", "0.4"]), "b a");
     assert_eq!(list(&["--field", "/market_data/close=50500"]), "a");
     assert_eq!(list(&["--field", "/action=HOLD"]), "c");
+    assert_eq!(list(&["--where", "/action=HOLD"]), "c");
     assert_eq!(list(&["--id-prefix", "b"]), "b");
     assert_eq!(list(&["--limit", "2"]), "c b");
     assert_eq!(list(&["--limit", "0"]), "");
@@ -215,6 +216,167 @@ fn clean_up_goes_by_the_decisions_own_time() {
     assert_eq!(world.run(&["decision", "cleanup", "--days", "30"]).code, 2);
     world.ok(&["decision", "cleanup", "--days", "30", "--yes"]);
     assert_eq!(ids(&world.json(&["decision", "list"])), ["future"]);
+}
+
+#[test]
+fn a_policy_keeps_the_newest_and_what_has_an_outcome() {
+    let world = three();
+    world.ok_with(
+        &["decision", "add"],
+        "{\"id\": \"d\", \"timestamp\": \"2024-12-01\", \"asset_pair\": \"BTCUSD\", \"outcome\": {\"pnl\": 1}}",
+    );
+    let before = common::contents(world.store());
+    let policy = [
+        "decision",
+        "cleanup",
+        "--keep",
+        "1",
+        "--per-pair",
+        "--keep-with",
+        "/outcome",
+    ];
+    let dry = |args: &[&'static str]| [&policy[..], &["--dry-run"], args].concat();
+    let plan = &world.json(&dry(&[]))[0];
+    assert_eq!(
+        (&plan["would_delete"], &plan["kept"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(plan["decisions"][0]["id"], "a");
+    assert_eq!(plan["decisions"][0]["reason"], "count");
+    assert_eq!(plan["before"], Value::Null);
+    let out = world.ok(&dry(&["--pair", "ETHUSD"]));
+    assert_eq!(out, "would delete 0 decisions beyond the newest\n");
+    assert!(
+        common::contents(world.store()) == before,
+        "a dry run has changed a file"
+    );
+    let done = &world.json(&[&policy[..], &["--yes"]].concat())[0];
+    assert_eq!((&done["deleted"], &done["changed"]), (&1.into(), &0.into()));
+    assert_eq!(ids(&world.json(&["decision", "list"])), ["c", "b", "d"]);
+    for wrong in [
+        &["decision", "cleanup"][..],
+        &["decision", "cleanup", "--days", "1", "--per-pair"],
+        &[
+            "decision",
+            "cleanup",
+            "--days",
+            "1",
+            "--keep-with",
+            "outcome",
+        ],
+    ] {
+        assert_eq!(world.run(wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn counts_by_group() {
+    let world = three();
+    let by = |by: &str| {
+        let groups = world.json(&["decision", "count", "--by", by]);
+        let shown = groups
+            .iter()
+            .map(|group| format!("{}={}", group["key"], group["count"]));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(by("pair"), "\"BTCUSD\"=2 \"ETHUSD\"=1");
+    assert_eq!(by("action"), "\"BUY\"=1 \"HOLD\"=1 \"SELL\"=1");
+    assert_eq!(by("day").matches("2025-01-0").count(), 3);
+    assert_eq!(by("/market_data/close"), "50500=1 null=2");
+    let table = world.ok(&["decision", "count", "--by", "pair", "--action", "BUY"]);
+    assert_eq!(
+        table
+            .lines()
+            .nth(1)
+            .unwrap()
+            .split_whitespace()
+            .collect::<Vec<_>>(),
+        ["BTCUSD", "1"]
+    );
+    assert_eq!(
+        world.run(&["decision", "count", "--by", "asset_pair"]).code,
+        2
+    );
+}
+
+#[test]
+fn the_history_and_what_was_known_then() {
+    let world = three();
+    let first = world.json(&["decision", "get", "a"])[0].clone();
+    world.ok(&["decision", "update", "a", "--set", "confidence=0.5"]);
+    world.ok(&["decision", "delete", "a"]);
+    let history = world.json(&["decision", "history", "a"]);
+    let changes: Vec<_> = history
+        .iter()
+        .map(|state| state["change"].as_str().unwrap())
+        .collect();
+    assert_eq!(changes, ["saved", "saved", "deleted"]);
+    assert_eq!(history[0]["revision"], first["revision"]);
+    assert_eq!(history[1]["decision"]["confidence"], 0.5);
+    assert_eq!(history[2]["decision"], Value::Null);
+    let at = |at: &str| world.run(&["decision", "get", "a", "--at", at, "--json"]);
+    for text in ["revision", "recorded_at"] {
+        let ran = at(first[text].as_str().unwrap());
+        let found: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(found["decision"], first["decision"], "{text}");
+    }
+    assert_eq!(at("2999-01-01").code, 3);
+    assert_eq!(at("1999-01-01").code, 3);
+    assert_eq!(at("9-0000000000000000").code, 3);
+    assert_eq!(world.run(&["decision", "history", "never"]).code, 3);
+    let table = world.ok(&["decision", "history", "a"]);
+    assert_eq!(table.lines().count(), 4, "{table}");
+}
+
+#[test]
+fn changes_are_followed_and_gone_on_with() {
+    let world = three();
+    world.ok(&["decision", "delete", "b"]);
+    let shown = |lines: &[Value]| {
+        let shown = lines.iter().map(|line| {
+            format!(
+                "{} {}",
+                line["change"].as_str().unwrap(),
+                line["id"].as_str().unwrap()
+            )
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    let all = world.json(&["decision", "watch", "--from-start", "--idle", "1"]);
+    assert_eq!(shown(&all), "saved a, saved b, saved c, deleted b");
+    let two = world.json(&["decision", "watch", "--from-start", "--limit", "2"]);
+    assert_eq!(shown(&two), "saved a, saved b");
+    let position = two[1]["position"].as_str().unwrap();
+    let rest = world.json(&["decision", "watch", "--after", position, "--limit", "2"]);
+    assert_eq!(shown(&rest), "saved c, deleted b");
+    assert_eq!(
+        world
+            .run(&["decision", "watch", "--after", "1-0000000000000000"])
+            .code,
+        3
+    );
+
+    // One that waits is told what another process does.
+    let mut command = world.command();
+    command.args([
+        "decision",
+        "watch",
+        "--limit",
+        "2",
+        "--after",
+        rest[1]["position"].as_str().unwrap(),
+    ]);
+    let waiting = std::thread::spawn(move || common::finish(command, b""));
+    world.ok(&["decision", "update", "c", "--set", "executed=true"]);
+    world.ok(&["decision", "delete", "c"]);
+    let ran = waiting.join().unwrap();
+    let words: Vec<Vec<&str>> = ran
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().skip(1).collect())
+        .collect();
+    assert_eq!(words, [["saved", "c"], ["deleted", "c"]], "{}", ran.stderr);
+    assert!(ran.stderr.contains("--after '"), "{}", ran.stderr);
 }
 
 #[test]

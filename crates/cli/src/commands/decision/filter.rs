@@ -22,7 +22,7 @@ pub(crate) struct Filter {
     #[arg(long, value_name = "NUMBER")]
     min_confidence: Option<f64>,
     /// With this value at a JSON pointer: /executed=true, /market_data/type=crypto; may be given several times
-    #[arg(long, value_name = "/POINTER=VALUE", value_parser = field)]
+    #[arg(long, visible_alias = "where", value_name = "/POINTER=VALUE", value_parser = field)]
     field: Vec<(String, Value)>,
     /// Whose id begins so
     #[arg(long, value_name = "PREFIX")]

@@ -6,8 +6,10 @@ mod count;
 mod delete;
 mod filter;
 mod get;
+mod history;
 mod list;
 mod update;
+mod watch;
 mod wipe;
 
 use clap::Subcommand;
@@ -31,11 +33,15 @@ pub(crate) enum Decision {
     Update(update::Update),
     /// Delete one decision
     Delete(delete::Delete),
-    /// Delete the decisions that are older than so many days
+    /// Show the states that a decision went through
+    History(history::History),
+    /// Follow the changes as they come
+    Watch(watch::Watch),
+    /// Delete decisions by age or number
     Cleanup(cleanup::Cleanup),
     /// Delete every decision
     Wipe(wipe::Wipe),
-    /// Count decisions
+    /// Count decisions, in all or by group
     Count(count::Count),
 }
 
@@ -47,6 +53,8 @@ impl Decision {
             Self::List(command) => command.run(context).await,
             Self::Update(command) => command.run(context).await,
             Self::Delete(command) => command.run(context).await,
+            Self::History(command) => command.run(context).await,
+            Self::Watch(command) => command.run(context).await,
             Self::Cleanup(command) => command.run(context).await,
             Self::Wipe(command) => command.run(context).await,
             Self::Count(command) => command.run(context).await,
