@@ -49,6 +49,7 @@ const RULES: &[Rule] = &[
         optional: &[FS, JSON, JSONL, PARQUET],
     },
     rule("minutebook-cli", &[FACADE, CORE, FS], &[]),
+    rule("minutebook-python", &[FACADE, CORE, FS], &[]),
     rule("minutebook-tests", ALL, &["minutebook-cli"]),
     rule("minutebook-bench", ALL, &[]),
     rule("xtask", &[], &[]),

@@ -1,0 +1,34 @@
+"""Where a file is written: its directory made, a link followed, the permissions that a plain ``open`` would give."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def _umask() -> int:
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith("Umask:"):
+                    return int(line.split()[1], 8)
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0o022
+
+
+def in_place(path: Path) -> Path:
+    """The file itself, where the path is a link to it."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+@contextmanager
+def ready(path: Path) -> Iterator[Path]:
+    """The file to replace; a new one can be read by whom the process lets read its files."""
+    target = in_place(path)
+    is_new = not target.exists()
+    yield target
+    if is_new and os.name == "posix":
+        os.chmod(target, 0o666 & ~_umask())

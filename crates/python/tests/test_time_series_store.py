@@ -1,0 +1,168 @@
+"""``TimeSeriesDataStore``: ticks and frames."""
+
+import json
+import logging
+import multiprocessing
+import os
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from minutebook.compat.finance_feedback_engine import TimeSeriesDataStore
+
+FIXTURES = os.path.join(os.path.dirname(__file__), "../../../tests/fixtures/original")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return TimeSeriesDataStore(str(tmp_path / "a" / "ticks"))
+
+
+def test_entries_come_back_in_order_and_the_file_is_the_originals(store):
+    entries = [
+        {"timestamp": "2025-01-02T00:00:00", "price": 1.5, "n": 1, "s": "é", "none": None, "flag": True},
+        {"timestamp": "2025-01-01T00:00:00", "price": float("inf"), "n": 10**30, "nested": {"a": [1, {"b": 2.0}]}},
+        {"no": "time"},
+        {},
+    ]
+    for entry in entries:
+        store.save_data("BTCUSD", entry)
+    path = store.storage_path / "btcusd_timeseries.jsonl"
+    assert path.read_text() == "".join(json.dumps(entry) + "\n" for entry in entries)
+    assert store.load_data("btcusd") == entries
+    assert [list(entry) for entry in store.load_data("BTCUSD")] == [list(entry) for entry in entries]
+
+
+def test_a_datetime_becomes_text_and_the_callers_dict_stays(store):
+    now = datetime(2025, 1, 1, 12, tzinfo=timezone.utc)
+    entry = {"timestamp": now, "price": 1}
+    store.save_data("X", entry)
+    assert entry == {"timestamp": now, "price": 1}
+    assert store.load_data("X") == [{"timestamp": "2025-01-01T12:00:00+00:00", "price": 1}]
+
+
+def test_a_symbol_without_data_is_empty(store):
+    assert store.load_data("NONE") == []
+
+
+def test_symbols_stay_in_the_directory(store, tmp_path):
+    store.save_data("../../X/Y", {"a": 1})
+    assert store.load_data("../../X/Y") == [{"a": 1}]
+    assert os.listdir(tmp_path) == ["a"] and os.listdir(tmp_path / "a") == ["ticks"]
+
+
+def test_malformed_lines_are_skipped_and_logged(store, caplog):
+    lines = ['{"a": 1}', "", "not json", '{"a": NaN}', '{"a": 1} x', "[1, 2", "  [3]  ", '"x"', '{"a": 01}', '{"a": "\\ud800"}', '{"t": ']
+    (store.storage_path / "x_timeseries.jsonl").write_bytes("\n".join(lines).encode() + b"\n\xff\xfe\n" + b'{"b": 2}\r\n{"c": 3}')
+    with caplog.at_level(logging.WARNING):
+        data = store.load_data("X")
+    assert data[0] == {"a": 1} and data[1]["a"] != data[1]["a"]
+    assert data[2:] == [[3], "x", {"a": "\ud800"}, {"b": 2}, {"c": 3}]
+    assert "6 malformed lines" in caplog.text and "lines 3, 5, 6, 9, 11, 12" in caplog.text
+
+
+@pytest.mark.parametrize("line", [
+    "0", "-0", "-0.0", "1e5", "1E-5", "0.1", "-12.5e+10", "123456789012345678", "9223372036854775807", "92233720368547758070",
+    "1.7976931348623157e308", "1e400", "5e-324", "true", "false", "null", '""', '"a b"', '"\\u00e9\\n"', '"é"', "[]", "{}", "[ ]", "{ }",
+    '[1, [2, [3, {"a": []}]]]', '{"a": 1, "a": 2}', '{"": 0}', "[" * 60 + "]" * 60, '"tab\there"', "NaN", "[Infinity, -Infinity]", "1.", ".5", "+1",
+    "01", "-", "1e", "[1,]", '{"a":}', "{,}", "tru", "truex", "nul", '"\\x"', '{"a" 1}', "1 2", "\u00a0 1",
+])
+def test_each_line_is_what_python_reads(store, line):
+    (store.storage_path / "x_timeseries.jsonl").write_text(line + "\n", encoding="utf-8")
+    try:
+        expected = [json.loads(line.strip())]
+    except json.JSONDecodeError:
+        expected = []
+    found = store.load_data("x")
+    assert repr(found) == repr(expected)
+
+
+def test_what_the_original_wrote_is_read():
+    store = TimeSeriesDataStore(os.path.join(FIXTURES, "ticks"))
+    for symbol in ("BTCUSD", "ETHUSD"):
+        with open(os.path.join(FIXTURES, "ticks", f"{symbol.lower()}_timeseries.jsonl"), encoding="utf-8-sig") as file:
+            expected = []
+            for line in file:
+                try:
+                    expected.append(json.loads(line))
+                except json.JSONDecodeError:
+                    pass
+        assert store.load_data(symbol) == expected
+        assert len(expected) > 1
+
+
+def test_a_torn_tail_is_not_glued_to_the_next_entry(store):
+    path = store.storage_path / "x_timeseries.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2')
+    store.save_data("X", {"a": 3})
+    assert store.load_data("X") == [{"a": 1}, {"a": 3}]
+
+
+def _append(path, who, count):
+    store = TimeSeriesDataStore(path)
+    for i in range(count):
+        store.save_data("X", {"who": who, "i": i, "text": who * 5000})
+
+
+def test_processes_append_without_loss(store):
+    store.save_data("X", {"who": "", "i": 0, "text": ""})
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_append, args=(store.storage_path, who, 200)) for who in "abc"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    data = store.load_data("X")
+    assert len(data) == 601
+    for who in "abc":
+        assert [entry["i"] for entry in data if entry["who"] == who] == list(range(200))
+
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("pyarrow")
+
+WHEN = (datetime(2025, 1, 1), datetime(2025, 1, 2), "1h")
+
+
+def frame(**index):
+    times = pd.date_range("2025-01-01", periods=24, freq="h", **index)
+    return pd.DataFrame({"close": [float(i) for i in range(24)]}, index=times)
+
+
+def test_frames_come_back_with_a_named_index(store):
+    df = frame(tz="UTC")
+    store.save_dataframe("BTCUSD", df, *WHEN)
+    assert (store.storage_path / "btcusd_1h_2025-01-01_2025-01-02.parquet").exists()
+    back = store.load_dataframe("BTCUSD", *WHEN)
+    assert back.index.name == "timestamp" and str(back.index.tz) == "UTC"
+    assert back["close"].tolist() == df["close"].tolist()
+    assert store.load_dataframe("ETHUSD", *WHEN) is None
+
+
+def test_naive_frames_stay_naive_and_other_indexes_become_times(store):
+    store.save_dataframe("A", frame(), *WHEN)
+    assert store.load_dataframe("A", *WHEN).index.tz is None
+    text = frame()
+    text.index = text.index.strftime("%Y-%m-%d %H:%M:%S")
+    store.save_dataframe("B", text, *WHEN)
+    back = store.load_dataframe("B", *WHEN)
+    assert str(back.index.tz) == "UTC" and back.index[1].hour == 1
+
+
+def test_an_empty_frame_is_warned_about_and_an_unreadable_one_too(store, caplog):
+    with caplog.at_level(logging.WARNING):
+        store.save_dataframe("A", pd.DataFrame(), *WHEN)
+        (store.storage_path / "b_1h_2025-01-01_2025-01-02.parquet").write_bytes(b"PAR1 no")
+        assert store.load_dataframe("B", *WHEN) is None
+    assert len(caplog.records) == 2
+    assert not list(store.storage_path.glob("a_*"))
+
+
+def test_there_is_a_limit_of_age_only_where_one_is_given(store):
+    store.save_dataframe("A", frame(), *WHEN)
+    path = next(store.storage_path.glob("*.parquet"))
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert store.load_dataframe("A", *WHEN) is not None
+    assert store.load_dataframe("A", *WHEN, max_age=600) is None
+    assert TimeSeriesDataStore(store.storage_path, max_age=timedelta(hours=1)).load_dataframe("A", *WHEN) is None
