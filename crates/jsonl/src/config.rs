@@ -41,6 +41,9 @@ pub struct JsonlConfig {
     pub max_open_series: NonZeroUsize,
     /// How many pieces of a file a scan decodes at the same time. The number of processors, at most 4.
     pub read_ahead: NonZeroUsize,
+    /// After so many bytes appended, and a quarter of what was there before, a writer writes down beside the file where its times lie, so that a new process
+    /// finds a range without reading everything. 0 is never. 4 MiB.
+    pub index_bytes: u64,
     /// How long an append waits for other processes. [`LockWait::Block`].
     pub lock_wait: LockWait,
     /// Where entries have their time, unless a call says otherwise. The field `timestamp`, as text.
@@ -62,6 +65,7 @@ impl Default for JsonlConfig {
             max_batch_bytes: 1 << 30,
             max_open_series: NonZeroUsize::MIN.saturating_add(127),
             read_ahead: processors.min(NonZeroUsize::MIN.saturating_add(3)),
+            index_bytes: 4 << 20,
             lock_wait: LockWait::Block,
             time: TimeField::timestamp(),
             rotation: Rotation::default(),
@@ -117,6 +121,13 @@ impl JsonlConfig {
     #[must_use]
     pub fn read_ahead(mut self, pieces: NonZeroUsize) -> Self {
         self.read_ahead = pieces;
+        self
+    }
+
+    /// Sets after how many bytes appended a writer writes down where the times lie; 0 is never.
+    #[must_use]
+    pub fn index_bytes(mut self, bytes: u64) -> Self {
+        self.index_bytes = bytes;
         self
     }
 

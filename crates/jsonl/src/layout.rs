@@ -5,7 +5,7 @@
 //! | `btcusd_timeseries.jsonl` | the ticks of BTCUSD |
 //! | `btcusd@1h_timeseries.jsonl` | the hourly bars of BTCUSD |
 //! | `@vix_daily_timeseries.jsonl` | the series named `vix_daily` |
-//! | `.btcusd.lock`, `.btcusd.types` | beside them: the writers' lock, and what the lines do not tell of the types |
+//! | `.btcusd.lock`, `.btcusd.types`, `.btcusd.index` | beside them: the writers' lock, what the lines do not tell of the types, and where their times lie |
 //! | `btcusd~sealed/`, `.btcusd.seal` | the segments that were sealed, and the lock of who seals, compacts or deletes |
 //!
 //! Symbols and names are in lower case and percent-encoded, and the encoding never gives `@`, `~` or a leading dot, so no two series
@@ -29,6 +29,7 @@ pub(crate) struct Names {
     pub(crate) types: String,
     pub(crate) sealed: String,
     pub(crate) seal: String,
+    pub(crate) index: String,
 }
 
 /// The names of a series' files.
@@ -49,6 +50,7 @@ pub(crate) fn names_of(series: &SeriesId) -> Result<Names, NameError> {
         types: format!(".{stem}.types"),
         sealed: format!("{stem}{SEALED_SUFFIX}"),
         seal: format!(".{stem}.seal"),
+        index: format!(".{stem}.index"),
     })
 }
 
@@ -175,6 +177,7 @@ mod tests {
                     files.types,
                     files.sealed,
                     files.seal,
+                    files.index,
                 ] {
                     assert!(name.len() <= names::MAX_LEN);
                     assert!(names.insert(name.to_lowercase()), "{name}");
@@ -190,6 +193,7 @@ mod tests {
         for name in [
             ".btcusd.lock",
             ".btcusd.types",
+            ".btcusd.index",
             ".x_timeseries.jsonl",
             "notes.txt",
             "x.jsonl",

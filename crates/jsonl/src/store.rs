@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minutebook_core::SeriesId;
 use minutebook_fs::{
-    AppendLog, AppendOptions, FileId, FsError, FsFile, LockMode, LockWait, Metadata, OpenMode,
-    Root, TornTail, torn_tail,
+    AppendLog, AppendOptions, Durability, FileId, FsError, FsFile, LockMode, LockWait, Metadata,
+    OpenMode, Root, TornTail, torn_tail,
 };
 
 use crate::codec::kind::ColumnType;
 use crate::config::{EpochUnit, JsonlConfig, declared_types};
 use crate::error::JsonlError;
-use crate::index::{self, Columns, Index, Reading};
+use crate::index::{self, Columns, Index, Piece, Reading, Wanted};
 use crate::layout;
 use crate::logs::Logs;
 use crate::segments::{self, Due, Paths, View};
@@ -65,6 +66,8 @@ impl Store {
                 dir: self.root.join(&[&names.sealed])?,
             },
             due: Due::default(),
+            index: self.root.join(&[&names.index])?,
+            keep_at: AtomicU64::new(0),
             state: Mutex::default(),
         });
         let mut all = lock(&self.series);
@@ -210,6 +213,9 @@ pub(crate) struct Series {
     pub(crate) seal: PathBuf,
     pub(crate) sealed: Paths,
     pub(crate) due: Due,
+    pub(crate) index: PathBuf,
+    /// At which length of the file its index is written down again; 0 until it was looked whether there is one.
+    keep_at: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -217,6 +223,65 @@ impl Series {
     /// What is known, for this caller alone.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Whether its index is to be written down, now that the file has grown.
+    pub(crate) fn index_is_due(&self, store: &Store) -> bool {
+        let (every, len) = (store.config.index_bytes, self.due.end());
+        if every == 0 || len < every {
+            return false;
+        }
+        let mut at = self.keep_at.load(Ordering::Relaxed);
+        if at == 0 {
+            let reading = self.state().reading(store);
+            let known = index::load(&*store.config.fs, &self.index, reading);
+            at = next_keep(known.map_or(0, |index| index.end), every);
+            self.keep_at.store(at, Ordering::Relaxed);
+        }
+        len >= at
+    }
+
+    /// Writes its index down, for processes to come. What fails here is only logged: nothing needs it.
+    pub(crate) fn keep_index(&self, store: &Store) {
+        match self.write_index(store) {
+            Ok(end) => tracing::debug!(path = %self.index.display(), end, "wrote the index"),
+            Err(error) => {
+                tracing::warn!(path = %self.index.display(), %error, "the index could not be written; new processes read the whole file");
+            }
+        }
+    }
+
+    /// Writes its index down. Gives how far it reaches.
+    pub(crate) fn write_index(&self, store: &Store) -> Result<u64, JsonlError> {
+        let Some(file) = store.reader(self)? else {
+            return Err(JsonlError::NoSeries);
+        };
+        let (index, reading) = {
+            let mut state = self.state();
+            (state.refresh(store, self, &file)?, state.reading(store))
+        };
+        // Next time, whatever becomes of this one.
+        let next = next_keep(index.end, store.config.index_bytes.max(1));
+        self.keep_at.store(next, Ordering::Relaxed);
+        // First the lines: an index must not outlive them.
+        store.sync_closed(&self.id)?;
+        index::save(&*store.config.fs, &self.index, &index, reading)?;
+        Ok(index.end)
+    }
+
+    /// Notes that the plain file begins anew.
+    pub(crate) fn was_sealed(&self) {
+        self.due.sealed();
+        self.keep_at.store(0, Ordering::Relaxed);
+    }
+
+    /// Removes what is written down of its index.
+    pub(crate) fn remove_index(&self, store: &Store) -> Result<(), JsonlError> {
+        self.keep_at.store(0, Ordering::Relaxed);
+        if store.metadata(&self.index)?.is_some() {
+            minutebook_fs::remove(&*store.config.fs, &self.index, Durability::Buffered)?;
+        }
+        Ok(())
     }
 
     /// The name of the file, as reports show it.
@@ -310,23 +375,45 @@ impl State {
         series: &Series,
         file: &Arc<dyn FsFile>,
     ) -> Result<Arc<Index>, JsonlError> {
+        self.refresh_keeping(store, series, file, None)
+            .map(|(index, _)| index)
+    }
+
+    /// As [`refresh`](Self::refresh). If the whole file has to be read for it, the rows that are wanted are kept on the way.
+    pub(crate) fn refresh_keeping(
+        &mut self,
+        store: &Store,
+        series: &Series,
+        file: &Arc<dyn FsFile>,
+        wanted: Option<&Wanted>,
+    ) -> Result<(Arc<Index>, Option<Vec<Piece>>), JsonlError> {
         self.refresh_types(store, series)?;
         let reading = self.reading(store);
-        let index = index::refresh(self.index.take(), file, reading).map_err(|error| {
-            if error.kind() == io::ErrorKind::UnexpectedEof {
-                JsonlError::Shrunk
-            } else {
-                JsonlError::Read(error)
-            }
-        })?;
+        if self.index.is_none() {
+            let saved = index::load(&*store.config.fs, &series.index, reading);
+            self.index = saved.filter(|saved| index::probes_match(saved, file).unwrap_or(false));
+        }
+        let (index, kept) =
+            index::refresh(self.index.take(), file, reading, wanted).map_err(|error| {
+                if error.kind() == io::ErrorKind::UnexpectedEof {
+                    JsonlError::Shrunk
+                } else {
+                    JsonlError::Read(error)
+                }
+            })?;
         self.index = Some(Arc::clone(&index));
-        Ok(index)
+        Ok((index, kept))
     }
 
     /// What numbers in the time column count: what was declared when they were written, else what the configuration says.
     pub(crate) fn unit(&self, store: &Store) -> Option<EpochUnit> {
         self.types.types.epoch_unit.or(store.config.time.unit)
     }
+}
+
+/// After so many bytes more, or a quarter if that is more: so that what is written down over and over stays in proportion.
+fn next_keep(end: u64, every: u64) -> u64 {
+    end.saturating_add(every.max(end / 4))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

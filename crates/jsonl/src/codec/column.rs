@@ -113,6 +113,38 @@ impl Column {
         self.nulls.append_null();
     }
 
+    /// Adds nulls up to so many rows.
+    #[inline]
+    pub(crate) fn pad(&mut self, rows: usize) {
+        while self.len() < rows {
+            self.push_null();
+        }
+    }
+
+    /// Forgets the rows from this one on, if there are such.
+    #[inline]
+    pub(crate) fn truncate_to(&mut self, rows: usize) {
+        if self.len() > rows {
+            self.truncate(rows);
+        }
+    }
+
+    /// Makes floats of integers; `false` if a float would change one of them.
+    pub(crate) fn widen(&mut self) -> bool {
+        let Values::Int(ints) = &self.values else {
+            return false;
+        };
+        // 2^53: up to there every integer is a float.
+        if ints.iter().any(|int| int.unsigned_abs() > 1 << 53) {
+            return false;
+        }
+        #[allow(clippy::cast_precision_loss, reason = "at most 2^53, as just checked")]
+        let mut floats: Vec<f64> = ints.iter().map(|int| *int as f64).collect();
+        floats.reserve(ints.capacity() - ints.len());
+        self.values = Values::Float(floats);
+        true
+    }
+
     /// Forgets the rows from this one on.
     pub(crate) fn truncate(&mut self, rows: usize) {
         match &mut self.values {

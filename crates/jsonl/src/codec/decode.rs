@@ -13,7 +13,7 @@ use super::column::Column;
 use super::fields::{Field, Fields};
 use super::instant;
 use super::kind::ColumnType;
-use super::template::Token;
+use super::template::{Templates, Token};
 use crate::config::EpochUnit;
 use crate::index::remember;
 
@@ -61,6 +61,7 @@ pub(crate) struct Decoded {
 pub(crate) struct Decoder<'a> {
     plan: &'a Plan,
     places: HashMap<&'a str, usize>,
+    templates: Templates<Place>,
     guesses: Vec<(String, Place)>,
     times: Vec<i64>,
     columns: Vec<Column>,
@@ -70,7 +71,7 @@ pub(crate) struct Decoder<'a> {
 }
 
 /// What a field belongs to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Time,
     Column(usize),
@@ -94,6 +95,7 @@ impl<'a> Decoder<'a> {
         Self {
             plan,
             places,
+            templates: Templates::default(),
             guesses: Vec::new(),
             times: Vec::with_capacity(rows),
             columns,
@@ -106,18 +108,55 @@ impl<'a> Decoder<'a> {
     pub(crate) fn block(&mut self, bytes: &[u8]) {
         // One check for the block is cheaper than one a line; a block that fails it is looked at line by line.
         let whole = std::str::from_utf8(bytes).ok();
-        let mut start = 0;
-        for (line, newline) in memchr::memchr_iter(b'\n', bytes).enumerate() {
-            let text = match whole {
-                Some(whole) => whole.get(start..newline),
-                None => bytes
-                    .get(start..newline)
-                    .and_then(|line| std::str::from_utf8(line).ok()),
-            };
-            if let Some(text) = text {
-                self.line(text, line as u64, start as u64);
+        let mut tokens = Vec::new();
+        let mut at = 0;
+        let mut line = 0;
+        while at < bytes.len() {
+            let quick = whole.and_then(|text| self.templates.line(text, at, &mut tokens));
+            if let Some(end) = quick.filter(|_| self.quick(&tokens, line, at as u64)) {
+                at = end;
+            } else {
+                let rest = bytes.get(at..).unwrap_or_default();
+                let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+                if let Ok(text) = std::str::from_utf8(rest.get(..len).unwrap_or_default()) {
+                    self.line(text, line, at as u64);
+                }
+                at += len + 1;
             }
-            start = newline + 1;
+            line += 1;
+        }
+    }
+
+    /// Takes in a line of simple values; `false` if it must be read field by field.
+    #[inline]
+    fn quick(&mut self, tokens: &[(Place, Token<'_>)], line: u64, byte: u64) -> bool {
+        let time = tokens.iter().find(|(place, _)| *place == Place::Time);
+        let Some(nanos) = time.and_then(|(_, token)| instant::nanos(token, self.plan.unit)) else {
+            return false;
+        };
+        if !self.plan.contains(nanos) {
+            return true;
+        }
+        let row = self.times.len();
+        self.times.push(nanos);
+        for (place, token) in tokens {
+            if let Place::Column(place) = *place
+                && let Some(column) = self.columns.get_mut(place)
+                && !column.push(token)
+            {
+                self.misfit(place, line, byte);
+            }
+        }
+        for column in &mut self.columns {
+            column.pad(row + 1);
+        }
+        true
+    }
+
+    #[cold]
+    fn misfit(&mut self, column: usize, line: u64, byte: u64) {
+        if self.misfits.iter().all(|known| known.column != column) {
+            self.misfits.push(Misfit { column, line, byte });
         }
     }
 
@@ -132,10 +171,8 @@ impl<'a> Decoder<'a> {
                         column.push_null();
                     }
                 }
-                for column in self.unfit.drain(..) {
-                    if self.misfits.iter().all(|known| known.column != column) {
-                        self.misfits.push(Misfit { column, line, byte });
-                    }
+                for column in std::mem::take(&mut self.unfit) {
+                    self.misfit(column, line, byte);
                 }
             }
             None => {
@@ -153,12 +190,14 @@ impl<'a> Decoder<'a> {
     fn row(&mut self, text: &str, row: usize) -> Option<i64> {
         let mut fields = Fields::new(text);
         let mut time = None;
-        let mut i = 0;
+        let mut values = Vec::with_capacity(self.guesses.len() + 1);
         while let Some(field) = fields.next().ok()? {
-            match self.place(i, &field) {
+            let place = self.place(values.len(), &field);
+            let token = Token::of(field.value);
+            match place {
                 Place::Time if time.is_some() => return None,
                 Place::Time => {
-                    let nanos = instant::nanos(&Token::of(field.value), self.plan.unit)?;
+                    let nanos = instant::nanos(&token, self.plan.unit)?;
                     if !self.plan.contains(nanos) {
                         return None;
                     }
@@ -166,18 +205,21 @@ impl<'a> Decoder<'a> {
                 }
                 Place::Column(place) => {
                     if let Some(column) = self.columns.get_mut(place) {
-                        if column.len() > row {
-                            // The key is there twice: the last one counts, as for every JSON reader.
-                            column.truncate(row);
-                        }
-                        if !column.push(&Token::of(field.value)) {
+                        // The key is there twice: the last one counts, as for every JSON reader.
+                        column.truncate_to(row);
+                        if !column.push(&token) {
                             self.unfit.push(place);
                         }
                     }
                 }
                 Place::Nowhere => {}
             }
-            i += 1;
+            let end = fields.position();
+            values.push((end - field.value.text.len(), end, place));
+        }
+        if self.templates.wants_more() && time.is_some() && unique(&values) {
+            let line = text.strip_suffix('\r').unwrap_or(text);
+            self.templates.learn(line, values);
         }
         time
     }
@@ -215,6 +257,19 @@ impl<'a> Decoder<'a> {
             misfits: self.misfits,
         })
     }
+}
+
+/// Whether no column occurs twice.
+fn unique(values: &[(usize, usize, Place)]) -> bool {
+    const MOST: usize = 100;
+    let twice = |n: usize, place| {
+        place != Place::Nowhere && values.iter().take(n).any(|(_, _, known)| *known == place)
+    };
+    values.len() <= MOST
+        && values
+            .iter()
+            .enumerate()
+            .all(|(n, (_, _, place))| !twice(n, *place))
 }
 
 #[cfg(test)]

@@ -102,6 +102,16 @@ impl Seen {
         }
     }
 
+    /// The set as a number.
+    pub(crate) fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set of a number.
+    pub(crate) fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
     /// Adds what another set has.
     #[inline]
     pub(crate) fn add(&mut self, other: Self) {

@@ -24,12 +24,25 @@ pub(super) async fn append(
     let count = lines.count;
     let end = if durability.is_synced() {
         let store = Arc::clone(store);
-        blocking(move || append_lines(&store, &known, &lines, durability))
-            .await
-            .map_err(JsonlError::from)
-            .flatten()
+        blocking(move || {
+            let end = append_lines(&store, &known, &lines, durability)?;
+            if known.index_is_due(&store) {
+                known.keep_index(&store);
+            }
+            Ok(end)
+        })
+        .await
+        .map_err(JsonlError::from)
+        .flatten()
     } else {
-        append_lines(store, &known, &lines, durability)
+        let end = append_lines(store, &known, &lines, durability);
+        if end.is_ok() && known.index_is_due(store) {
+            let store = Arc::clone(store);
+            blocking(move || known.keep_index(&store))
+                .await
+                .map_err(|error| fail(error.into()))?;
+        }
+        end
     };
     Ok(WriteReceipt {
         version: Version(end.map_err(fail)?),

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use minutebook_core::ProblemKind;
 use minutebook_core::series::batch::TIMESTAMP;
-use minutebook_fs::{FsFile, Item, LineOptions, LineReader};
+use minutebook_fs::FsFile;
 
+use super::chunks::{Chunk, Chunks};
+use super::gather::{Gather, Piece, Wanted};
 use super::part::{BLOCK_BYTES, Block, Flawed, Part};
 use crate::codec::fields::{Field, Fields, Flaw};
 use crate::codec::instant;
 use crate::codec::kind::Seen;
-use crate::codec::template::Token;
+use crate::codec::template::{Templates, Token};
 use crate::config::EpochUnit;
 
 /// From how many bytes on a stretch is read by several threads.
-const PARALLEL_BYTES: u64 = 8 << 20;
-const CHUNK_BYTES: usize = 1 << 20;
+const PARALLEL_BYTES: u64 = 2 << 20;
+const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// How to read lines.
 #[derive(Debug, Clone, Copy)]
@@ -27,16 +29,17 @@ pub(crate) struct Reading {
     pub(crate) threads: usize,
 }
 
-/// Reads the complete lines from `start`, where a line begins, to `end`, where one ends.
+/// Reads the complete lines from `start`, where a line begins, to `end`, where one ends. Also gives the rows that are wanted, if they are asked for.
 pub(crate) fn read_part(
     file: &Arc<dyn FsFile>,
     start: u64,
     end: u64,
     reading: Reading,
-) -> io::Result<Part> {
+    wanted: Option<&Wanted>,
+) -> io::Result<(Part, Vec<Piece>)> {
     let threads = reading.threads.max(1) as u64;
     if end.saturating_sub(start) < PARALLEL_BYTES || threads == 1 {
-        return read_stretch(file, start, end, reading);
+        return read_stretch(&**file, start, end, reading, wanted);
     }
     let mut cuts = vec![start];
     for i in 1..threads {
@@ -50,7 +53,7 @@ pub(crate) fn read_part(
         let workers: Vec<_> = cuts
             .windows(2)
             .filter_map(|pair| pair.first().copied().zip(pair.last().copied()))
-            .map(|(from, to)| scope.spawn(move || read_stretch(file, from, to, reading)))
+            .map(|(from, to)| scope.spawn(move || read_stretch(&**file, from, to, reading, wanted)))
             .collect();
         workers
             .into_iter()
@@ -61,11 +64,16 @@ pub(crate) fn read_part(
             })
             .collect::<io::Result<Vec<_>>>()
     })?;
-    let mut all = Part::default();
-    for part in parts {
+    let (mut all, mut pieces) = (Part::default(), Vec::new());
+    for (part, found) in parts {
+        let lines = all.lines;
+        pieces.extend(found.into_iter().map(|mut piece| {
+            piece.place.first_line += lines;
+            piece
+        }));
         all.append(part);
     }
-    Ok(all)
+    Ok((all, pieces))
 }
 
 /// Where the next line after an offset begins.
@@ -87,171 +95,247 @@ fn next_line(file: &Arc<dyn FsFile>, from: u64, end: u64) -> io::Result<u64> {
 }
 
 fn read_stretch(
-    file: &Arc<dyn FsFile>,
+    file: &dyn FsFile,
     start: u64,
     end: u64,
     reading: Reading,
-) -> io::Result<Part> {
-    let options = LineOptions::default()
-        .start(start)
-        .end(end)
-        .max_line_bytes(reading.max_line_bytes)
-        .chunk_bytes(CHUNK_BYTES.min(usize::try_from(end - start).unwrap_or(CHUNK_BYTES)));
-    let mut lines = LineReader::new(Arc::clone(file), options);
-    let mut builder = Builder::new(reading.unit, start);
-    while let Some(item) = lines.next()? {
-        match item {
-            Item::Line(line) => builder.line(line.bytes, line.offset, line.end),
-            Item::TooLong { offset, end } => {
-                builder.too_long(offset, end, reading.max_line_bytes);
-            }
+    wanted: Option<&Wanted>,
+) -> io::Result<(Part, Vec<Piece>)> {
+    let mut chunks = Chunks::new(file, start, end, reading.max_line_bytes);
+    let mut builder = Builder::new(reading, start, wanted);
+    while let Some(chunk) = chunks.next()? {
+        match chunk {
+            Chunk::Lines(offset, lines) => builder.lines(offset, lines),
+            Chunk::TooLong { offset, end } => builder.too_long(offset, end),
         }
-    }
-    if builder.block.end() < end {
-        return Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the file was cut while it was read",
-        ));
     }
     Ok(builder.finish())
 }
 
 /// Collects what the lines show.
 #[derive(Debug)]
-struct Builder {
+struct Builder<'w> {
     part: Part,
     block: Block,
-    unit: Option<EpochUnit>,
-    /// What the last line had at each place: the next line has nearly always the same.
+    reading: Reading,
+    templates: Templates<Place>,
+    /// What the last line that was read field by field had at each place: the next one has nearly always the same.
     guesses: Vec<(String, Place)>,
-    /// What the line at hand shows, until it is known to be a row.
-    row: Vec<(usize, Seen)>,
-    /// Its columns that are new.
-    new: Vec<(String, Seen)>,
+    gather: Option<Gather<'w>>,
 }
 
-impl Builder {
-    fn new(unit: Option<EpochUnit>, offset: u64) -> Self {
+/// Which column a value belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Time,
+    Column(usize),
+}
+
+impl<'w> Builder<'w> {
+    fn new(reading: Reading, offset: u64, wanted: Option<&'w Wanted>) -> Self {
         Self {
             part: Part::default(),
             block: Block::at(offset, 0),
-            unit,
+            reading,
+            templates: Templates::default(),
             guesses: Vec::new(),
-            row: Vec::new(),
-            new: Vec::new(),
+            gather: wanted.map(|wanted| Gather::new(wanted, offset)),
         }
     }
 
-    fn line(&mut self, bytes: &[u8], offset: u64, end: u64) {
-        match self.row_of(bytes) {
-            Ok(Some(nanos)) => {
-                for (place, seen) in self.row.drain(..) {
-                    self.part.columns.note(place, seen);
-                }
-                for (name, seen) in self.new.drain(..) {
-                    self.part.columns.add(&name, seen);
-                }
-                self.part.rows += 1;
-                self.block.row(nanos);
+    /// Complete lines that stand in the file from `offset` on.
+    fn lines(&mut self, offset: u64, bytes: &[u8]) {
+        // One check for all is cheaper than one a line; where it fails each line is looked at by itself.
+        let whole = std::str::from_utf8(bytes).ok();
+        let mut tokens = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let quick = whole.and_then(|text| self.templates.line(text, at, &mut tokens));
+            let known = quick.filter(|end| end - at <= self.reading.max_line_bytes);
+            let next = match known.filter(|_| self.row(&tokens)) {
+                Some(end) => end,
+                None => self.line(offset, bytes, at),
+            };
+            self.part.lines += 1;
+            self.block.len = offset + next as u64 - self.block.offset;
+            if self.block.len >= BLOCK_BYTES {
+                self.cut(false);
             }
-            Ok(None) => {}
-            Err((kind, message)) => {
-                let line = self.part.lines;
-                self.part.flaw(Flawed {
-                    kind,
-                    line,
-                    byte: offset,
-                    message,
-                });
-            }
-        }
-        self.part.lines += 1;
-        self.block.len = end - self.block.offset;
-        if self.block.len >= BLOCK_BYTES {
-            self.cut(end);
+            at = next;
         }
     }
 
-    fn too_long(&mut self, offset: u64, end: u64, limit: usize) {
+    /// Takes in a row of simple values; `false` if its time cannot be read.
+    #[inline]
+    fn row(&mut self, tokens: &[(Place, Token<'_>)]) -> bool {
+        let time = tokens.iter().find(|(place, _)| *place == Place::Time);
+        let Some(nanos) = time.and_then(|(_, token)| instant::nanos(token, self.reading.unit))
+        else {
+            return false;
+        };
+        self.take(nanos, tokens);
+        true
+    }
+
+    #[inline]
+    fn take(&mut self, nanos: i64, tokens: &[(Place, Token<'_>)]) {
+        self.part.rows += 1;
+        self.block.row(nanos);
+        let columns = &mut self.part.columns;
+        let mut gather = self.gather.as_mut();
+        if gather.as_mut().is_some_and(|gather| !gather.row(nanos)) {
+            gather = None;
+        }
+        for (place, token) in tokens {
+            let Place::Column(place) = *place else {
+                continue;
+            };
+            let seen = Seen::of(token);
+            columns.note(place, seen);
+            if let Some(gather) = &mut gather {
+                gather.value(place, token, seen, columns);
+            }
+        }
+    }
+
+    /// The line at `at`, read field by field; gives the offset after its newline.
+    fn line(&mut self, offset: u64, bytes: &[u8], at: usize) -> usize {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let next = (at + len + 1).min(bytes.len());
+        let place = offset + at as u64;
+        if len > self.reading.max_line_bytes {
+            self.too_long(place, offset + next as u64);
+            // It was counted there.
+            self.part.lines -= 1;
+            return next;
+        }
+        let mut line = rest.get(..len).unwrap_or_default();
+        if place == 0
+            && let Some(rest) = line.strip_prefix(BOM)
+        {
+            line = rest;
+        }
+        line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Err((kind, message)) = self.read(line) {
+            let line = self.part.lines;
+            self.part.flaw(Flawed {
+                kind,
+                line,
+                byte: place,
+                message,
+            });
+        }
+        next
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Result<(), (ProblemKind, String)> {
+        let text = text_of(bytes)?;
+        if is_blank(text) {
+            return Ok(());
+        }
+        let mut fields = Fields::new(text);
+        let mut time = Time::Missing;
+        let mut found = Vec::with_capacity(self.guesses.len() + 1);
+        while let Some(field) = fields.next().map_err(|flaw| malformed(&flaw))? {
+            let place = self.place(found.len(), &field);
+            if place == Ok(Place::Time) {
+                time.meet(&field, self.reading.unit);
+            }
+            let end = fields.position();
+            found.push((end, place, Token::of(field.value), field.value.text.len()));
+        }
+        let nanos = time.instant()?;
+        // Only now it is a row, and its columns are columns.
+        let mut tokens = Vec::with_capacity(found.len());
+        let mut values = Vec::with_capacity(found.len());
+        for (end, place, token, len) in found {
+            let place = place.unwrap_or_else(|name| Place::Column(self.part.columns.place(&name)));
+            tokens.push((place, token));
+            values.push((end - len, end, place));
+        }
+        self.take(nanos, &tokens);
+        // A key that occurs twice is taken apart each time, so that the last one counts.
+        let unique = |n: usize| {
+            tokens
+                .iter()
+                .take(n)
+                .all(|known| tokens.get(n).is_none_or(|this| this.0 != known.0))
+        };
+        if self.templates.wants_more() && tokens.len() < 100 && (0..tokens.len()).all(unique) {
+            self.templates.learn(text, values);
+        }
+        Ok(())
+    }
+
+    fn too_long(&mut self, offset: u64, end: u64) {
         self.block.len = offset - self.block.offset;
         let line = self.part.lines;
         self.part.flaw(Flawed {
             kind: ProblemKind::TooLarge,
             line,
             byte: offset,
-            message: format!("a line longer than {limit} bytes was skipped"),
+            message: format!(
+                "a line longer than {} bytes was skipped",
+                self.reading.max_line_bytes
+            ),
         });
+        self.cut(true);
         self.part.lines += 1;
-        self.cut(end);
+        self.begin(end);
     }
 
-    /// Closes the block; the next one begins at `offset`.
-    fn cut(&mut self, offset: u64) {
-        let next = Block::at(offset, self.part.lines);
-        let block = std::mem::replace(&mut self.block, next);
+    /// Closes the block.
+    fn cut(&mut self, last: bool) {
+        let end = self.block.end();
+        if let Some(gather) = &mut self.gather
+            && (self.block.len > 0 || last)
+        {
+            gather.block(&self.block, last, &self.part.columns);
+        }
+        let lines = self.part.lines;
+        let block = std::mem::replace(&mut self.block, Block::at(end, lines));
         if block.len > 0 {
             self.part.blocks.push(block);
         }
-    }
-
-    fn finish(mut self) -> Part {
-        let end = self.block.end();
-        self.cut(end);
-        self.part
-    }
-
-    /// The row's time; `None` for a blank line.
-    fn row_of(&mut self, bytes: &[u8]) -> Result<Option<i64>, (ProblemKind, String)> {
-        self.row.clear();
-        self.new.clear();
-        let text = text_of(bytes)?;
-        if is_blank(text) {
-            return Ok(None);
+        if let Some(gather) = &mut self.gather {
+            gather.begin_at_line(end, lines);
         }
-        let mut fields = Fields::new(text);
-        let mut time = Time::Missing;
-        let mut i = 0;
-        while let Some(field) = fields.next().map_err(|flaw| malformed(&flaw))? {
-            match self.place(i, &field) {
-                Place::Known(place) => self.row.push((place, Seen::of(&Token::of(field.value)))),
-                Place::Time => time.meet(&field, self.unit),
-                Place::New => {
-                    let seen = Seen::of(&Token::of(field.value));
-                    self.new.push((field.key().into_owned(), seen));
-                }
-            }
-            i += 1;
-        }
-        time.instant().map(Some)
     }
 
-    /// Which column the field at this place of the line belongs to.
+    /// The next block begins at `offset`, behind something that is in none.
+    fn begin(&mut self, offset: u64) {
+        self.block = Block::at(offset, self.part.lines);
+        if let Some(gather) = &mut self.gather {
+            gather.begin_at(offset, self.part.lines);
+        }
+    }
+
+    fn finish(mut self) -> (Part, Vec<Piece>) {
+        self.cut(true);
+        let pieces = self.gather.map(Gather::finish).unwrap_or_default();
+        (self.part, pieces)
+    }
+
+    /// Which column the field at this place of the line belongs to; its name if it is a new one.
     #[inline]
-    fn place(&mut self, i: usize, field: &Field<'_>) -> Place {
+    fn place(&mut self, i: usize, field: &Field<'_>) -> Result<Place, String> {
         if let Some((name, place)) = self.guesses.get(i)
             && field.is(name)
         {
-            return *place;
+            return Ok(*place);
         }
         let key = field.key();
         let place = if key == TIMESTAMP {
             Place::Time
         } else if let Some(place) = self.part.columns.find(&key) {
-            Place::Known(place)
+            Place::Column(place)
         } else {
-            return Place::New;
+            return Err(key.into_owned());
         };
         remember(&mut self.guesses, i, key.into_owned(), place);
-        place
+        Ok(place)
     }
-}
-
-/// What a field belongs to.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Time,
-    Known(usize),
-    New,
 }
 
 /// Notes what a line had at a place, so that the next line's field is found without a look-up.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use minutebook_fs::{FileId, FsFile, Metadata, complete_len};
 
 use super::build::{Reading, read_part};
+use super::gather::{Piece, Wanted};
 use super::part::Part;
 
 /// How much of the file's begin and of its end is kept, to notice that it was rewritten in place.
@@ -14,16 +15,16 @@ const PROBE_BYTES: u64 = 256;
 /// What is known of a file.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
-    file: FileId,
+    pub(super) file: FileId,
     /// The file's length when it was last looked at, a torn tail included.
     pub(crate) len: u64,
     /// When the file last changed, if it was looked at since this process appended to it.
-    changed_ns: Option<i128>,
+    pub(super) changed_ns: Option<i128>,
     /// The offset after the last complete line.
     pub(crate) end: u64,
     pub(crate) part: Part,
-    head: Vec<u8>,
-    tail: Vec<u8>,
+    pub(super) head: Vec<u8>,
+    pub(super) tail: Vec<u8>,
 }
 
 impl Index {
@@ -88,19 +89,21 @@ fn last(bytes: &[u8]) -> &[u8] {
     bytes.get(from..).unwrap_or_default()
 }
 
-/// Brings an index in step with an open file: reads what is new, or everything if the file is another one or was rewritten.
+/// Brings an index in step with an open file: reads what is new, or everything if the file is another one or was rewritten. Then the rows that are
+/// wanted are kept on the way.
 pub(crate) fn refresh(
     known: Option<Arc<Index>>,
     file: &Arc<dyn FsFile>,
     reading: Reading,
-) -> io::Result<Arc<Index>> {
+    wanted: Option<&Wanted>,
+) -> io::Result<(Arc<Index>, Option<Vec<Piece>>)> {
     let meta = file.metadata()?;
     if let Some(known) = known {
         if known.is_current(&meta) {
-            return Ok(known);
+            return Ok((known, None));
         }
         if known.may_follow(&meta) && probes_match(&known, file)? {
-            return follow(known, file, &meta, reading);
+            return follow(known, file, &meta, reading, None);
         }
         tracing::debug!(
             end = known.end,
@@ -117,10 +120,11 @@ pub(crate) fn refresh(
         head: Vec::new(),
         tail: Vec::new(),
     };
-    follow(Arc::new(empty), file, &meta, reading)
+    follow(Arc::new(empty), file, &meta, reading, wanted)
 }
 
-fn probes_match(known: &Index, file: &Arc<dyn FsFile>) -> io::Result<bool> {
+/// Whether the file begins as it did, and has where its end was what was there.
+pub(crate) fn probes_match(known: &Index, file: &Arc<dyn FsFile>) -> io::Result<bool> {
     let len = probe_len(known.end);
     let tail_at = known.end - len as u64;
     Ok(probe(file, 0, len)? == known.head && probe(file, tail_at, len)? == known.tail)
@@ -138,7 +142,8 @@ fn follow(
     file: &Arc<dyn FsFile>,
     meta: &Metadata,
     reading: Reading,
-) -> io::Result<Arc<Index>> {
+    wanted: Option<&Wanted>,
+) -> io::Result<(Arc<Index>, Option<Vec<Piece>>)> {
     let end = complete_len(&**file)?;
     let index = Arc::make_mut(&mut known);
     if end < index.end {
@@ -148,8 +153,10 @@ fn follow(
             "the file was cut while it was read",
         ));
     }
+    let mut kept = wanted.map(|_| Vec::new());
     if end > index.end {
-        let part = read_part(file, index.end, end, reading)?;
+        let (part, pieces) = read_part(file, index.end, end, reading, wanted)?;
+        kept = wanted.map(|_| pieces);
         index.part.append(part);
         index.end = end;
         index.head = probe(file, 0, probe_len(end))?;
@@ -158,5 +165,5 @@ fn follow(
     // As of before the read: what came meanwhile is found by the next look.
     index.len = meta.len.max(end);
     index.changed_ns = (index.len == meta.len).then_some(meta.changed_ns);
-    Ok(known)
+    Ok((known, kept))
 }

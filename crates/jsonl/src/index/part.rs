@@ -97,7 +97,7 @@ impl Columns {
     }
 
     /// The place of a column, which is added if it is new.
-    fn place(&mut self, name: &str) -> usize {
+    pub(crate) fn place(&mut self, name: &str) -> usize {
         if let Some(place) = self.find(name) {
             return place;
         }
@@ -124,6 +124,11 @@ impl Columns {
     /// The columns in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, Seen)> {
         self.list.iter().map(|(name, seen)| (&**name, *seen))
+    }
+
+    /// The names in order.
+    pub(crate) fn iter_shared(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.list.iter().map(|(name, _)| name)
     }
 
     /// What a column's values have shown; `None` if there is no such column.

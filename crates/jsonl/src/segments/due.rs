@@ -33,6 +33,11 @@ impl Default for Due {
 }
 
 impl Due {
+    /// The length of the plain file after our last append.
+    pub(crate) fn end(&self) -> u64 {
+        self.end.load(Ordering::Relaxed)
+    }
+
     /// Notes that the plain file begins anew.
     pub(crate) fn sealed(&self) {
         self.end.store(0, Ordering::Relaxed);
@@ -144,7 +149,7 @@ fn seal_if_due(
         Ok(log.len() >= limit || is_old(store)?)
     })?;
     if !sealed {
-        series.due.sealed();
+        series.was_sealed();
         return Ok(());
     }
     let (store, series) = (Arc::clone(store), Arc::clone(series));

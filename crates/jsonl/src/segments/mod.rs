@@ -27,7 +27,7 @@ pub(crate) use format::Damage;
 pub(crate) use guard::Guard;
 pub(crate) use manifest::{Entry, Known, Manifest};
 pub(crate) use rotate::{delete, finish, rotate};
-pub(crate) use section::{Section, sections};
+pub(crate) use section::{Section, sections, sections_keeping};
 pub(crate) use view::{View, exists, view, view_known};
 
 use std::path::{Path, PathBuf};

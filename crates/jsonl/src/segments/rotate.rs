@@ -68,7 +68,7 @@ pub(crate) fn seal(
         }
         let mut state = series.state();
         state.segments.raw = state.index.take();
-        series.due.sealed();
+        series.was_sealed();
         Ok(true)
     })
 }
@@ -168,7 +168,8 @@ fn compress(
             let known = state.take_index(file.metadata().map_err(JsonlError::Read)?.id);
             let reading = state.reading(store);
             drop(state);
-            let index = index::refresh(known, &file, reading).map_err(JsonlError::Read)?;
+            let found = index::refresh(known, &file, reading, None);
+            let (index, _) = found.map_err(JsonlError::Read)?;
             (index, reading.unit)
         };
         let digest = write(store, series, (&manifest.id, number), &file, &index, unit)?;

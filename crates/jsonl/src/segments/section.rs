@@ -7,7 +7,7 @@ use minutebook_fs::FsFile;
 
 use super::{Entry, SealedFile, View};
 use crate::error::JsonlError;
-use crate::index::{self, Columns, Index};
+use crate::index::{self, Columns, Index, Piece, Wanted};
 use crate::store::{Series, State, Store};
 use crate::time_series::Source;
 
@@ -44,6 +44,17 @@ pub(crate) fn sections(
     state: &mut State,
     view: &View,
 ) -> Result<Vec<Section>, JsonlError> {
+    sections_keeping(store, series, state, view, None).map(|(sections, _)| sections)
+}
+
+/// As [`sections`]. If the whole plain file has to be read for it, the rows that are wanted of it are kept on the way.
+pub(crate) fn sections_keeping(
+    store: &Store,
+    series: &Series,
+    state: &mut State,
+    view: &View,
+    wanted: Option<&Wanted>,
+) -> Result<(Vec<Section>, Option<Vec<Piece>>), JsonlError> {
     state.refresh_types(store, series)?;
     let reading = state.reading(store);
     let mut all = Vec::new();
@@ -69,9 +80,12 @@ pub(crate) fn sections(
             }
             // Found with other settings than those of now: found out anew, and kept in memory.
             let file: Arc<dyn FsFile> = Arc::new(open(store, series, entry.number)?);
-            let index = match state.segments.indexes.get(&entry.number) {
-                Some(index) => Arc::clone(index),
-                None => index::refresh(None, &file, reading).map_err(JsonlError::Read)?,
+            let known = state.segments.indexes.get(&entry.number).cloned();
+            let index = if let Some(index) = known {
+                index
+            } else {
+                let found = index::refresh(None, &file, reading, None);
+                found.map_err(JsonlError::Read)?.0
             };
             keep(state, entry.number, &index);
             all.push(Section::open(entry.number, false, file, index, resource));
@@ -80,7 +94,7 @@ pub(crate) fn sections(
             let id = file.metadata().map_err(JsonlError::Read)?.id;
             // The plain file of a moment ago, most likely.
             let known = state.take_index(id);
-            let index = index::refresh(known, file, reading).map_err(cut)?;
+            let (index, _) = index::refresh(known, file, reading, None).map_err(cut)?;
             state.segments.raw = Some(Arc::clone(&index));
             let resource = series.sealed.raw(manifest.next).display().to_string();
             let number = manifest.next;
@@ -96,12 +110,14 @@ pub(crate) fn sections(
     }
     let id = view.manifest.as_ref().map_or("", |manifest| &manifest.id);
     state.live_is(id, next);
+    let mut kept = None;
     if let Some(file) = &view.live {
-        let index = state.refresh(store, series, file)?;
+        let (index, pieces) = state.refresh_keeping(store, series, file, wanted)?;
+        kept = pieces;
         let (file, resource) = (Arc::clone(file), series.resource());
         all.push(Section::open(next, true, file, index, resource));
     }
-    Ok(all)
+    Ok((all, kept))
 }
 
 fn cut(error: io::Error) -> JsonlError {

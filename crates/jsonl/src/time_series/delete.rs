@@ -73,6 +73,7 @@ fn delete_locked(
         state.index = None;
         // After the lines: types without lines are of no account, lines without types would lose something.
         state.types.remove(fs, &series.types, durability)?;
+        series.remove_index(store)?;
         Ok(Some(rows))
     })
 }

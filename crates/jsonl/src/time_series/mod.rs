@@ -92,6 +92,25 @@ impl JsonlTimeSeriesRepository {
             .map_err(|error| error.of("sync"))
     }
 
+    /// Writes down beside the series' file where its times lie and what types its columns have had, so that processes to come need not read it from its start. Writers do
+    /// so by themselves ([`JsonlConfig::index_bytes`]); this is for files that other programs wrote. It is a cache: deleted, damaged or of
+    /// another file, it is left aside.
+    ///
+    /// # Errors
+    /// [`NotFound`](minutebook_core::ErrorKind::NotFound) if there is no such series, [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if it cannot be
+    /// read or the index cannot be written.
+    pub async fn write_index(&self, series: &SeriesId) -> Result<()> {
+        let (store, id) = (Arc::clone(&self.store), series.clone());
+        blocking(move || {
+            let (series, _) = store.find(&id)?.ok_or(JsonlError::NoSeries)?;
+            series.write_index(&store).map(drop)
+        })
+        .await
+        .map_err(JsonlError::from)
+        .flatten()
+        .map_err(|error| error.of_series("write_index", series))
+    }
+
     /// As [`scan`](TimeSeriesRepository::scan), with columns declared for this call: they are read as these types, and are there even if no
     /// entry has them. See [`JsonlConfig::declared`].
     ///

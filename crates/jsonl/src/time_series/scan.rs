@@ -17,7 +17,7 @@ use crate::codec::decode::{Decoder, Plan};
 use crate::codec::kind::ColumnType;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
-use crate::index::{Columns, Index};
+use crate::index::{Columns, Index, Wanted};
 use crate::schema::SeriesSchema;
 use crate::segments::{self, Section, View};
 use crate::store::{Series, Store};
@@ -111,8 +111,17 @@ pub(crate) fn start_on(
     query: &ScanQuery,
     declared: &[(String, ColumnType)],
 ) -> Result<(ReportHandle, Pieces), JsonlError> {
+    let range = query.range.nanos();
+    // Where a type is declared, what the lines look like says little; and of a few rows most blocks are not read at all.
+    let keep = declared.is_empty() && query.take == Take::All && !query.range.is_empty();
+    let keep = keep.then(|| {
+        let columns = query.columns.clone();
+        let columns = columns.map(|columns| columns.into_iter().collect());
+        Wanted::new(columns, range, query.batch_size.max(1))
+    });
     let mut state = series.state();
-    let sections = segments::sections(store, series, &mut state, view)?;
+    let (sections, kept) =
+        segments::sections_keeping(store, series, &mut state, view, keep.as_ref())?;
     let types = state.types.clone();
     let unit = state.unit(store);
     drop(state);
@@ -143,15 +152,37 @@ pub(crate) fn start_on(
     }
     report.merge(damaged);
 
-    let range = query.range.nanos();
     let (sources, blocks) = if query.range.is_empty() {
         (Vec::new(), Vec::new())
     } else {
         wanted(store, series, &sections, range, query.take)?
     };
-    let (blocks, skip) = taken(blocks, query.take, range, |placed| {
+    let (mut blocks, skip) = taken(blocks, query.take, range, |placed| {
         rows_in(&sources, unit, range, placed)
     })?;
+    // The plain file is the last, and what was kept of it has its rows at hand.
+    let live = sources.len().wrapping_sub(1);
+    let kept = kept.filter(|_| {
+        sources
+            .last()
+            .is_some_and(|source| source.segment.is_none())
+    });
+    if kept.is_some() {
+        blocks.retain(|placed| placed.source != live);
+    }
+    let mut units: Vec<_> = units(&blocks, query.batch_size)
+        .into_iter()
+        .map(|unit| (unit, None))
+        .collect();
+    for piece in kept.into_iter().flatten() {
+        if piece.place.overlaps(range.0, range.1) {
+            let placed = Placed {
+                source: live,
+                block: piece.place,
+            };
+            units.push((placed.unit(), piece.rows));
+        }
+    }
     let plan = Plan {
         schema: projected,
         columns,
@@ -162,7 +193,7 @@ pub(crate) fn start_on(
     let handle = ReportHandle::default();
     handle.merge(report);
     let pieces = Pieces {
-        units: units(&blocks, query.batch_size),
+        units,
         plan: Arc::new(plan),
         sources,
         skip,

@@ -14,11 +14,13 @@ use super::scan::Source;
 use super::units::Unit;
 use crate::codec::decode::{Decoded, Decoder, Misfit, Plan};
 use crate::error::JsonlError;
+use crate::index::Rows;
 
 /// What is left to do of a scan.
 #[derive(Debug)]
 pub(super) struct Pieces {
-    pub(super) units: Vec<Unit>,
+    /// What to read, each with its rows if they are at hand.
+    pub(super) units: Vec<(Unit, Option<Rows>)>,
     pub(super) plan: Arc<Plan>,
     /// The files that the units are in.
     pub(super) sources: Vec<Arc<Source>>,
@@ -60,10 +62,14 @@ pub(super) fn batches(
     });
     let series = series.clone();
     let decoded = stream::iter(pieces.units)
-        .map(move |unit| {
+        .map(move |(unit, rows)| {
             let shared = Arc::clone(&shared);
             let series = series.clone();
             async move {
+                let known = rows.map_or(Ok(None), |rows| shared.assemble(&rows));
+                if let Some(batch) = known.map_err(|error| error.of_series("scan", &series))? {
+                    return Ok(batch);
+                }
                 blocking(move || shared.decode(unit))
                     .await
                     .map_err(JsonlError::from)
@@ -106,6 +112,11 @@ pub(super) fn batches(
 }
 
 impl Shared {
+    /// The batch of rows that were kept; `None` if the piece must be read again.
+    fn assemble(&self, rows: &Rows) -> Result<Option<RecordBatch>, JsonlError> {
+        Ok(rows.batch(&self.plan.schema, &self.plan.columns)?)
+    }
+
     fn decode(&self, unit: Unit) -> Result<RecordBatch, JsonlError> {
         let source = self.sources.get(unit.source).ok_or(JsonlError::Shrunk)?;
         let mut buffer = self.buffers().pop().unwrap_or_default();

@@ -28,6 +28,19 @@ pub(crate) struct Unit {
     pub(crate) rows: u64,
 }
 
+impl Placed {
+    /// The block alone as a piece.
+    pub(crate) fn unit(&self) -> Unit {
+        Unit {
+            source: self.source,
+            offset: self.block.offset,
+            len: self.block.len,
+            first_line: self.block.first_line,
+            rows: self.block.rows,
+        }
+    }
+}
+
 /// The blocks of a file that may have rows in `[start, end)`.
 pub(crate) fn chosen(
     source: usize,
@@ -93,9 +106,10 @@ pub(crate) fn taken<E>(
 /// Puts neighbours together, up to about `rows` rows a piece.
 pub(crate) fn units(blocks: &[Placed], rows: usize) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
-    for Placed { source, block } in blocks {
+    for placed in blocks {
+        let block = &placed.block;
         if let Some(unit) = units.last_mut()
-            && unit.source == *source
+            && unit.source == placed.source
             && unit.offset + unit.len == block.offset
             && unit.len + block.len <= UNIT_BYTES
             && unit.rows + block.rows <= rows as u64
@@ -104,13 +118,7 @@ pub(crate) fn units(blocks: &[Placed], rows: usize) -> Vec<Unit> {
             unit.rows += block.rows;
             continue;
         }
-        units.push(Unit {
-            source: *source,
-            offset: block.offset,
-            len: block.len,
-            first_line: block.first_line,
-            rows: block.rows,
-        });
+        units.push(placed.unit());
     }
     units
 }

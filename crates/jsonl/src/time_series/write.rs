@@ -67,6 +67,9 @@ fn append(store: &Store, series: &Series, batch: &RecordBatch) -> Result<WriteRe
         let mut state = series.state();
         append_locked(store, series, &mut state, log, encoded)
     })?;
+    if series.index_is_due(store) {
+        series.keep_index(store);
+    }
     Ok(WriteReceipt {
         version: Version(end),
         inserted: batch.num_rows() as u64,
@@ -195,6 +198,7 @@ fn current(
 /// Clears away what is left of a series whose lines are gone. Under the writers' lock.
 pub(crate) fn forget(store: &Store, series: &Series, state: &mut State) -> Result<(), JsonlError> {
     state.index = None;
+    series.remove_index(store)?;
     state
         .segments
         .known
