@@ -4,8 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use minutebook_core::{Clock, SystemClock};
 use minutebook_fs::{Durability, Fs, LockWait, OsFs};
+
+/// Which earlier revisions of decisions keep their documents. The present one always does; of the others the journal keeps at least
+/// which there were, when, and their digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeepRevisions {
+    /// All of them.
+    All,
+    /// Those that were recorded so long ago at most.
+    Since(TimeDelta),
+    /// So many of each decision, the newest.
+    Newest(u64),
+}
 
 /// Settings of a [`JsonDecisionRepository`](crate::JsonDecisionRepository).
 ///
@@ -32,6 +46,10 @@ pub struct JsonDecisionConfig {
     /// After how many journal lines a checkpoint is written, which bounds what an open has to read; it grows with the
     /// store. 4,096.
     pub checkpoint_every: u64,
+    /// How long the journal's active file gets before it is sealed, compressed, and another is started. 64 MiB.
+    pub segment_bytes: u64,
+    /// Which earlier revisions keep their documents when the journal's files are sealed. All.
+    pub keep_revisions: KeepRevisions,
     /// How long a write waits for other processes. [`LockWait::Block`].
     pub lock_wait: LockWait,
     /// How often a `watch` looks for changes: what it may be late. 20 ms.
@@ -51,6 +69,8 @@ impl Default for JsonDecisionConfig {
             max_decisions: 1_000,
             max_document_bytes: 16 << 20,
             checkpoint_every: 4_096,
+            segment_bytes: 64 << 20,
+            keep_revisions: KeepRevisions::All,
             lock_wait: LockWait::Block,
             watch_interval: Duration::from_millis(20),
             watch_directory: true,
@@ -108,6 +128,20 @@ impl JsonDecisionConfig {
         self
     }
 
+    /// Sets how long the journal's active file gets before it is sealed.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes.max(1);
+        self
+    }
+
+    /// Sets which earlier revisions keep their documents when the journal's files are sealed.
+    #[must_use]
+    pub fn keep_revisions(mut self, keep: KeepRevisions) -> Self {
+        self.keep_revisions = keep;
+        self
+    }
+
     /// Sets how long a write waits for other processes.
     #[must_use]
     pub fn lock_wait(mut self, wait: LockWait) -> Self {
@@ -130,6 +164,8 @@ impl fmt::Debug for JsonDecisionConfig {
             .field("max_decisions", &self.max_decisions)
             .field("max_document_bytes", &self.max_document_bytes)
             .field("checkpoint_every", &self.checkpoint_every)
+            .field("segment_bytes", &self.segment_bytes)
+            .field("keep_revisions", &self.keep_revisions)
             .field("lock_wait", &self.lock_wait)
             .field("watch_interval", &self.watch_interval)
             .field("watch_directory", &self.watch_directory)

@@ -12,8 +12,9 @@ use minutebook_core::{
 };
 use minutebook_fs::task::blocking;
 
-use crate::config::JsonDecisionConfig;
+use crate::config::{JsonDecisionConfig, KeepRevisions};
 use crate::error::{JsonError, Result};
+use crate::journal::JournalProof;
 use crate::store::{Done, Op, Store};
 
 /// Decisions in a directory of JSON files, one document a file, with a journal.
@@ -132,6 +133,63 @@ impl JsonDecisionRepository {
         .await
     }
 
+    /// Proves the journal's chain: every line against its own hash and the line before, over all its files. With `head`, a hash that was
+    /// kept elsewhere ([`JournalProof::head`]), also that nothing was cut off its end since. Reads all of it, in bounded memory.
+    ///
+    /// A chain that does not hold is no error of this call: see [`JournalProof::problem`].
+    ///
+    /// # Errors
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if the journal cannot be read.
+    ///
+    /// ```
+    /// use minutebook_core::{Decision, DecisionId, DecisionRepositoryExt};
+    /// use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// # let dir = tempfile::tempdir()?;
+    /// let repository = JsonDecisionRepository::open(dir.path(), JsonDecisionConfig::default())?;
+    /// repository.create(&Decision::new(DecisionId::new("a")?)).await?;
+    /// let head = repository.verify(None).await?.head;
+    /// repository.create(&Decision::new(DecisionId::new("b")?)).await?;
+    /// assert!(repository.verify(Some(&head)).await?.holds());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub async fn verify(&self, head: Option<&str>) -> minutebook_core::Result<JournalProof> {
+        let head = head.map(str::to_owned);
+        let dir = self.directory().display().to_string();
+        self.work("verify", dir, move |store| store.verify(head.as_deref()))
+            .await
+    }
+
+    /// Seals the journal's active file now, however short it is, and compresses what is sealed. Gives back whether there was one.
+    ///
+    /// # Errors
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if it cannot be written; the journal is whole all the same.
+    pub async fn rotate(&self) -> minutebook_core::Result<bool> {
+        let dir = self.directory().display().to_string();
+        self.work("rotate", dir, |store| {
+            let sealed = store.rotate(1)?;
+            store.compress()?;
+            Ok(sealed)
+        })
+        .await
+    }
+
+    /// Takes the documents of earlier revisions that `keep` does not name out of the journal's sealed files, and gives back how many
+    /// those were. That they were there, when, and their digests stay, and the chain still holds.
+    ///
+    /// # Errors
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if a file cannot be read or written; the journal is whole all the same.
+    pub async fn prune_revisions(&self, keep: KeepRevisions) -> minutebook_core::Result<u64> {
+        let dir = self.directory().display().to_string();
+        self.work("prune_revisions", dir, move |store| {
+            store.prune_revisions(keep)
+        })
+        .await
+    }
+
     /// Runs work that may wait for the disk off the asynchronous threads.
     async fn work<T: Send + 'static>(
         &self,
@@ -171,7 +229,7 @@ impl JsonDecisionRepository {
             return self.work(operation, resource, one).await;
         }
         let done = one(&self.store).map_err(|error| error.into_core(operation, &resource));
-        if self.store.checkpoint_is_due() {
+        if self.store.maintenance_is_due() {
             let maintain = |store: &Store| {
                 store.maintain();
                 Ok(())

@@ -13,6 +13,16 @@ pub(crate) const LOCK: &str = ".decisions.lock";
 /// What is known of the journal up to some line, so that an open need not read all of it.
 pub(crate) const CHECKPOINT: &str = ".decisions.checkpoint.jsonl";
 
+/// What a sealed segment of the journal is called, of which this is the first line.
+pub(crate) fn sealed_segment(first: u64) -> String {
+    format!("decisions.journal.{first:012}.jsonl")
+}
+
+/// As [`sealed_segment`], when it was compressed.
+pub(crate) fn packed_segment(first: u64) -> String {
+    format!("decisions.journal.{first:012}.jsonl.zst")
+}
+
 const SUFFIX: &str = ".json";
 /// `~` and eight digits, for an id whose plain name is taken by another one on a case-insensitive disk.
 const TAG: usize = 9;

@@ -39,6 +39,7 @@ mod store;
 mod text;
 
 pub use catalog::{JsonCatalog, Resolved, resolve};
-pub use config::{JsonCatalogConfig, JsonDecisionConfig};
+pub use config::{JsonCatalogConfig, JsonDecisionConfig, KeepRevisions};
 pub use decisions::JsonDecisionRepository;
 pub use documents::{JsonOptions, load_json, load_json_with, save_json};
+pub use journal::JournalProof;

@@ -70,6 +70,7 @@ pub(crate) fn detail(offset: u64, bytes: &[u8]) -> Option<Detail> {
     };
     let told = match entry.record {
         Record::Void(lines) => Told::Void(lines),
+        Record::Segment(_) | Record::Pruned(_) => Told::Void(Vec::new()),
         _ => Told::State(state(std::str::from_utf8(bytes).ok()?)?),
     };
     Some(Detail {

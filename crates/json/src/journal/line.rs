@@ -16,6 +16,8 @@ use crate::codec::{Digest, Token};
 /// The chain value before the first line.
 pub(crate) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const HASH_KEY: &str = ",\"hash\":\"";
+/// What stands in place of a document that was taken out, with as many blanks as keep the line as long as it was.
+const PRUNED: &str = ",\"pruned\":true";
 /// `,"hash":"`, 64 digits, `"}`.
 const HASH_LEN: usize = HASH_KEY.len() + 64 + 2;
 
@@ -68,6 +70,28 @@ pub(crate) enum Record {
     Missing(DecisionId),
     /// Lines that were not carried out, because the file could not be written.
     Void(Vec<u64>),
+    /// A new file of the journal starts here.
+    Segment(Start),
+    /// Documents were taken out of a sealed segment.
+    Pruned(Pruned),
+}
+
+/// Where a file of the journal starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// The offset of its first byte in the plain lines of all files.
+    pub(crate) base: u64,
+    /// The number of the first line of the file before.
+    pub(crate) before: u64,
+}
+
+/// What a sealed segment holds since documents were taken out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pruned {
+    /// The number of its first line.
+    pub(crate) segment: u64,
+    /// The BLAKE3 hash of all its plain bytes.
+    pub(crate) sum: String,
 }
 
 /// All lines up to `seq` were carried out, as seen in one run of the machine. Not part of the chain.
@@ -105,6 +129,8 @@ pub(crate) struct Entry {
     pub(crate) seq: u64,
     pub(crate) prev: String,
     pub(crate) hash: String,
+    /// Whether its document was taken out, so that its own hash cannot be proved any more.
+    pub(crate) pruned: bool,
     pub(crate) record: Record,
 }
 
@@ -205,6 +231,21 @@ impl Chain {
         });
     }
 
+    pub(crate) fn segment(&mut self, out: &mut Vec<u8>, start: Start, at: DateTime<Utc>) {
+        self.line(out, "segment", |line| {
+            push_field(line, "at", &format_timestamp(at));
+            let _ = write!(line, ",\"from\":{},\"before\":{}", start.base, start.before);
+        });
+    }
+
+    pub(crate) fn pruned(&mut self, out: &mut Vec<u8>, pruned: &Pruned, at: DateTime<Utc>) {
+        self.line(out, "pruned", |line| {
+            push_field(line, "at", &format_timestamp(at));
+            let _ = write!(line, ",\"segment\":{}", pruned.segment);
+            push_field(line, "sum", &pruned.sum);
+        });
+    }
+
     fn line(&mut self, out: &mut Vec<u8>, op: &str, fill: impl FnOnce(&mut String)) {
         self.seq += 1;
         let mut line = format!(
@@ -270,10 +311,34 @@ struct Wire<'a> {
     gone: Vec<(String, Option<String>)>,
     #[serde(default)]
     of: Vec<u64>,
+    #[serde(default)]
+    from: Option<u64>,
+    #[serde(default)]
+    before: Option<u64>,
+    #[serde(default)]
+    segment: Option<u64>,
+    #[serde(borrow, default)]
+    sum: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     doc: Option<&'a RawValue>,
     #[serde(borrow)]
     hash: Cow<'a, str>,
+}
+
+/// The line without the content that it holds, exactly as long as it was; `None` if it holds none.
+///
+/// No quote stands in a string without a backslash, so the first place that looks like a field at the top is one.
+pub(crate) fn prune(line: &str) -> Option<String> {
+    let field = if line.contains(",\"op\":\"found\"") {
+        ",\"text\":"
+    } else {
+        ",\"doc\":"
+    };
+    let at = line.find(field)?;
+    let tail = line.len().checked_sub(HASH_LEN)?;
+    let blanks = tail.checked_sub(at + PRUNED.len())?;
+    let (body, hash) = (line.get(..at)?, line.get(tail..)?);
+    Some(format!("{body}{PRUNED}{}{hash}", " ".repeat(blanks)))
 }
 
 /// Reads the line that starts at `offset` and proves its own hash; the link to the line before is for the caller.
@@ -297,7 +362,8 @@ pub(crate) fn parse(offset: u64, line: &[u8]) -> Parsed {
     let claimed = tail
         .strip_prefix(HASH_KEY)
         .and_then(|rest| rest.strip_suffix("\"}"));
-    if claimed != Some(blake3::hash(body.as_bytes()).to_hex().as_str()) {
+    let pruned = body.trim_end_matches(' ').ends_with(PRUNED);
+    if !pruned && claimed != Some(blake3::hash(body.as_bytes()).to_hex().as_str()) {
         return Parsed::Damaged("its hash does not fit its content");
     }
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
@@ -310,8 +376,10 @@ pub(crate) fn parse(offset: u64, line: &[u8]) -> Parsed {
             len: doc.get().len() as u64,
         }
     });
+    let doc = if pruned { Some(Span::default()) } else { doc };
     match record(&wire, doc) {
         Some(record) => Parsed::Entry(Entry {
+            pruned,
             seq: wire.seq,
             prev: wire.prev.into_owned(),
             hash: wire.hash.into_owned(),
@@ -361,6 +429,14 @@ fn record(wire: &Wire<'_>, doc: Option<Span>) -> Option<Record> {
         "found" => Record::Found,
         "missing" => Record::Missing(id()?),
         "void" => Record::Void(wire.of.clone()),
+        "segment" => Record::Segment(Start {
+            base: wire.from?,
+            before: wire.before?,
+        }),
+        "pruned" => Record::Pruned(Pruned {
+            segment: wire.segment?,
+            sum: wire.sum.as_deref()?.to_owned(),
+        }),
         _ => return None,
     })
 }

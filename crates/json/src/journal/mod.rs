@@ -4,10 +4,17 @@ mod checkpoint;
 mod detail;
 mod line;
 mod lines;
+mod segments;
+mod verify;
 mod view;
 
 pub(crate) use checkpoint::{Checkpoint, Known};
 pub(crate) use detail::{Told, detail};
-pub(crate) use line::{Chain, Delete, GENESIS, Gone, Mark, Put, Record, Span};
+pub(crate) use line::{
+    Chain, Delete, GENESIS, Gone, Mark, Parsed, Pruned, Put, Record, Span, Start, parse, prune,
+};
 pub(crate) use lines::Lines;
+pub(crate) use segments::{Segment, chain};
+pub use verify::JournalProof;
+pub(crate) use verify::verify;
 pub(crate) use view::{CaughtUp, Event, Journal, records, text};

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use minutebook_core::{Problem, ProblemKind};
-use minutebook_fs::{FileId, Fs, FsError, Item, LineOptions, LineReader, OpenMode};
+use minutebook_fs::{FileId, Fs, FsError};
 
 use super::line::{Chain, GENESIS, Mark, Parsed, Record, Span, parse};
+use super::lines::Lines;
+use super::segments;
 use crate::error::{JsonError, Result};
 
-/// Reads of short tails do not pay for a large buffer.
-const MIN_CHUNK: u64 = 4 << 10;
-const MAX_CHUNK: u64 = 256 << 10;
+/// So many bytes before a checkpoint prove that it is of this journal.
+const PROVEN: u64 = 4 << 10;
 /// How many damaged places are kept in full.
 const KEPT: usize = 100;
 
@@ -43,9 +44,14 @@ enum Taken {
 #[derive(Debug)]
 pub(crate) struct Journal {
     fs: Arc<dyn Fs>,
+    dir: PathBuf,
     path: PathBuf,
     max_line: usize,
+    /// The active file, and the offset of its first byte.
     file: Option<FileId>,
+    base: u64,
+    /// Where the line is that is looked at.
+    place: (PathBuf, u64),
     /// The length at the last look, an unfinished line included.
     len: u64,
     /// Where the next line starts.
@@ -69,9 +75,12 @@ impl Journal {
     pub(crate) fn new(fs: Arc<dyn Fs>, path: PathBuf, max_line: usize) -> Self {
         Self {
             fs,
+            dir: parent(&path),
+            place: (path.clone(), 0),
             path,
             max_line,
             file: None,
+            base: 0,
             len: 0,
             offset: 0,
             chain: Chain {
@@ -121,43 +130,46 @@ impl Journal {
             None => return Ok(CaughtUp::Replaced),
             Some(found) => found,
         };
-        if self.file.is_some_and(|known| known != file) || len < self.offset {
-            return Ok(CaughtUp::Replaced);
-        }
         if self.file == Some(file) && self.len == len {
             return Ok(CaughtUp::Lines(0));
         }
-        let step = |error| FsError::not_applied("read", "read the journal", &self.path, error);
-        let open = self.fs.open(&self.path, OpenMode::Read).map_err(step)?;
-        let chunk = (len - self.offset + 1).clamp(MIN_CHUNK, MAX_CHUNK);
-        let options = LineOptions::default()
-            .start(self.offset)
-            .max_line_bytes(self.max_line)
-            .chunk_bytes(usize::try_from(chunk).unwrap_or(usize::MAX));
-        let mut reader = LineReader::new(open, options);
+        let mut reader = Lines::open(&self.fs, &self.dir, self.offset, self.max_line)?;
+        if self.file.is_some_and(|known| known != file) {
+            // Sealed, with a new file behind it, or replaced.
+            if reader.active_base() < self.offset || reader.active_base() == 0 {
+                return Ok(CaughtUp::Replaced);
+            }
+        } else if reader.active_base() + len < self.offset {
+            return Ok(CaughtUp::Replaced);
+        }
         let mut lines = 0;
-        loop {
-            let item = reader.next().map_err(|error| {
-                FsError::not_applied("read", "read the journal", &self.path, error)
-            })?;
-            let Some(item) = item else { break };
-            let (start, end) = (item.offset(), item.end());
-            let parsed = match item {
-                Item::Line(line) => parse(start, line.bytes),
-                Item::TooLong { .. } => {
-                    Parsed::Damaged("it is longer than max_document_bytes allows")
-                }
+        while let Some(line) = reader.next()? {
+            let (start, end) = (line.start, line.end);
+            if lines == 0 && start != self.offset && self.offset > 0 {
+                return Ok(CaughtUp::Replaced);
+            }
+            self.place = (line.path.to_owned(), line.at);
+            let parsed = if line.bytes.is_empty() && end - start > self.max_line as u64 {
+                Parsed::Damaged("it is longer than max_document_bytes allows")
+            } else {
+                parse(start, line.bytes)
             };
             // What does not fit where it was read up to before: another file, or other bytes.
             let goes_back = self.settled && lines == 0;
-            if self.take((start, end), parsed, goes_back, sink) == Taken::Misfit {
+            if self.take(end, parsed, goes_back, sink) == Taken::Misfit {
                 return Ok(CaughtUp::Replaced);
             }
             lines += 1;
             self.offset = end;
         }
-        self.file = Some(file);
-        self.len = len.max(self.offset);
+        let read = self.offset - reader.active_base().min(self.offset);
+        self.len = if reader.active() == Some(file) {
+            len.max(read)
+        } else {
+            read
+        };
+        self.base = reader.active_base();
+        self.file = reader.active();
         self.settled = true;
         self.lines += lines;
         Ok(CaughtUp::Lines(lines))
@@ -171,25 +183,26 @@ impl Journal {
         appended: &[u8],
         sink: &mut dyn FnMut(Event),
     ) -> bool {
-        if self.file.is_none() || self.offset != offset || self.len != offset || !self.settled {
+        let in_line = self.offset == self.base + offset && self.len == offset;
+        if self.file.is_none() || !in_line || !self.settled {
             return false;
         }
         for line in appended.split_inclusive(|byte| *byte == b'\n') {
             let text = line.strip_suffix(b"\n").unwrap_or(line);
             let parsed = parse(self.offset, text);
             let end = self.offset + line.len() as u64;
-            self.take((self.offset, end), parsed, false, sink);
+            self.take(end, parsed, false, sink);
             self.offset = end;
             self.lines += 1;
         }
-        self.len = self.offset;
+        self.len = self.offset - self.base;
         true
     }
 
     /// Takes over one line; not one that does not fit, if what was read before may be of another file.
     fn take(
         &mut self,
-        (start, end): (u64, u64),
+        end: u64,
         parsed: Parsed,
         goes_back: bool,
         sink: &mut dyn FnMut(Event),
@@ -201,14 +214,11 @@ impl Journal {
                         return Taken::Misfit;
                     }
                     let expected = self.chain.next();
-                    self.note(
-                        start,
-                        format!(
-                            "line {} does not follow line {}; lines are missing or were changed",
-                            entry.seq,
-                            expected - 1
-                        ),
-                    );
+                    self.note(format!(
+                        "line {} does not follow line {}; lines are missing or were changed",
+                        entry.seq,
+                        expected - 1
+                    ));
                 }
                 self.chain = Chain {
                     seq: entry.seq.max(self.chain.seq),
@@ -228,20 +238,22 @@ impl Journal {
                 if goes_back {
                     return Taken::Misfit;
                 }
-                self.note(start, format!("a line was skipped: {why}"));
+                self.note(format!("a line was skipped: {why}"));
             }
         }
         Taken::Line
     }
 
+    /// The length of the active file, at the last look.
+    pub(crate) fn active_len(&self) -> u64 {
+        self.len
+    }
+
     /// A hash of the bytes before `offset`, by which a checkpoint proves that it belongs to this journal.
     pub(crate) fn proof(&self, offset: u64) -> Result<String> {
-        let start = offset.saturating_sub(MIN_CHUNK);
-        let step = |error| FsError::not_applied("read", "read the journal", &self.path, error);
-        let file = self.fs.open(&self.path, OpenMode::Read).map_err(step)?;
-        let mut bytes = vec![0; usize::try_from(offset - start).unwrap_or_default()];
-        let n = file.read_full_at(&mut bytes, start).map_err(step)?;
-        bytes.truncate(n);
+        let start = offset.saturating_sub(PROVEN);
+        let len = usize::try_from(offset - start).unwrap_or_default();
+        let bytes = segments::read(&*self.fs, &self.dir, start, len)?;
         Ok(blake3::hash(&bytes).to_hex().to_string())
     }
 
@@ -250,31 +262,27 @@ impl Journal {
         (&self.damage, self.damaged)
     }
 
-    fn note(&mut self, offset: u64, message: String) {
-        tracing::warn!(path = %self.path.display(), offset, %message, "the journal is damaged here");
+    fn note(&mut self, message: String) {
+        let (path, offset) = &self.place;
+        tracing::warn!(path = %path.display(), offset, %message, "the journal is damaged here");
         self.damaged += 1;
         if self.damage.len() < KEPT {
-            let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-            self.damage
-                .push(Problem::new(ProblemKind::DigestMismatch, name, message).at_byte(offset));
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let problem = Problem::new(ProblemKind::DigestMismatch, name, message);
+            self.damage.push(problem.at_byte(*offset));
         }
     }
 }
 
 /// Reads a stretch of the journal at `path` as text.
 pub(crate) fn text(fs: &dyn Fs, path: &Path, span: Span) -> Result<String> {
-    let step = |error| FsError::not_applied("read", "read the journal", path, error);
     let changed = || JsonError::JournalChanged {
         path: path.to_owned(),
         offset: span.offset,
     };
-    let file = fs.open(path, OpenMode::Read).map_err(step)?;
-    // Checked first, so that a span that is wrong cannot ask for all the memory there is.
-    if span.offset.saturating_add(span.len) > file.len().map_err(step)? {
-        return Err(changed());
-    }
-    let mut bytes = vec![0; usize::try_from(span.len).map_err(|_| changed())?];
-    if file.read_full_at(&mut bytes, span.offset).map_err(step)? < bytes.len() {
+    let len = usize::try_from(span.len).map_err(|_| changed())?;
+    let bytes = segments::read(fs, &parent(path), span.offset, len)?;
+    if bytes.len() < len {
         return Err(changed());
     }
     String::from_utf8(bytes).map_err(|_| changed())
@@ -282,24 +290,20 @@ pub(crate) fn text(fs: &dyn Fs, path: &Path, span: Span) -> Result<String> {
 
 /// The records of the journal from `start` to `end`, without those that were not carried out.
 pub(crate) fn records(
-    fs: &dyn Fs,
+    fs: &Arc<dyn Fs>,
     path: &Path,
     start: u64,
     end: u64,
     max_line: usize,
 ) -> Result<Vec<Record>> {
-    let step = |error| FsError::not_applied("read", "read the journal", path, error);
-    let file = fs.open(path, OpenMode::Read).map_err(step)?;
-    let options = LineOptions::default()
-        .start(start)
-        .end(end)
-        .max_line_bytes(max_line);
-    let mut reader = LineReader::new(file, options);
+    let mut lines = Lines::open(fs, &parent(path), start, max_line)?;
     let (mut records, mut void) = (Vec::new(), HashSet::new());
-    while let Some(item) = reader.next().map_err(step)? {
-        let Item::Line(line) = item else { continue };
+    while let Some(line) = lines.next()? {
+        if line.start >= end {
+            break;
+        }
         // Damage was reported when the checkpoint's writer read it, and is by every look at the whole journal.
-        if let Parsed::Entry(entry) = parse(line.offset, line.bytes) {
+        if let Parsed::Entry(entry) = parse(line.start, line.bytes) {
             match entry.record {
                 Record::Void(lines) => void.extend(lines),
                 record => records.push((entry.seq, record)),
@@ -308,4 +312,9 @@ pub(crate) fn records(
     }
     records.retain(|(seq, _)| !void.contains(seq));
     Ok(records.into_iter().map(|(_, record)| record).collect())
+}
+
+/// The directory of the journal.
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(path).to_owned()
 }

@@ -12,6 +12,7 @@ mod query;
 mod read;
 mod recover;
 mod refresh;
+mod rotate;
 mod state;
 mod watch;
 mod watching;

@@ -18,6 +18,7 @@ use super::read::ATTEMPTS;
 use super::refresh::Freshness;
 use super::state::State;
 use crate::error::{JsonError, Result};
+use crate::journal::JournalProof;
 use crate::layout;
 
 /// One pass over what is known, and whether it has to be repeated because files changed under it.
@@ -152,6 +153,12 @@ impl Store {
             ));
         }
         Ok(report)
+    }
+
+    /// Proves the journal's chain.
+    pub(crate) fn verify(&self, head: Option<&str>) -> Result<JournalProof> {
+        let max_line = super::refresh::max_line_bytes(self.config.max_document_bytes);
+        crate::journal::verify(&self.fs, &self.dir, max_line, head)
     }
 
     /// Repeats a pass until the files hold still; they may change for ever, so at last it is taken as it is.

@@ -91,7 +91,7 @@ impl Store {
         };
         if durable < offset {
             let max_line = max_line_bytes(self.config.max_document_bytes);
-            let before = journal::records(&*self.fs, self.log.path(), durable, offset, max_line)?;
+            let before = journal::records(&self.fs, self.log.path(), durable, offset, max_line)?;
             let mut state = self.write_state();
             if let Some(tail) = &mut state.tail {
                 tail.splice(0..0, before);
@@ -219,7 +219,9 @@ impl Store {
                     last.insert(id, None);
                     continue;
                 }
-                Record::Found | Record::Void(_) => continue,
+                Record::Found | Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => {
+                    continue;
+                }
             };
             for removed in removed {
                 gone.entry(&removed.file).or_default().push(removed);
@@ -273,7 +275,11 @@ impl Store {
     }
 
     /// Whether there is so much since the last checkpoint that another is worth its cost.
-    pub(crate) fn checkpoint_is_due(&self) -> bool {
+    pub(crate) fn maintenance_is_due(&self) -> bool {
+        self.checkpoint_is_due() || self.rotation_is_due()
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
         let state = self.read_state();
         state.journal.lines
             >= self
@@ -291,6 +297,9 @@ impl Store {
             && let Err(error) = self.checkpoint(self.boot.is_none())
         {
             tracing::warn!(%error, "no checkpoint could be written");
+        }
+        if let Err(error) = self.rotate_if_due() {
+            tracing::warn!(%error, "the journal's files could not be sealed, compressed or pruned");
         }
     }
 
@@ -344,7 +353,7 @@ impl Store {
         let names: Vec<_> = {
             let state = self.read_state();
             match journal::records(
-                &*self.fs,
+                &self.fs,
                 self.log.path(),
                 state.durable,
                 state.journal.offset,

@@ -135,7 +135,7 @@ impl State {
     /// Takes over one line.
     pub(crate) fn apply(&mut self, event: Event) {
         match event {
-            Event::Record(_, Record::Found) => {}
+            Event::Record(_, Record::Found | Record::Segment(_) | Record::Pruned(_)) => {}
             Event::Record(_, Record::Void(lines)) => {
                 self.pending.retain(|(seq, _)| !lines.contains(seq));
             }
@@ -198,7 +198,7 @@ impl State {
                 self.forget(&delete.id);
             }
             Record::Missing(id) => self.forget(id),
-            Record::Found | Record::Void(_) => {}
+            Record::Found | Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => {}
         }
         if let Some(tail) = &mut self.tail {
             tail.push(record);
@@ -221,7 +221,11 @@ impl State {
         self.pending.iter().any(|(_, record)| match record {
             Record::Put(put) => put.id == *id,
             Record::Delete(delete) => delete.id == *id,
-            Record::Missing(_) | Record::Found | Record::Void(_) => false,
+            Record::Missing(_)
+            | Record::Found
+            | Record::Void(_)
+            | Record::Segment(_)
+            | Record::Pruned(_) => false,
         })
     }
 

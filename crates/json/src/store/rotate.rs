@@ -1,0 +1,284 @@
+//! The journal's files: sealing the active one, compressing those that are sealed, and taking documents out of them.
+
+use std::collections::HashMap;
+use std::io;
+
+use chrono::{DateTime, Utc};
+use minutebook_core::DecisionId;
+use minutebook_core::time::parse_timestamp;
+use minutebook_fs::{Durability, FsError, Locked, OpenMode, create_new, remove, replace};
+use serde::Deserialize;
+
+use super::Store;
+use super::refresh::{Freshness, max_line_bytes};
+use crate::config::KeepRevisions;
+use crate::error::Result;
+use crate::journal::{Lines, Mark, Parsed, Pruned, Record, Segment, Start, chain, parse, prune};
+use crate::layout;
+
+/// Smaller and slower to write gain little on journals.
+const LEVEL: i32 = 3;
+
+impl Store {
+    /// Whether the active file is so long that it is sealed.
+    pub(crate) fn rotation_is_due(&self) -> bool {
+        self.read_state().journal.active_len() >= self.config.segment_bytes
+    }
+
+    /// Seals the active file if it is long enough, and does what is then to be done with sealed ones.
+    pub(crate) fn rotate_if_due(&self) -> Result<()> {
+        if !self.rotation_is_due() {
+            return Ok(());
+        }
+        if !self.rotate(self.config.segment_bytes)? {
+            return Ok(());
+        }
+        self.compress()?;
+        if self.config.keep_revisions != KeepRevisions::All {
+            self.prune_revisions(self.config.keep_revisions)?;
+        }
+        Ok(())
+    }
+
+    /// Seals the active file if it has at least so many bytes, and starts another.
+    pub(crate) fn rotate(&self, least: u64) -> Result<bool> {
+        let sealed = self.log.with_lock(Durability::Buffered, |log| {
+            self.update(Freshness::Light)?;
+            self.recover_locked(log)?;
+            self.seal(log, least)
+        })?;
+        if sealed {
+            // The one in the new file knows nothing of the directory.
+            self.log
+                .with_lock(Durability::Buffered, |log| -> Result<()> {
+                    self.update(Freshness::Light)?;
+                    self.recover_locked(log)?;
+                    let seq = self.read_state().journal.chain.seq;
+                    self.mark(log, seq, None);
+                    Ok(())
+                })?;
+        }
+        Ok(sealed)
+    }
+
+    fn seal(&self, log: &Locked<'_>, least: u64) -> Result<bool> {
+        let active = self.path(layout::JOURNAL);
+        let Some(old) = Segment::active(&*self.fs, &self.dir)? else {
+            return Ok(false);
+        };
+        if log.len() < least.max(1) || !self.read_state().pending.is_empty() {
+            return Ok(false);
+        }
+        let step = |step, error| FsError::unknown("seal", step, &active, error);
+        let file = self.fs.open(&active, OpenMode::AppendExisting);
+        file.and_then(|file| file.sync_all())
+            .map_err(|error| step("sync", error))?;
+        // Under both names for a moment, so that there is never none: a crash leaves the second name of a file that goes on.
+        let sealed = self.path(&layout::sealed_segment(old.first));
+        match self.fs.hard_link(&active, &sealed) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let same = |path| self.fs.identify(path).map(|found| found.id).ok();
+                if same(&sealed) != same(&active) {
+                    return Err(step("link", error).into());
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the journal stays one file: the file system has no links");
+                return Ok(false);
+            }
+        }
+        self.fs
+            .sync_dir(&self.dir)
+            .map_err(|error| step("sync the directory", error))?;
+        let mut chain = self.read_state().journal.chain.clone();
+        let start = Start {
+            base: old.base + log.len(),
+            before: old.first,
+        };
+        let mut text = Vec::new();
+        chain.segment(&mut text, start, self.config.clock.now());
+        let mark = Mark {
+            seq: chain.seq,
+            boot: self.boot.clone(),
+            dir: None,
+        };
+        text.extend_from_slice(mark.to_line().as_bytes());
+        replace(&*self.fs, &active, &text, Durability::Synced)?;
+        tracing::info!(path = %sealed.display(), "a file of the journal was sealed");
+        Ok(true)
+    }
+
+    /// Compresses the sealed files that are not yet.
+    pub(crate) fn compress(&self) -> Result<()> {
+        let mut files = chain(&*self.fs, &self.dir, 0)?;
+        files.pop();
+        for segment in files.iter().filter(|segment| !segment.is_packed()) {
+            let packed = self.path(&layout::packed_segment(segment.first));
+            let bytes = pack(segment.reader()?)
+                .map_err(|error| FsError::not_applied("seal", "compress", &packed, error))?;
+            let _ = create_new(&*self.fs, &packed, &bytes, Durability::Synced)?;
+            remove(&*self.fs, &segment.path, Durability::Synced)?;
+        }
+        // What a crash left between the two.
+        for segment in files.iter().filter(|segment| segment.is_packed()) {
+            let plain = self.path(&layout::sealed_segment(segment.first));
+            if self.fs.identify(&plain).is_ok() {
+                remove(&*self.fs, &plain, Durability::Synced)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the documents of earlier revisions that are not to be kept out of the sealed files. The chain says what they hold
+    /// then, before they do. Gives back how many were taken out.
+    pub(crate) fn prune_revisions(&self, keep: KeepRevisions) -> Result<u64> {
+        let counts = match keep {
+            KeepRevisions::All => return Ok(0),
+            KeepRevisions::Newest(_) => self.count_revisions()?,
+            KeepRevisions::Since(_) => HashMap::new(),
+        };
+        let mut rule = Rule {
+            keep,
+            now: self.config.clock.now(),
+            counts,
+            seen: HashMap::new(),
+        };
+        let mut files = chain(&*self.fs, &self.dir, 0)?;
+        files.pop();
+        let mut total = 0;
+        for segment in files.iter().filter(|segment| segment.is_packed()) {
+            total += self.log.with_lock(Durability::Synced, |log| {
+                self.update(Freshness::Light)?;
+                self.recover_locked(log)?;
+                self.prune_segment(log, segment.first, &mut rule)
+            })?;
+        }
+        Ok(total)
+    }
+
+    fn prune_segment(&self, log: &mut Locked<'_>, first: u64, rule: &mut Rule) -> Result<u64> {
+        let Some(segment) = Segment::sealed(&*self.fs, &self.dir, first)? else {
+            return Ok(0);
+        };
+        let plain = segment.bytes()?;
+        let mut kept = Vec::with_capacity(plain.len());
+        let mut pruned = 0;
+        for line in plain.split_inclusive(|byte| *byte == b'\n') {
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            let without = self.is_pruned(text, rule).then(|| {
+                let text = std::str::from_utf8(text).ok()?;
+                prune(text)
+            });
+            match without.flatten() {
+                Some(text) => {
+                    pruned += 1;
+                    kept.extend_from_slice(text.as_bytes());
+                    kept.push(b'\n');
+                }
+                None => kept.extend_from_slice(line),
+            }
+        }
+        if pruned == 0 {
+            return Ok(0);
+        }
+        let packed = self.path(&layout::packed_segment(first));
+        let bytes = pack(kept.as_slice())
+            .map_err(|error| FsError::not_applied("prune", "compress", &packed, error))?;
+        let note = Pruned {
+            segment: first,
+            sum: blake3::hash(&kept).to_hex().to_string(),
+        };
+        let mut chain = self.read_state().journal.chain.clone();
+        let mut lines = Vec::new();
+        chain.pruned(&mut lines, &note, self.config.clock.now());
+        self.mark_before_change(log)?;
+        let appended = log.append(&lines)?;
+        log.sync()?;
+        self.absorb(appended.offset, &lines)?;
+        replace(&*self.fs, &packed, &bytes, Durability::Synced)?;
+        self.mark(log, chain.seq, None);
+        Ok(pruned)
+    }
+
+    /// Whether the line holds a document that is to go. Never the last one of a decision that is there.
+    fn is_pruned(&self, line: &[u8], rule: &mut Rule) -> bool {
+        let Parsed::Entry(entry) = parse(0, line) else {
+            return false;
+        };
+        match entry.record {
+            Record::Put(put) => {
+                let expired = rule.is_over(&put.id, put.at);
+                let state = self.read_state();
+                let known = state.known.get(&put.id);
+                let current = known.is_some_and(|known| known.token == put.token);
+                expired && !entry.pruned && !current
+            }
+            // What another program had written, and is gone from the files: it goes with what replaced it.
+            Record::Found => {
+                let at = serde_json::from_slice::<At>(line).ok();
+                let at = at.and_then(|at| parse_timestamp(&at.at).ok());
+                let expired = match rule.keep {
+                    KeepRevisions::All => false,
+                    KeepRevisions::Newest(_) => true,
+                    KeepRevisions::Since(age) => {
+                        at.is_some_and(|at| rule.now.signed_duration_since(at) > age)
+                    }
+                };
+                expired && !entry.pruned
+            }
+            _ => false,
+        }
+    }
+
+    fn count_revisions(&self) -> Result<HashMap<DecisionId, u64>> {
+        let max_line = max_line_bytes(self.config.max_document_bytes);
+        let mut lines = Lines::open(&self.fs, &self.dir, 0, max_line)?;
+        let mut counts = HashMap::new();
+        while let Some(line) = lines.next()? {
+            if let Parsed::Entry(entry) = parse(line.start, line.bytes)
+                && let Record::Put(put) = entry.record
+            {
+                *counts.entry(put.id).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// When a line was written.
+#[derive(Deserialize)]
+struct At {
+    at: String,
+}
+
+/// Which revisions go, as they are met from the oldest on.
+struct Rule {
+    keep: KeepRevisions,
+    now: DateTime<Utc>,
+    counts: HashMap<DecisionId, u64>,
+    seen: HashMap<DecisionId, u64>,
+}
+
+impl Rule {
+    fn is_over(&mut self, id: &DecisionId, at: DateTime<Utc>) -> bool {
+        match self.keep {
+            KeepRevisions::All => false,
+            KeepRevisions::Since(age) => self.now.signed_duration_since(at) > age,
+            KeepRevisions::Newest(count) => {
+                let seen = self.seen.entry(id.clone()).or_default();
+                *seen += 1;
+                let all = self.counts.get(id).copied().unwrap_or(0);
+                all.saturating_sub(*seen) >= count
+            }
+        }
+    }
+}
+
+fn pack(plain: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?;
+    encoder.include_checksum(true)?;
+    let mut plain = plain;
+    io::copy(&mut plain, &mut encoder)?;
+    encoder.finish()
+}
