@@ -133,3 +133,11 @@ impl Range {
         })
     }
 }
+
+/// A number of seconds, with a fraction if need be.
+pub(crate) fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "write it as a number of seconds, for example 0.5".to_owned())?;
+    std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

@@ -26,6 +26,7 @@ const COMMANDS: &[&[&str]] = &[
     &["decision", "history"],
     &["decision", "watch"],
     &["ticks", "append"],
+    &["ticks", "follow"],
     &["ticks", "list"],
     &["ticks", "read"],
     &["bars", "import"],

@@ -244,3 +244,57 @@ fn damage_in_a_tick_file_is_told_and_strict_refuses() {
         "reading has changed a file"
     );
 }
+
+#[test]
+fn ticks_are_followed_from_where_one_was() {
+    let world = World::new();
+    let line = |n| format!("{{\"timestamp\":\"2025-01-01T00:00:0{n}\",\"n\":{n}}}\n");
+    let file = world.file("a.jsonl", line(1) + &line(2) + &line(3));
+    world.ok(&["ticks", "append", "X", &file]);
+    let follow = |rest: &[&str]| {
+        let args = ["ticks", "follow", "x", "--idle", "0.3"];
+        [&args, rest]
+            .concat()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let ok = |rest: &[&str]| {
+        let args = follow(rest);
+        world.ok(&args.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    assert_eq!(ok(&["--from-start"]), line(1) + &line(2) + &line(3));
+    assert_eq!(ok(&["--last", "1"]), line(3));
+    assert_eq!(ok(&["--from-start", "--limit", "2"]), line(1) + &line(2));
+    assert_eq!(ok(&[]), "");
+    let seen = ok(&["--from-start", "--limit", "2", "--json"]);
+    let last: serde_json::Value = serde_json::from_str(seen.lines().last().unwrap()).unwrap();
+    assert_eq!(last["entry"]["n"], 2);
+    let position = last["position"].as_str().unwrap();
+    assert_eq!(ok(&["--after", position]), line(3));
+}
+
+#[test]
+fn a_follower_sees_what_another_process_appends() {
+    let world = World::new();
+    world.ok(&[
+        "ticks",
+        "append",
+        "Y",
+        &world.file("y.jsonl", "{\"timestamp\":\"2025-01-01\"}\n"),
+    ]);
+    let mut child = world
+        .command()
+        .args(["ticks", "follow", "X", "--from-start", "--limit", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let entry = "{\"timestamp\":\"2025-01-01T00:00:01\",\"price\":1.50}\n";
+    world.ok(&["ticks", "append", "X", &world.file("x.jsonl", entry)]);
+    let mut text = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut text)
+        .unwrap();
+    assert_eq!(text, entry);
+    assert!(child.wait().unwrap().success());
+}

@@ -28,6 +28,6 @@ mod types_file;
 
 pub use appender::{Appender, AppenderOptions, AppenderStatus};
 pub use config::{EpochUnit, JsonlConfig, Rotation, TimeField};
-pub use entries::{Entry, EntryQuery, EntryStream};
+pub use entries::{Entry, EntryQuery, EntryStream, Follow, FollowFrom, FollowQuery, Position};
 pub use segments::SegmentInfo;
 pub use time_series::JsonlTimeSeriesRepository;

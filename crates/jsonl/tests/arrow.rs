@@ -427,3 +427,48 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn whole_prices_of_entries_are_numbers() {
+    use minutebook_core::{Tick, TimeSeriesRepositoryExt};
+    let place = Place::new();
+    run(async {
+        let entries = [r#"{"timestamp":"2025-01-01","price":100,"size":2}"#];
+        place.repo.append_entries(&btc(), &entries).await.unwrap();
+        let ticks = place.repo.last_ticks(&btc(), 1).await.unwrap();
+        assert_eq!((ticks[0].price, ticks[0].size), (100.0, Some(2.0)));
+        let tick = Tick {
+            timestamp: minutebook_core::time::from_nanos(BASE + 1),
+            price: 100.5,
+            size: None,
+            side: None,
+        };
+        place.repo.append_ticks(&btc(), &[tick]).await.unwrap();
+        let (rows, _) = scan(&place.repo, &btc(), &ScanQuery::new()).await.unwrap();
+        assert_eq!(floats(&rows, "price"), [Some(100.0), Some(100.5)]);
+        // One that a float would change stays what it is.
+        let entries = [r#"{"timestamp":"2025-01-01","id":9007199254740993}"#];
+        place.repo.append_entries(&btc(), &entries).await.unwrap();
+        let id: arrow_array::ArrayRef = Arc::new(arrow_array::Float64Array::from(vec![0.5]));
+        let refused = append(&place.repo, &btc(), batch(&[2], vec![("id", id)])).await;
+        assert_eq!(
+            refused.unwrap_err().kind(),
+            minutebook_core::ErrorKind::SchemaMismatch
+        );
+        // And a column that a batch wrote as integers stays one of integers.
+        let whole =
+            |n| -> arrow_array::ArrayRef { Arc::new(arrow_array::Int64Array::from(vec![n])) };
+        let part: arrow_array::ArrayRef = Arc::new(arrow_array::Float64Array::from(vec![0.5]));
+        append(&place.repo, &btc(), batch(&[3], vec![("n", whole(1))]))
+            .await
+            .unwrap();
+        assert!(
+            append(&place.repo, &btc(), batch(&[4], vec![("n", part)]))
+                .await
+                .is_err()
+        );
+        append(&place.repo, &btc(), batch(&[4], vec![("n", whole(2))]))
+            .await
+            .unwrap();
+    });
+}

@@ -126,6 +126,11 @@ impl Seen {
         self.0 & part.0 != 0
     }
 
+    /// Whether a float holds each of the values exactly.
+    pub(crate) fn fits_floats(self) -> bool {
+        self.only(Self(Self::INT.0 | Self::FLOAT.0))
+    }
+
     /// The column's type. Text where no single type holds every value exactly, and where there was no value.
     pub(crate) fn column_type(self) -> ColumnType {
         if self == Self::NONE {

@@ -2,12 +2,14 @@
 
 mod append;
 mod check;
+mod follow;
 mod query;
 mod read;
 mod stream;
 
 pub(crate) use append::append_lines;
 pub(crate) use check::{Lines, lines, text_of_value};
+pub use follow::{Follow, FollowFrom, FollowQuery, Position};
 pub use query::EntryQuery;
 pub use stream::{Entry, EntryStream};
 

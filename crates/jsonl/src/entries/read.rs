@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use minutebook_core::series::ReportHandle;
 use minutebook_core::time::from_nanos;
-use minutebook_core::{Problem, ProblemKind, ReadReport, Result, SeriesId, Take};
+use minutebook_core::{Problem, ProblemKind, ReadReport, Result, SeriesId, Take, TimeRange};
 use minutebook_fs::task::blocking;
 use minutebook_fs::{FsFile, Item, LineOptions, LineReader, ReverseLines, complete_len};
 
@@ -67,7 +67,7 @@ struct Lines {
 
 /// The file that lines are in.
 #[derive(Debug, Clone)]
-struct Place {
+pub(super) struct Place {
     resource: Arc<str>,
     /// The number of the segment; `None` for the plain file.
     segment: Option<u64>,
@@ -75,7 +75,7 @@ struct Place {
 
 /// Decides what a line is.
 #[derive(Debug)]
-struct Judge {
+pub(super) struct Judge {
     unit: Option<EpochUnit>,
     range: (i64, Option<i64>),
     /// Whether there is a range: then what has no time is left out.
@@ -113,13 +113,7 @@ fn start_on(
     query: EntryQuery,
     report: &ReportHandle,
 ) -> Result<Reader, JsonlError> {
-    let mut judge = Judge {
-        unit: None,
-        range: query.range.nanos(),
-        bounded: !query.range.is_all(),
-        strict: query.strict,
-        report: Some(report.clone()),
-    };
+    let mut judge = Judge::new(query.range, query.strict, report.clone());
     let left = match query.take {
         Take::First(entries) | Take::Last(entries) => entries,
         _ => usize::MAX,
@@ -347,8 +341,43 @@ impl Reader {
     }
 }
 
+impl Place {
+    pub(super) fn new(resource: &str, segment: Option<u64>) -> Self {
+        Self {
+            resource: resource.into(),
+            segment,
+        }
+    }
+}
+
 impl Judge {
-    fn item(
+    pub(super) fn new(range: TimeRange, strict: bool, report: ReportHandle) -> Self {
+        Self {
+            unit: None,
+            range: range.nanos(),
+            bounded: !range.is_all(),
+            strict,
+            report: Some(report),
+        }
+    }
+
+    /// Sets what numbers in the time column count.
+    pub(super) fn set_unit(&mut self, unit: Option<EpochUnit>) {
+        self.unit = unit;
+    }
+
+    /// Whether a line is an entry, without a word about one that is none.
+    pub(super) fn is_entry(&self, bytes: &[u8]) -> bool {
+        let text = text_of(bytes.strip_suffix(b"\r").unwrap_or(bytes));
+        text.is_ok_and(|text| {
+            !is_blank(text)
+                && self
+                    .time(text)
+                    .map_or_else(|(kind, _)| kind == ProblemKind::BadTimestamp, |_| true)
+        })
+    }
+
+    pub(super) fn item(
         &self,
         item: Item<'_>,
         line: Option<u64>,

@@ -234,6 +234,11 @@ fn types_with(
             Some(known) if known == column_type => {}
             // Instants are written as text, and a column of nothing else may be declared to be read back as instants.
             Some(ColumnType::Time) if column_type == ColumnType::Utf8 => {}
+            // A price of 100.0 is 100 in many a feed: whole numbers that no batch declared are numbers.
+            Some(ColumnType::Int64)
+                if column_type == ColumnType::Float64
+                    && types.get(&column.name).is_none()
+                    && shown.get(&column.name).is_none_or(Seen::fits_floats) => {}
             Some(known) => {
                 return Err(JsonlError::Types(format!(
                     "the column \"{}\" has the type {} in the series and {} in the batch; cast it, or append the rows as JSON entries",
@@ -242,7 +247,8 @@ fn types_with(
                     column_type.data_type()
                 )));
             }
-            None if column.seen == Seen::NONE => more
+            // Lines do not tell of nulls, and not whether whole numbers are meant to stay whole.
+            None if column.seen == Seen::NONE || column_type == ColumnType::Int64 => more
                 .get_or_insert_with(|| types.clone())
                 .add(&column.name, column_type),
             None => {}

@@ -7,7 +7,7 @@ use minutebook::{ChangeStream, DecisionChange, Position, WatchFrom};
 
 use super::history::{Shown, change};
 use crate::app::Context;
-use crate::args::parsed;
+use crate::args::{parsed, seconds};
 use crate::failure::Outcome;
 use crate::output::format;
 
@@ -35,13 +35,6 @@ pub(crate) struct Watch {
     /// End when nothing has come for so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     idle: Option<Duration>,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| "write it as a number of seconds, for example 0.5".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
 impl Watch {

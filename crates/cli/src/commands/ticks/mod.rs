@@ -1,6 +1,7 @@
 //! `minutebook ticks`.
 
 mod append;
+mod follow;
 mod list;
 mod read;
 
@@ -14,6 +15,8 @@ use crate::failure::Outcome;
 pub(crate) enum Ticks {
     /// Append ticks from JSON Lines or CSV
     Append(append::Append),
+    /// Follow the ticks as they come
+    Follow(follow::Follow),
     /// List the tick series
     List(list::List),
     /// Read ticks as they were appended
@@ -24,6 +27,7 @@ impl Ticks {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Outcome {
         match self {
             Self::Append(command) => command.run(context).await,
+            Self::Follow(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
             Self::Read(command) => command.run(context).await,
         }

@@ -1,0 +1,253 @@
+//! Following a series: what is there and what comes, through rotation, deletion and restarts.
+
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
+mod common;
+
+use std::io::Write;
+use std::time::Duration;
+
+use common::*;
+use futures_util::StreamExt;
+use minutebook_core::{ErrorKind, TimeSeriesRepository};
+use minutebook_jsonl::{Follow, FollowFrom, FollowQuery, JsonlConfig, Position};
+
+fn entry(n: usize) -> String {
+    format!(
+        "{{\"timestamp\":\"2025-01-01T00:00:{:02}\",\"n\":{n}}}",
+        n % 60
+    )
+}
+
+fn entries(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(entry).collect()
+}
+
+fn query(from: FollowFrom) -> FollowQuery {
+    FollowQuery::new()
+        .from(from)
+        .poll_interval(Duration::from_millis(1))
+}
+
+/// The next so many entries.
+async fn next(follow: &mut Follow, count: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    while found.len() < count {
+        found.push(follow.next().await.unwrap().unwrap().into_text());
+    }
+    found
+}
+
+/// That nothing comes for a while.
+async fn quiet(follow: &mut Follow) {
+    let waited = tokio::time::timeout(Duration::from_millis(30), follow.next()).await;
+    assert!(waited.is_err(), "{waited:?}");
+}
+
+fn append(place: &Place, bytes: &str) {
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(place.file("btcusd_timeseries.jsonl"))
+        .unwrap();
+    file.write_all(bytes.as_bytes()).unwrap();
+}
+
+#[test]
+fn what_is_there_and_what_comes() {
+    let place = Place::new();
+    run(async {
+        place
+            .repo
+            .append_entries(&btc(), &entries(0..5))
+            .await
+            .unwrap();
+        let mut start = place.repo.follow(&btc(), &query(FollowFrom::Start));
+        let mut end = place.repo.follow(&btc(), &query(FollowFrom::End));
+        let mut last = place.repo.follow(&btc(), &query(FollowFrom::Last(2)));
+        assert_eq!(next(&mut start, 5).await, entries(0..5));
+        assert_eq!(next(&mut last, 2).await, entries(3..5));
+        quiet(&mut end).await;
+        place
+            .repo
+            .append_entries(&btc(), &entries(5..7))
+            .await
+            .unwrap();
+        for follow in [&mut start, &mut end, &mut last] {
+            assert_eq!(next(follow, 2).await, entries(5..7));
+            assert!(follow.report().is_clean());
+        }
+    });
+}
+
+#[test]
+fn only_complete_lines_are_seen() {
+    let place = Place::new();
+    run(async {
+        let mut follow = place.repo.follow(&btc(), &query(FollowFrom::End));
+        quiet(&mut follow).await;
+        // The series comes later than who follows it; so all of it is new.
+        let text = entry(0);
+        append(&place, &text[..10]);
+        quiet(&mut follow).await;
+        append(&place, &text[10..]);
+        quiet(&mut follow).await;
+        append(&place, "\n\nnonsense\r\n");
+        append(&place, &(entry(1) + "\r\n"));
+        assert_eq!(next(&mut follow, 2).await, entries(0..2));
+        assert_eq!(follow.report().total(), 1);
+        let strict = query(FollowFrom::Start).strict();
+        let mut strict = place.repo.follow(&btc(), &strict);
+        next(&mut strict, 1).await;
+        let error = strict.next().await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(strict.next().await.is_none());
+    });
+}
+
+#[test]
+fn a_position_is_taken_up_again() {
+    let place = Place::new();
+    run(async {
+        place
+            .repo
+            .append_entries(&btc(), &entries(0..5))
+            .await
+            .unwrap();
+        let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
+        assert_eq!(follow.position(), None);
+        next(&mut follow, 3).await;
+        let text = follow.position().unwrap().to_string();
+        drop(follow);
+        let position: Position = text.parse().unwrap();
+        let at = query(FollowFrom::At(position));
+        let mut follow = place.repo.follow(&btc(), &at);
+        assert_eq!(next(&mut follow, 2).await, entries(3..5));
+        // Sealed meanwhile: the position is in the segment now.
+        place.repo.rotate(&btc()).await.unwrap().unwrap();
+        place
+            .repo
+            .append_entries(&btc(), &entries(5..6))
+            .await
+            .unwrap();
+        let mut follow = place.repo.follow(&btc(), &at);
+        assert_eq!(next(&mut follow, 3).await, entries(3..6));
+        // Another series of the same name: from its first entry.
+        place.repo.delete(&btc(), None).await.unwrap();
+        place
+            .repo
+            .append_entries(&btc(), &entries(20..30))
+            .await
+            .unwrap();
+        let mut follow = place.repo.follow(&btc(), &at);
+        assert_eq!(next(&mut follow, 10).await, entries(20..30));
+        for bad in ["", "1", "1:2", "0:1:00000001", "x:1:1", "1:2:3:4"] {
+            assert!(bad.parse::<Position>().is_err(), "{bad}");
+        }
+    });
+}
+
+#[test]
+fn rotation_and_deletion_are_followed() {
+    let place = Place::new();
+    run(async {
+        place
+            .repo
+            .append_entries(&btc(), &entries(0..2))
+            .await
+            .unwrap();
+        let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
+        assert_eq!(next(&mut follow, 1).await, entries(0..1));
+        // Several rotations while nobody looks.
+        for n in 2..6 {
+            place.repo.rotate(&btc()).await.unwrap().unwrap();
+            place
+                .repo
+                .append_entries(&btc(), &[entry(n)])
+                .await
+                .unwrap();
+        }
+        assert_eq!(next(&mut follow, 5).await, entries(1..6));
+        quiet(&mut follow).await;
+        place.repo.rotate(&btc()).await.unwrap().unwrap();
+        quiet(&mut follow).await;
+        let mut last = place.repo.follow(&btc(), &query(FollowFrom::Last(3)));
+        let mut end = place.repo.follow(&btc(), &query(FollowFrom::End));
+        assert_eq!(next(&mut last, 3).await, entries(3..6));
+        quiet(&mut end).await;
+        place
+            .repo
+            .append_entries(&btc(), &entries(6..8))
+            .await
+            .unwrap();
+        for follow in [&mut follow, &mut last, &mut end] {
+            assert_eq!(next(follow, 2).await, entries(6..8));
+        }
+        place.repo.delete(&btc(), None).await.unwrap();
+        quiet(&mut follow).await;
+        place
+            .repo
+            .append_entries(&btc(), &entries(40..42))
+            .await
+            .unwrap();
+        for follow in [&mut follow, &mut last, &mut end] {
+            assert_eq!(next(follow, 2).await, entries(40..42));
+        }
+    });
+}
+
+#[test]
+fn a_file_that_is_replaced_is_read_from_its_start() {
+    let place = Place::new();
+    run(async {
+        append(&place, &(entries(0..4).join("\n") + "\n"));
+        let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
+        next(&mut follow, 4).await;
+        // By another file, and by a shorter content.
+        place.put("other", entries(10..12).join("\n") + "\n");
+        std::fs::rename(place.file("other"), place.file("btcusd_timeseries.jsonl")).unwrap();
+        assert_eq!(next(&mut follow, 2).await, entries(10..12));
+        place.put("btcusd_timeseries.jsonl", entry(20) + "\n");
+        assert_eq!(next(&mut follow, 1).await, entries(20..21));
+    });
+}
+
+#[test]
+fn it_works_without_a_runtime_and_with_rotation_by_size() {
+    let rotation = minutebook_jsonl::Rotation::at_bytes(2_000);
+    let config = JsonlConfig::default()
+        .durability(minutebook_fs::Durability::Buffered)
+        .rotation(rotation);
+    let place = Place::with(config);
+    let repo = place.repo.clone();
+    let writer = std::thread::spawn(move || {
+        run(async {
+            for n in 0..400 {
+                repo.append_entries(&btc(), &[entry(n)]).await.unwrap();
+            }
+        });
+    });
+    let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
+    let found = block_on(next(&mut follow, 400));
+    writer.join().unwrap();
+    assert_eq!(found, entries(0..400));
+}
+
+/// The least of an executor.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(value) => return value,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
