@@ -51,6 +51,8 @@ capabilities! {
     History = 9 => "history",
     /// Decisions: changes can be followed as they come (`watch`).
     Watch = 10 => "watch",
+    /// Series: scans can come the newest row first (`ScanQuery::newest_first`).
+    NewestFirst = 16 => "newest-first",
 }
 
 /// A set of [`Capability`]s.

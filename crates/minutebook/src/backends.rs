@@ -125,7 +125,7 @@ mod parquet {
 
     use super::Backends;
     use crate::lazy::Lazy;
-    use crate::{Capabilities, Capability, TimeSeriesRepository};
+    use crate::{Capabilities, Capability};
 
     /// As for the decisions.
     const CAPABILITIES: Capabilities = Capabilities::of(&[
@@ -137,14 +137,19 @@ mod parquet {
         Capability::TimeOrdered,
         Capability::AsOf,
         Capability::ExactTypes,
+        Capability::NewestFirst,
     ]);
 
     impl Backends<'_> {
-        pub(crate) fn series(&self) -> Arc<dyn TimeSeriesRepository> {
-            let config = ParquetConfig::default()
+        pub(crate) fn series_config(&self) -> ParquetConfig {
+            ParquetConfig::default()
                 .fs(Arc::clone(self.fs))
                 .clock(Arc::clone(self.clock))
-                .durability(self.durability());
+                .durability(self.durability())
+        }
+
+        pub(crate) fn series(&self) -> Arc<Lazy<ParquetTimeSeriesRepository>> {
+            let config = self.series_config();
             Arc::new(Lazy::new(
                 self.fs,
                 &self.layout.series,

@@ -18,6 +18,9 @@ pub(crate) struct Disk {
     pub(crate) config: Config,
     #[cfg(feature = "jsonl")]
     pub(crate) tick_log: Arc<crate::lazy::Lazy<minutebook_jsonl::JsonlTimeSeriesRepository>>,
+    #[cfg(feature = "parquet")]
+    pub(crate) series_files:
+        Arc<crate::lazy::Lazy<minutebook_parquet::ParquetTimeSeriesRepository>>,
     #[cfg(feature = "json")]
     pub(crate) decision_files: Arc<crate::lazy::Lazy<minutebook_json::JsonDecisionRepository>>,
 }
@@ -168,8 +171,12 @@ impl OpenOptions {
         };
         let decisions = backends.decisions();
         let ticks = backends.ticks();
+        let series = backends.series();
         Ok(Minutebook::from_parts(Parts {
-            series: backends.series(),
+            #[cfg(feature = "parquet")]
+            series: Arc::clone(&series) as _,
+            #[cfg(not(feature = "parquet"))]
+            series,
             catalog: backends.catalog(),
             #[cfg(feature = "json")]
             decisions: Arc::clone(&decisions) as _,
@@ -184,6 +191,8 @@ impl OpenOptions {
             disk: Some(Disk {
                 #[cfg(feature = "jsonl")]
                 tick_log: ticks,
+                #[cfg(feature = "parquet")]
+                series_files: series,
                 #[cfg(feature = "json")]
                 decision_files: decisions,
                 layout,
@@ -286,6 +295,19 @@ impl Minutebook {
             )
         })?;
         log.appender(options)
+    }
+
+    /// The files of bars and other series themselves: versions, compaction, snapshots, retention. `None` for a store that was built or is in
+    /// memory, and where there are no series yet.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the directory cannot be opened.
+    #[cfg(feature = "parquet")]
+    pub fn series_files(
+        &self,
+    ) -> Result<Option<&Arc<minutebook_parquet::ParquetTimeSeriesRepository>>> {
+        self.disk()
+            .map_or(Ok(None), |disk| disk.series_files.existing())
     }
 
     /// The decision files themselves. `None` for a store that was built or is in memory, and where there are no decisions yet.

@@ -11,6 +11,9 @@ const LOG: &str = "log";
 const DATA: &str = "data";
 const GROUPS: &str = "groups";
 const HINT: &str = "hint.json";
+const FLOOR: &str = "floor";
+/// The directory of named snapshots; as with [`NAMED`], no symbol meets it.
+const SNAPSHOTS: &str = "@snapshots";
 
 /// The directory of one series.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,11 @@ impl SeriesDir {
         raw(format!("{}/{LOG}/{HINT}", self.dir))
     }
 
+    /// Says that versions before this one are removed, or about to be.
+    pub(crate) fn floor(&self, version: u64) -> Path {
+        raw(format!("{}/{LOG}/{version:020}.{FLOOR}", self.dir))
+    }
+
     pub(crate) fn data_dir(&self) -> Path {
         raw(format!("{}/{DATA}", self.dir))
     }
@@ -66,6 +74,30 @@ pub(crate) fn version_of(file: &str) -> Option<u64> {
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
         .then(|| digits.parse().ok())
         .flatten()
+}
+
+/// The version that a floor's file name says, if it is one.
+pub(crate) fn floor_of(file: &str) -> Option<u64> {
+    let digits = file.strip_suffix(FLOOR)?.strip_suffix('.')?;
+    (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
+}
+
+/// The directory of snapshots of the whole repository.
+pub(crate) fn snapshots_dir() -> Path {
+    raw(SNAPSHOTS.to_owned())
+}
+
+/// The file of a named snapshot.
+pub(crate) fn snapshot(name: &str) -> Path {
+    let name = encode_folded(&name.to_ascii_lowercase());
+    raw(format!("{SNAPSHOTS}/{name}.json"))
+}
+
+/// The file of a snapshot that a restoration holds while it lasts: a name that no user gives.
+pub(crate) fn passing_snapshot(unique: u64) -> Path {
+    raw(format!("{SNAPSHOTS}/~{unique:016x}.json"))
 }
 
 /// The name of a new segment or group file, written for `version`; `unique` tells it from those of other attempts.
@@ -155,6 +187,10 @@ mod tests {
         assert_eq!(version_of("00000000000000000012.json"), Some(12));
         assert_eq!(version_of("hint.json"), None);
         assert_eq!(version_of("12.json"), None);
+        assert_eq!(version_of("00000000000000000012.floor"), None);
+        assert_eq!(floor_of("00000000000000000012.floor"), Some(12));
+        assert_eq!(floor_of("00000000000000000012.json"), None);
+        assert_eq!(series_of("@snapshots", "x"), None);
         let name = file_name(12, 0xabc, "parquet");
         assert_eq!(written_for(&name), Some(12));
         assert!(is_file_name(&name));

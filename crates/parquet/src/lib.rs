@@ -22,8 +22,10 @@ pub use file::{
     LoadParquet, ParquetCompression, ParquetStatistics, SaveParquet, list_parquet_files,
     load_parquet, parquet_batches, parquet_statistics, save_parquet,
 };
-pub use log::Operation;
+pub use log::{Metadata, Operation};
 pub use series::{
-    ParquetTimeSeriesRepository, VacuumOptions, VacuumReport, VerifyReport, VersionInfo,
+    ChangedRange, CompactionPlan, CompactionReason, CompactionReport, CompactionStep,
+    NamedSnapshot, ParquetTimeSeriesRepository, VacuumOptions, VacuumReport, VerifyReport,
+    VersionDiff, VersionInfo,
 };
 pub use store::DurableStore;

@@ -19,9 +19,9 @@ use minutebook_core::series::batch::{
 };
 use minutebook_core::time::from_nanos;
 use minutebook_core::{
-    BatchStream, Capabilities, Capability, Error, ErrorKind, Result, ScanQuery, SeriesFilter,
-    SeriesId, SeriesSummary, Snapshot, Take, TimeRange, TimeSeriesRepository, Version, WriteMode,
-    WriteReceipt,
+    BatchStream, Capabilities, Capability, Direction, Error, ErrorKind, Result, ScanQuery,
+    SeriesFilter, SeriesId, SeriesSummary, Snapshot, Take, TimeRange, TimeSeriesRepository,
+    Version, WriteMode, WriteReceipt,
 };
 use serde_json::{Value, json};
 
@@ -184,6 +184,9 @@ impl Series {
     fn scan(&self, query: &ScanQuery) -> Result<BatchStream> {
         if query.snapshot != Snapshot::Latest {
             return Err(Error::unsupported("this store keeps no earlier versions"));
+        }
+        if query.direction != Direction::OldestFirst {
+            return Err(Error::unsupported("rows come the oldest first"));
         }
         let schema = query.project(&self.schema)?;
         let mut parts = Vec::new();

@@ -11,6 +11,7 @@ use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, TimestampNanosec
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use chrono::{DateTime, Utc};
 
+pub use super::widen::common_type;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{from_nanos, to_nanos};
 
@@ -181,21 +182,27 @@ fn to_utc_nanos(column: &ArrayRef, name: &str) -> Result<ArrayRef> {
     }
 }
 
-/// The schema that holds both: `stored`'s columns in their order, then those that `incoming` adds, as nullable.
+/// The schema that holds both: `stored`'s columns in their order, then those that `incoming` adds, as nullable. A column that has
+/// different types in the two gets the one that holds every value of both exactly ([`common_type`]).
 ///
 /// # Errors
-/// [`SchemaMismatch`](ErrorKind::SchemaMismatch) naming a column that has different types in the two.
+/// [`SchemaMismatch`](ErrorKind::SchemaMismatch) naming a column for whose types there is no such type.
 pub fn merge_schemas(stored: &SchemaRef, incoming: &SchemaRef) -> Result<SchemaRef> {
     let mut fields: Vec<FieldRef> = stored.fields().iter().map(Arc::clone).collect();
     for (i, field) in fields.iter_mut().enumerate() {
         match incoming.fields().find(field.name()) {
             Some((_, new)) if new.data_type() != field.data_type() => {
-                return Err(mismatch(format!(
-                    "the column \"{}\" has the type {} in the series and {} in the batch",
-                    field.name(),
-                    field.data_type(),
-                    new.data_type()
-                )));
+                let common = common_type(field.data_type(), new.data_type()).ok_or_else(|| {
+                    mismatch(format!(
+                        "the column \"{}\" has the type {} in the series and {} in the batch",
+                        field.name(),
+                        field.data_type(),
+                        new.data_type()
+                    ))
+                })?;
+                let nullable = field.is_nullable() || new.is_nullable();
+                let widened = field.as_ref().clone().with_data_type(common);
+                *field = Arc::new(widened.with_nullable(nullable));
             }
             Some((_, new)) if field.is_nullable() || !new.is_nullable() => {}
             _ if i == 0 && field.name() == TIMESTAMP => {}
@@ -213,10 +220,10 @@ pub fn merge_schemas(stored: &SchemaRef, incoming: &SchemaRef) -> Result<SchemaR
     )))
 }
 
-/// The batch with exactly the columns of `schema`: in its order, nulls for what the batch does not have.
+/// The batch with exactly the columns of `schema`: in its order, nulls for what the batch does not have, narrower types widened.
 ///
 /// # Errors
-/// [`SchemaMismatch`](ErrorKind::SchemaMismatch) if a column has another type, or is missing where null is not allowed.
+/// [`SchemaMismatch`](ErrorKind::SchemaMismatch) if a column has a type that does not widen to the schema's, or is missing where null is not allowed.
 pub fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.schema_ref() == schema {
         return Ok(batch.clone());
@@ -226,6 +233,12 @@ pub fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         .iter()
         .map(|field| match batch.column_by_name(field.name()) {
             Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
+            Some(column)
+                if common_type(column.data_type(), field.data_type()).as_ref()
+                    == Some(field.data_type()) =>
+            {
+                widened(column, field)
+            }
             Some(column) => Err(mismatch(format!(
                 "the column \"{}\" has the type {}; it should be {}",
                 field.name(),
@@ -239,6 +252,22 @@ pub fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         })
         .collect::<Result<Vec<_>>>()?;
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(arrow_mismatch)
+}
+
+fn widened(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+    let options = arrow_cast::CastOptions {
+        safe: false,
+        ..Default::default()
+    };
+    arrow_cast::cast_with_options(column, field.data_type(), &options).map_err(|error| {
+        mismatch(format!(
+            "the column \"{}\" cannot be widened from {} to {}",
+            field.name(),
+            column.data_type(),
+            field.data_type()
+        ))
+        .with_source(error)
+    })
 }
 
 pub(super) fn mismatch(message: impl Into<String>) -> Error {
@@ -313,6 +342,15 @@ mod tests {
         let names: Vec<_> = merged.fields().iter().map(|f| f.name().as_str()).collect();
         assert_eq!(names, ["timestamp", "a", "b"]);
         assert_eq!(align(&two, &merged).unwrap().column(1).null_count(), 1);
+        let narrow = batch(vec![
+            ("timestamp", time()),
+            ("a", Arc::new(arrow_array::Int8Array::from(vec![7]))),
+        ]);
+        let wider = merge_schemas(&narrow.schema(), &one.schema()).unwrap();
+        assert_eq!(wider.field(1).data_type(), &DataType::Int64);
+        let cast = align(&narrow, &wider).unwrap();
+        assert_eq!(cast.column(1).as_primitive::<Int64Type>().value(0), 7);
+        assert!(align(&one, &narrow.schema()).is_err());
         let other = batch(vec![
             ("timestamp", time()),
             ("a", Arc::new(Float64Array::from(vec![1.0]))),

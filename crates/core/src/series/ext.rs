@@ -1,11 +1,15 @@
 //! What follows from the trait: the calls that applications write.
 
+use arrow_array::RecordBatch;
 use async_trait::async_trait;
+use futures_util::StreamExt;
 
 use super::{
-    Bar, OnConflict, Row, ScanQuery, SeriesId, Tick, TimeSeriesRepository, WriteMode, WriteReceipt,
+    Bar, BarReport, BarValidator, BatchStream, Calendar, Coverage, CoverageFinder, OnConflict,
+    Resampler, Row, ScanQuery, SeriesId, Tick, TimeSeriesRepository, Timeframe, WriteMode,
+    WriteReceipt,
 };
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::time::TimeRange;
 
 /// Shorthands over every [`TimeSeriesRepository`]: typed rows in and out.
@@ -65,6 +69,113 @@ pub trait TimeSeriesRepositoryExt: TimeSeriesRepository {
         Ok(rows(self, series, &ScanQuery::new().last(1)).await?.pop())
     }
 
+    /// Validates the bars that a query gives: their prices, the order of their times and, for a series of bars, its grid. Settings
+    /// of the validator are its caller's; the series' timeframe is added if it has one.
+    async fn validate_bars(
+        &self,
+        series: &SeriesId,
+        query: &ScanQuery,
+        validator: BarValidator,
+    ) -> Result<BarReport> {
+        let mut validator = match series.timeframe() {
+            Some(timeframe) => validator.timeframe(timeframe),
+            None => validator,
+        };
+        let mut query = query.clone();
+        if query.columns.is_none()
+            && let Some(summary) = self.summary(series).await?
+        {
+            query = query.columns(super::validate::columns_of(&summary.schema));
+        }
+        let mut stream = self.scan(series, &query).await?;
+        while let Some(batch) = stream.next().await {
+            let added = validator.add(&batch?);
+            added.map_err(|error| error.with_resource(series))?;
+        }
+        Ok(validator.finish())
+    }
+
+    /// What of a range a series of bars has, and where bars are missing. `complete` are ranges in which nothing is missing even where no bar
+    /// is. Bounds that the range leaves open are those of the series.
+    async fn coverage(
+        &self,
+        series: &SeriesId,
+        range: TimeRange,
+        calendar: &Calendar,
+        complete: &[TimeRange],
+    ) -> Result<Coverage> {
+        let timeframe = timeframe(series)?;
+        let missing =
+            || Error::new(ErrorKind::NotFound, "there is no such series").with_resource(series);
+        let summary = self.summary(series).await?.ok_or_else(missing)?;
+        let start = range.start().or(summary.first);
+        let end = range.end().or_else(|| timeframe.close_of(summary.last?));
+        let (Some(start), Some(end)) = (start, end) else {
+            return Ok(Coverage::default());
+        };
+        let range = TimeRange::new(start, end.max(start))?;
+        let finder = CoverageFinder::new(timeframe, calendar.clone(), range)?;
+        let mut finder = finder.complete(complete);
+        let none: [&str; 0] = [];
+        let query = ScanQuery::new().range(range).columns(none);
+        let mut stream = self.scan(series, &query).await?;
+        while let Some(batch) = stream.next().await {
+            finder.add_batch(&batch?)?;
+        }
+        finder.finish()
+    }
+
+    /// The bars of a coarser timeframe that open in the range, made of all the finer bars that belong to them, and so the same
+    /// whatever the range. Columns are those that bars usually have.
+    async fn resampled(
+        &self,
+        series: &SeriesId,
+        coarser: Timeframe,
+        range: TimeRange,
+    ) -> Result<RecordBatch> {
+        let finer = timeframe(series)?;
+        if !finer.divides(coarser) {
+            return Err(Error::invalid(format!(
+                "bars of {finer} do not add up to bars of {coarser}"
+            ))
+            .with_resource(series));
+        }
+        let missing =
+            || Error::new(ErrorKind::NotFound, "there is no such series").with_resource(series);
+        let summary = self.summary(series).await?.ok_or_else(missing)?;
+        let mut resampler = Resampler::new(coarser, &summary.schema)
+            .map_err(|error| error.with_resource(series))?;
+        // Of whole coarser bars: the first that opens in the range to the last.
+        let first = range.start().map(|start| match coarser.open_of(start) {
+            Some(open) if open < start => coarser.close_of(open).unwrap_or(start),
+            open => open.unwrap_or(start),
+        });
+        let end = range.end().map(|end| match coarser.open_of(end) {
+            Some(open) if open < end => coarser.close_of(open).unwrap_or(end),
+            open => open.unwrap_or(end),
+        });
+        let whole = match (first, end) {
+            (Some(first), Some(end)) if end < first => TimeRange::new(first, first)?,
+            (first, end) => TimeRange::between(first, end)?,
+        };
+        let query = ScanQuery::new()
+            .range(whole)
+            .columns(super::resample::wanted(&resampler));
+        let mut stream = self.scan(series, &query).await?;
+        while let Some(batch) = stream.next().await {
+            let added = resampler.add(&batch?);
+            added.map_err(|error| error.with_resource(series))?;
+        }
+        resampler.finish()
+    }
+
+    /// Reads several series as one stream in ascending order of time, with a column `series`
+    /// ([`SERIES_COLUMN`](super::SERIES_COLUMN)) after `timestamp` that names each row's, and the columns of all. At equal times the order
+    /// given decides; limits hold for all together. Memory holds one batch of each series (and all rows of a limit on the last ones).
+    async fn scan_merged(&self, series: &[SeriesId], query: &ScanQuery) -> Result<BatchStream> {
+        super::merged::scan_merged(self, series, query).await
+    }
+
     /// Appends ticks.
     async fn append_ticks(&self, series: &SeriesId, ticks: &[Tick]) -> Result<WriteReceipt> {
         self.write(series, Tick::to_batch(ticks)?, WriteMode::Append)
@@ -83,6 +194,12 @@ pub trait TimeSeriesRepositoryExt: TimeSeriesRepository {
 }
 
 impl<T: TimeSeriesRepository + ?Sized> TimeSeriesRepositoryExt for T {}
+
+fn timeframe(series: &SeriesId) -> Result<Timeframe> {
+    series.timeframe().ok_or_else(|| {
+        Error::invalid("this needs a series of bars, which has a timeframe").with_resource(series)
+    })
+}
 
 async fn rows<R: Row>(
     repo: &(impl TimeSeriesRepository + ?Sized),

@@ -5,23 +5,36 @@
 
 mod bar;
 pub mod batch;
+mod calendar;
+mod coverage;
 mod ext;
 mod id;
+mod merged;
 mod query;
 mod repository;
+mod resample;
 mod row;
 mod stream;
 mod symbol;
 mod tick;
 mod timeframe;
+mod validate;
+mod widen;
 
 pub use bar::{Bar, BarFault};
+pub use calendar::Calendar;
+pub use coverage::{Coverage, CoverageFinder, CoverageSpan, CoverageState};
 pub use ext::TimeSeriesRepositoryExt;
 pub use id::{SeriesFilter, SeriesId, SeriesName};
-pub use query::{OnConflict, ScanQuery, SeriesSummary, Snapshot, Take, WriteMode, WriteReceipt};
+pub use merged::SERIES as SERIES_COLUMN;
+pub use query::{
+    Direction, OnConflict, ScanQuery, SeriesSummary, Snapshot, Take, WriteMode, WriteReceipt,
+};
 pub use repository::TimeSeriesRepository;
+pub use resample::{Aggregate, Resampler};
 pub use row::Row;
 pub use stream::{BatchStream, ReportHandle};
 pub use symbol::Symbol;
 pub use tick::{Side, Tick};
 pub use timeframe::Timeframe;
+pub use validate::{BarIssue, BarIssueKind, BarReport, BarValidator};

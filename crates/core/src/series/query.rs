@@ -36,6 +36,17 @@ pub enum Take {
     Last(usize),
 }
 
+/// In which order of time the rows come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Direction {
+    /// The earliest first; equal timestamps in the order written.
+    #[default]
+    OldestFirst,
+    /// The latest first: exactly the reverse. What [`Take`] takes is the same; only its order is turned.
+    NewestFirst,
+}
+
 /// A question to a series. The default reads everything.
 ///
 /// ```
@@ -56,6 +67,8 @@ pub struct ScanQuery {
     pub columns: Option<Vec<String>>,
     /// How many of the rows.
     pub take: Take,
+    /// In which order.
+    pub direction: Direction,
     /// Which state of the series.
     pub snapshot: Snapshot,
     /// At most so many rows a batch; at least 1.
@@ -70,6 +83,7 @@ impl Default for ScanQuery {
             range: TimeRange::all(),
             columns: None,
             take: Take::All,
+            direction: Direction::OldestFirst,
             snapshot: Snapshot::Latest,
             batch_size: Self::BATCH_SIZE,
             strict: false,
@@ -111,6 +125,13 @@ impl ScanQuery {
     #[must_use]
     pub fn last(mut self, rows: usize) -> Self {
         self.take = Take::Last(rows);
+        self
+    }
+
+    /// The latest row first. `last(10).newest_first()` reads the last ten rows, the newest of them first.
+    #[must_use]
+    pub fn newest_first(mut self) -> Self {
+        self.direction = Direction::NewestFirst;
         self
     }
 

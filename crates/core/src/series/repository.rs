@@ -39,6 +39,7 @@ pub trait TimeSeriesRepository: Debug + Send + Sync + 'static {
     /// - The receipt counts rows inserted, replaced and skipped; the version grows if and only if something changed.
     /// - A batch without a `timestamp` column of the right type, or with a null in it, is `SchemaMismatch` and nothing changes.
     /// - A column with another type than the series has is `SchemaMismatch`, names the column, and nothing changes.
+    /// - With `ExactTypes`, a column whose type and the series' have one that holds every value of both exactly (`batch::common_type`) gets that type, and rows from before read as it.
     /// - A new column is accepted; rows from before read as null. A column that a batch leaves out is null in its rows.
     /// - Of concurrent writers none loses a row.
     /// - A mode that the backend cannot do is `Unsupported` and nothing changes.
@@ -58,6 +59,7 @@ pub trait TimeSeriesRepository: Debug + Send + Sync + 'static {
     /// - The range is half-open: its start belongs to it, its end does not.
     /// - `columns` gives `timestamp` and then these, in the order asked for; an unknown one is `InvalidInput`.
     /// - `First(n)` and `Last(n)` cut after range and order; the rows of `Last` still ascend.
+    /// - `NewestFirst` turns the order of the answer and nothing else; a backend that cannot do it answers `Unsupported`.
     /// - No batch is empty or longer than `batch_size`; a scan without rows gives no batch and still has a schema.
     /// - A running scan keeps to the state it began with, whatever is written meanwhile.
     /// - `as_of` an earlier version or time reads the series as it was then; a version that is not kept is `NotFound`.

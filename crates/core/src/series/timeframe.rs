@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Months, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Months, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -97,6 +97,66 @@ impl Timeframe {
             Unit::Day => TimeDelta::try_days(count),
             Unit::Week => TimeDelta::try_weeks(count),
             Unit::Month => None,
+        }
+    }
+
+    /// The open of the bar that an instant lies in. Spans are counted from midnight UTC of 1970-01-01, weeks from a Monday, months from the first of
+    /// January 1970. `None` beyond the range of nanoseconds (1677 to 2262).
+    ///
+    /// ```
+    /// use minutebook_core::{Timeframe, time::parse_timestamp};
+    ///
+    /// let week = Timeframe::WEEK.open_of(parse_timestamp("2024-01-05T12:30:00Z")?);
+    /// assert_eq!(week, Some(parse_timestamp("2024-01-01")?));
+    /// # Ok::<(), minutebook_core::Error>(())
+    /// ```
+    pub fn open_of(self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let nanos = self.floor(time.timestamp_nanos_opt()?)?;
+        Some(DateTime::from_timestamp_nanos(nanos))
+    }
+
+    /// As [`open_of`](Self::open_of), in nanoseconds.
+    pub(crate) fn floor(self, nanos: i64) -> Option<i64> {
+        /// From the Monday before 1970-01-01, a Thursday.
+        const MONDAY: i64 = -3 * 86_400_000_000_000;
+        if let Some(length) = self.duration() {
+            let length = length.num_nanoseconds()?;
+            let anchor = if self.unit == Unit::Week { MONDAY } else { 0 };
+            let past = nanos.checked_sub(anchor)?.rem_euclid(length);
+            return nanos.checked_sub(past);
+        }
+        let time = DateTime::from_timestamp_nanos(nanos);
+        let months = i64::from(time.year() - 1970) * 12 + i64::from(time.month0());
+        let first = months - months.rem_euclid(i64::from(self.count));
+        let year = i32::try_from(1970 + first.div_euclid(12)).ok()?;
+        let month = u32::try_from(first.rem_euclid(12) + 1).ok()?;
+        let day = chrono::NaiveDate::from_ymd_opt(year, month, 1)?;
+        day.and_time(chrono::NaiveTime::MIN)
+            .and_utc()
+            .timestamp_nanos_opt()
+    }
+
+    /// The open of the bar after the one that opens then, in nanoseconds.
+    pub(crate) fn next(self, open: i64) -> Option<i64> {
+        self.close_of(DateTime::from_timestamp_nanos(open))?
+            .timestamp_nanos_opt()
+    }
+
+    /// Whether each bar of `coarser` is made of whole bars of this timeframe: minutes of hours, hours of days, days of months.
+    pub fn divides(self, coarser: Self) -> bool {
+        match (self.duration(), coarser.duration()) {
+            (Some(fine), Some(coarse)) => {
+                let (fine, coarse) = (fine.num_seconds(), coarse.num_seconds());
+                // Weeks begin on Mondays, and only spans that divide a day or are weeks themselves meet that grid.
+                let grids =
+                    self.unit == coarser.unit || coarser.unit != Unit::Week || 86_400 % fine == 0;
+                coarse % fine == 0
+                    && grids
+                    && (self.unit != Unit::Week || coarser.unit == Unit::Week)
+            }
+            (Some(fine), None) => 86_400 % fine.num_seconds() == 0,
+            (None, None) => coarser.count.is_multiple_of(self.count),
+            (None, Some(_)) => false,
         }
     }
 
@@ -211,6 +271,43 @@ mod tests {
             "1 h",
         ] {
             assert!(text.parse::<Timeframe>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_grid_begins_at_midnight_on_mondays_and_on_the_first() {
+        let at = |text: &str| parse_timestamp(text).unwrap();
+        for (timeframe, time, open) in [
+            ("15m", "2024-01-01T00:29:59.9Z", "2024-01-01T00:15:00Z"),
+            ("1d", "1969-12-31T23:00:00Z", "1969-12-31"),
+            ("1w", "1970-01-01", "1969-12-29"),
+            ("1mo", "1969-12-31", "1969-12-01"),
+            ("3mo", "2024-06-30T23:59:59Z", "2024-04-01"),
+        ] {
+            let timeframe: Timeframe = timeframe.parse().unwrap();
+            assert_eq!(
+                timeframe.open_of(at(time)),
+                Some(at(open)),
+                "{timeframe} {time}"
+            );
+        }
+        for (fine, coarse, expected) in [
+            ("1m", "1h", true),
+            ("7m", "1h", false),
+            ("1h", "1w", true),
+            ("7d", "1w", false),
+            ("1w", "1mo", false),
+            ("4h", "1mo", true),
+            ("1mo", "3mo", true),
+            ("1w", "14d", false),
+            ("1h", "1h", true),
+        ] {
+            let parsed = |text: &str| text.parse::<Timeframe>().unwrap();
+            assert_eq!(
+                parsed(fine).divides(parsed(coarse)),
+                expected,
+                "{fine} {coarse}"
+            );
         }
     }
 

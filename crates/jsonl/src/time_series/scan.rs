@@ -6,7 +6,8 @@ use arrow_schema::Schema;
 use minutebook_core::series::ReportHandle;
 use minutebook_core::series::batch::timestamp_field;
 use minutebook_core::{
-    BatchStream, Problem, ProblemKind, ReadReport, Result, ScanQuery, SeriesId, Snapshot, Take,
+    BatchStream, Direction, Problem, ProblemKind, ReadReport, Result, ScanQuery, SeriesId,
+    Snapshot, Take,
 };
 use minutebook_fs::FsFile;
 use minutebook_fs::task::blocking;
@@ -66,6 +67,10 @@ pub(super) async fn scan(
 ) -> Result<BatchStream> {
     if query.snapshot != Snapshot::Latest {
         let why = "JSON Lines series keep no versions; read the latest state";
+        return Err(JsonlError::Unsupported(why).of_series("scan", series));
+    }
+    if query.direction != Direction::OldestFirst {
+        let why = "JSON Lines series are read in the order written";
         return Err(JsonlError::Unsupported(why).of_series("scan", series));
     }
     let (opened, id, asked) = (Arc::clone(store), series.clone(), query.clone());

@@ -187,6 +187,7 @@ impl TimeSeriesRepository for MemoryTimeSeriesRepository {
             Capability::TimeOrdered,
             Capability::AsOf,
             Capability::ExactTypes,
+            Capability::NewestFirst,
         ])
     }
 

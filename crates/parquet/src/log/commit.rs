@@ -1,5 +1,6 @@
 //! One version of a series: what it consists of, and its form as text.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -34,10 +35,21 @@ pub enum Operation {
     DeleteRange,
     /// The series was deleted.
     DeleteSeries,
+    /// Segments were written anew; the rows are the same.
+    Compact,
+    /// An earlier version was made the newest.
+    Restore,
+    /// Metadata of the series was changed.
+    Describe,
+    /// Ranges were marked as complete, or no longer.
+    Mark,
 }
 
+/// What users say of a series or of a commit: texts by key, carried along and never looked at.
+pub type Metadata = BTreeMap<String, String>;
+
 /// One immutable file of rows, and which of its rows count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Segment {
     pub(crate) file: String,
     /// Rows in the file, dead ones included.
@@ -104,6 +116,15 @@ pub(crate) struct Commit {
     pub(crate) committed_at: DateTime<Utc>,
     pub(crate) operation: Operation,
     pub(crate) series: SeriesId,
+    /// What the writer said of this commit.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub(crate) note: Metadata,
+    /// What is said of the series.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub(crate) metadata: Metadata,
+    /// Ranges `[from, to)` in nanoseconds in which nothing is missing, ascending and apart. An end at the end of time is open.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) complete: Vec<(i64, i64)>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) deleted: bool,
     /// The first version of the series since it was last deleted: earlier ones cannot be read.
@@ -183,14 +204,19 @@ impl Commit {
             let message = format!("it is version {} of {}", commit.version, commit.series);
             return Err(Fault::corrupt(path, message));
         }
-        if commit.groups.iter().any(|group| !is_file_name(&group.file)) {
+        commit.check(path)?;
+        Ok(Arc::new(commit))
+    }
+
+    /// Refuses numbers and names that contradict each other.
+    pub(crate) fn check(&self, path: &Path) -> Result<()> {
+        if self.groups.iter().any(|group| !is_file_name(&group.file)) {
             return Err(Fault::corrupt(
                 path,
                 "a group has a name that is none of ours",
             ));
         }
-        check(&commit.segments, path)?;
-        Ok(Arc::new(commit))
+        check(&self.segments, path)
     }
 }
 
@@ -252,6 +278,9 @@ mod tests {
             committed_at: DateTime::UNIX_EPOCH,
             operation: Operation::Append,
             series: "X@1h".parse().unwrap(),
+            note: Metadata::new(),
+            metadata: Metadata::from([("source".into(), "vendor".into())]),
+            complete: vec![(i64::MIN, 5)],
             deleted: false,
             oldest: 1,
             rows: 0,

@@ -30,6 +30,8 @@ impl Inner {
             let rows = draft.base.as_ref().map_or(0, |known| known.commit.rows);
             draft.groups.clear();
             draft.segments.clear();
+            draft.metadata.clear();
+            draft.complete.clear();
             match self.commit(&log, draft, Operation::DeleteSeries).await? {
                 Committed::Done => {
                     self.remove_before(&log, version).await?;
@@ -43,13 +45,17 @@ impl Inner {
 
     /// Removes everything that was written for versions before a deletion.
     async fn remove_before(&self, log: &Log, deletion: u64) -> Result<()> {
+        // Snapshots keep what they name. Who is about to make one sees the floor.
+        self.raise_floor(log, deletion).await?;
+        let pinned = self.pinned(log).await?;
         // A file for the deletion's own number belongs to a writer that lost against it.
         let old = |file: &str| written_for(file).is_some_and(|version| version <= deletion);
         for dir in [log.dir.data_dir(), log.dir.groups_dir()] {
             let listed = self.storage.list(&dir).await?;
             let old = listed
                 .into_iter()
-                .filter(|object| object.location.filename().is_some_and(old));
+                .filter(|object| object.location.filename().is_some_and(old))
+                .filter(|object| !pinned.contains(&object.location));
             let paths = old.map(|object| object.location).collect();
             self.storage.delete_all(paths).await?;
         }

@@ -14,7 +14,9 @@ use super::{Inner, rows};
 use crate::codec;
 use crate::error::Result;
 use crate::layout::file_name;
-use crate::log::{Commit, FORMAT, GroupRef, Known, Log, Operation, Segment, group_to_bytes};
+use crate::log::{
+    Commit, FORMAT, GroupRef, Known, Log, Metadata, Operation, Segment, group_to_bytes,
+};
 
 /// Segments in one group. A commit writes at most twice as many itself.
 const GROUP: usize = 64;
@@ -27,6 +29,11 @@ pub(super) struct Draft {
     pub(super) schema: SchemaRef,
     pub(super) groups: Vec<Group>,
     pub(super) segments: Vec<Segment>,
+    pub(super) metadata: Metadata,
+    /// What the writer says of this commit.
+    pub(super) note: Metadata,
+    /// Ranges in which nothing is missing.
+    pub(super) complete: Vec<(i64, i64)>,
     /// Files written for this version; garbage if it is not committed.
     pub(super) written: Vec<Path>,
 }
@@ -51,6 +58,9 @@ impl Draft {
                 c.groups.iter().cloned().map(Group::Kept).collect()
             }),
             segments: commit.map_or_else(Vec::new, |c| c.segments.clone()),
+            metadata: commit.map_or_else(Metadata::new, |c| c.metadata.clone()),
+            note: Metadata::new(),
+            complete: commit.map_or_else(Vec::new, |c| c.complete.clone()),
             base,
             began,
             written: Vec::new(),
@@ -166,6 +176,9 @@ impl Draft {
             committed_at: before.map_or(now, |commit| now.max(commit.committed_at)),
             operation,
             series: log.series.clone(),
+            note: std::mem::take(&mut self.note),
+            metadata: std::mem::take(&mut self.metadata),
+            complete: std::mem::take(&mut self.complete),
             deleted: operation == Operation::DeleteSeries,
             // What was before a deletion is gone for good.
             oldest: match before {

@@ -16,11 +16,31 @@ use crate::error::{Fault, Result};
 /// Below this average length of a run, rows are picked one by one instead of run by run.
 const SHORT_RUN: usize = 16;
 
-/// One source: batches in order of time, `timestamp` first.
+/// What comes before what: rows by time, and of equal time by the order of their commits; or exactly the reverse.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    pub(super) backwards: bool,
+}
+
+/// The place of a row in an [`Order`]: the smaller comes first.
+type Key = (i64, usize);
+
+impl Order {
+    pub(super) fn key(self, time: i64, order: usize) -> Key {
+        // The complement turns the order and overflows nowhere.
+        if self.backwards {
+            (!time, !order)
+        } else {
+            (time, order)
+        }
+    }
+}
+
+/// One source: batches in the order of the merge, `timestamp` first.
 pub(super) struct Source {
     pub(super) order: usize,
-    /// No row is before this.
-    pub(super) min: i64,
+    /// No row comes before this.
+    pub(super) key: Key,
     pub(super) batches: BoxStream<'static, Result<RecordBatch>>,
 }
 
@@ -33,10 +53,11 @@ struct Cursor {
 
 struct Merge {
     schema: SchemaRef,
+    order: Order,
     batch_size: usize,
     skip: u64,
     take: u64,
-    /// Not begun yet, the earliest last.
+    /// Not begun yet, the first to begin last.
     waiting: Vec<Source>,
     active: Vec<Cursor>,
     picked: Vec<(RecordBatch, Range<usize>)>,
@@ -47,13 +68,14 @@ struct Merge {
 pub(super) fn merge(
     schema: SchemaRef,
     mut sources: Vec<Source>,
-    skip: u64,
-    take: u64,
+    order: Order,
+    (skip, take): (u64, u64),
     batch_size: usize,
 ) -> BoxStream<'static, Result<RecordBatch>> {
-    sources.sort_by_key(|source| std::cmp::Reverse((source.min, source.order)));
+    sources.sort_by_key(|source| std::cmp::Reverse(source.key));
     let merge = Merge {
         schema,
+        order,
         batch_size,
         skip,
         take,
@@ -73,14 +95,14 @@ impl Merge {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         while self.rows < self.batch_size && self.take > 0 {
             self.begin().await?;
-            let Some((i, first)) = self.first() else {
+            let Some((i, _)) = self.first() else {
                 break;
             };
             let rival = self.rival(i);
             let Some(cursor) = self.active.get_mut(i) else {
                 break;
             };
-            let run = cursor.run(first.1, rival);
+            let run = cursor.run(self.order, rival);
             self.pick(i, run).await?;
         }
         if self.rows == 0 {
@@ -95,7 +117,7 @@ impl Merge {
             let now = self.first().map(|(_, key)| key);
             let due = self
                 .waiting
-                .pop_if(|source| now.is_none_or(|now| (source.min, source.order) <= now));
+                .pop_if(|source| now.is_none_or(|now| source.key <= now));
             let Some(mut source) = due else {
                 return Ok(());
             };
@@ -107,21 +129,21 @@ impl Merge {
     }
 
     /// The cursor whose row comes next.
-    fn first(&self) -> Option<(usize, (i64, usize))> {
+    fn first(&self) -> Option<(usize, Key)> {
         let keys = self
             .active
             .iter()
             .enumerate()
-            .filter_map(|(i, cursor)| Some((i, cursor.key()?)));
+            .filter_map(|(i, cursor)| Some((i, cursor.key(self.order)?)));
         keys.min_by_key(|(_, key)| *key)
     }
 
     /// The earliest row that any other source may have.
-    fn rival(&self, of: usize) -> Option<(i64, usize)> {
+    fn rival(&self, of: usize) -> Option<Key> {
         let others = self.active.iter().enumerate().filter(|(i, _)| *i != of);
-        let waiting = self.waiting.last().map(|source| (source.min, source.order));
+        let waiting = self.waiting.last().map(|source| source.key);
         others
-            .filter_map(|(_, cursor)| cursor.key())
+            .filter_map(|(_, cursor)| cursor.key(self.order))
             .chain(waiting)
             .min()
     }
@@ -191,21 +213,18 @@ impl Cursor {
         times.unwrap_or_default()
     }
 
-    /// Time and order of the row at hand.
-    fn key(&self) -> Option<(i64, usize)> {
-        self.times()
-            .get(self.at)
-            .map(|time| (*time, self.source.order))
+    /// The place of the row at hand.
+    fn key(&self, order: Order) -> Option<Key> {
+        let time = self.times().get(self.at)?;
+        Some(order.key(*time, self.source.order))
     }
 
     /// The rows from here on that come before `rival`, at least one.
-    fn run(&self, order: usize, rival: Option<(i64, usize)>) -> Range<usize> {
+    fn run(&self, order: Order, rival: Option<Key>) -> Range<usize> {
         let rest = self.times().get(self.at..).unwrap_or_default();
-        let len = match rival {
-            None => rest.len(),
-            Some((time, other)) if order < other => rest.partition_point(|t| *t <= time),
-            Some((time, _)) => rest.partition_point(|t| *t < time),
-        };
+        let len = rival.map_or(rest.len(), |rival| {
+            rest.partition_point(|time| order.key(*time, self.source.order) < rival)
+        });
         self.at..self.at + len.max(1)
     }
 }

@@ -2,11 +2,17 @@
 
 mod append;
 mod cleanup;
+mod compact;
+mod describe;
+mod diff;
 mod draft;
 mod edit;
 mod merge;
+mod named;
+mod pack;
 mod plan;
 mod repository;
+mod restore;
 mod rows;
 mod snapshot;
 mod stream;
@@ -23,6 +29,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use minutebook_core::SeriesId;
 use object_store::ObjectStore;
 
+pub use compact::{CompactionPlan, CompactionReason, CompactionReport, CompactionStep};
+pub use diff::{ChangedRange, VersionDiff};
+pub use named::NamedSnapshot;
 pub use vacuum::{VacuumOptions, VacuumReport};
 pub use verify::VerifyReport;
 pub use versions::VersionInfo;

@@ -35,7 +35,7 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.parts.iter().map(|part| part.count).sum()
     }
 }

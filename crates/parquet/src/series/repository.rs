@@ -14,7 +14,7 @@ use super::stream::Shape;
 use super::{Inner, ParquetTimeSeriesRepository, plan, stream};
 use crate::error::Fault;
 use crate::layout::{series_of, symbol_dir};
-use crate::log::Log;
+use crate::log::{Log, Metadata};
 
 #[async_trait]
 impl TimeSeriesRepository for ParquetTimeSeriesRepository {
@@ -28,6 +28,7 @@ impl TimeSeriesRepository for ParquetTimeSeriesRepository {
             Capability::TimeOrdered,
             Capability::AsOf,
             Capability::ExactTypes,
+            Capability::NewestFirst,
         ])
     }
 
@@ -37,7 +38,10 @@ impl TimeSeriesRepository for ParquetTimeSeriesRepository {
         batch: RecordBatch,
         mode: WriteMode,
     ) -> Result<WriteReceipt> {
-        let written = self.inner.write(series, batch, mode).await;
+        let written = self
+            .inner
+            .write(series, batch, mode, &Metadata::new())
+            .await;
         self.inner.explained(series, "write", written).await
     }
 
@@ -102,7 +106,7 @@ impl ParquetTimeSeriesRepository {
             read_ahead: inner.config.read_ahead,
         };
         let (repository, series) = (self.clone(), series.clone());
-        let batches = stream::batches(pieces, shape).or_else(move |fault| {
+        let batches = stream::batches(pieces, shape, query.direction).or_else(move |fault| {
             let (repository, series) = (repository.clone(), series.clone());
             async move {
                 repository
@@ -117,7 +121,7 @@ impl ParquetTimeSeriesRepository {
 
 impl Inner {
     /// A fault as the caller sees it. A file that has gone is damage if the newest version still names it.
-    async fn explained<T>(
+    pub(super) async fn explained<T>(
         &self,
         series: &SeriesId,
         operation: &'static str,

@@ -49,13 +49,24 @@ impl Inner {
 
     /// The version that a query asks for.
     pub(super) async fn snapshot(&self, log: &Log, snapshot: Snapshot) -> Result<Arc<Commit>> {
-        let newest = self.current(log).await?.ok_or(Fault::NoSeries)?;
+        let Some(newest) = self.current(log).await? else {
+            // Of a series that was deleted named snapshots may still know a version.
+            if let Snapshot::Version(Version(version)) = snapshot
+                && let Some(commit) = self.pinned_version(log, version).await?
+            {
+                return Ok(commit);
+            }
+            return Err(Fault::NoSeries);
+        };
         let commit = match snapshot {
             Snapshot::Latest => newest,
             Snapshot::Version(Version(version)) if version == newest.version => newest,
             Snapshot::Version(Version(version)) => {
                 let kept = (newest.oldest..newest.version).contains(&version);
-                let read = if kept { log.read(version).await? } else { None };
+                let mut read = if kept { log.read(version).await? } else { None };
+                if read.is_none() {
+                    read = self.pinned_version(log, version).await?;
+                }
                 read.ok_or_else(|| {
                     let newest = newest.version;
                     Fault::NoVersion(format!(

@@ -8,6 +8,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
+use minutebook_core::Direction;
 use minutebook_core::series::batch::align;
 
 use super::merge;
@@ -36,7 +37,15 @@ pub(super) struct Shape {
 }
 
 /// The batches of all pieces.
-pub(super) fn batches(pieces: Vec<Piece>, shape: Shape) -> BoxStream<'static, Result<RecordBatch>> {
+pub(super) fn batches(
+    mut pieces: Vec<Piece>,
+    shape: Shape,
+    direction: Direction,
+) -> BoxStream<'static, Result<RecordBatch>> {
+    let backwards = direction == Direction::NewestFirst;
+    if backwards {
+        pieces.reverse();
+    }
     // Pieces of one part that follow each other are one run: its row groups are decoded ahead across segments.
     let mut runs: VecDeque<Vec<Piece>> = VecDeque::new();
     for piece in pieces {
@@ -51,10 +60,10 @@ pub(super) fn batches(pieces: Vec<Piece>, shape: Shape) -> BoxStream<'static, Re
             if run.len() == 1
                 && let Some(piece) = run.pop_if(|piece| piece.parts.len() > 1)
             {
-                return merged(piece, shape.clone());
+                return merged(piece, shape.clone(), backwards);
             }
             let parts = run.into_iter().flat_map(|piece| piece.parts).collect();
-            in_order(parts, shape.clone(), UNIT_ROWS)
+            in_order(parts, shape.clone(), UNIT_ROWS, backwards)
         })
         .flatten()
         .boxed()
@@ -65,6 +74,7 @@ fn in_order(
     parts: Vec<Part>,
     shape: Shape,
     unit_rows: u64,
+    backwards: bool,
 ) -> BoxStream<'static, Result<RecordBatch>> {
     let ahead = shape.read_ahead.max(1);
     let unit_rows = unit_rows.max(shape.batch_size as u64);
@@ -75,13 +85,22 @@ fn in_order(
             async move { units(&shape, part, unit_rows).await }
         })
         .buffered(2)
-        .map_ok(|units| stream::iter(units.into_iter().map(Ok::<_, Fault>)))
+        .map_ok(move |mut units| {
+            if backwards {
+                units.reverse();
+            }
+            stream::iter(units.into_iter().map(Ok::<_, Fault>))
+        })
         .try_flatten()
         .map(move |unit| {
             let shape = decoding.clone();
             async move {
                 let (part, rows) = unit?;
-                let batches = decode(&shape, &part, rows).await?;
+                let mut batches = decode(&shape, &part, rows).await?;
+                if backwards {
+                    batches.reverse();
+                    batches = batches.iter().map(turned).collect::<Result<_>>()?;
+                }
                 Ok::<_, Fault>(stream::iter(batches.into_iter().map(Ok::<_, Fault>)))
             }
         })
@@ -91,7 +110,7 @@ fn in_order(
 }
 
 /// Parts whose times overlap, in order of time.
-fn merged(piece: Piece, shape: Shape) -> BoxStream<'static, Result<RecordBatch>> {
+fn merged(piece: Piece, shape: Shape, backwards: bool) -> BoxStream<'static, Result<RecordBatch>> {
     // A few parts may each be decoded ahead; of many, each is read as it is needed, for the memory's sake.
     let read_ahead = if piece.parts.len() <= FEW_PARTS {
         shape.read_ahead
@@ -105,18 +124,23 @@ fn merged(piece: Piece, shape: Shape) -> BoxStream<'static, Result<RecordBatch>>
         read_ahead,
         ..shape
     };
+    let (mut skip, mut take) = (piece.skip, piece.take);
+    if backwards {
+        // From the other end: what follows the rows that are taken is left out.
+        let rest = piece.count().saturating_sub(skip);
+        take = take.min(rest);
+        skip = rest - take;
+    }
+    let order = merge::Order { backwards };
     let sources = piece.parts.into_iter().map(|part| merge::Source {
+        key: match backwards {
+            false => order.key(part.min, part.order),
+            true => order.key(part.max, part.order),
+        },
         order: part.order,
-        min: part.min,
-        batches: in_order(vec![part], shape.clone(), unit_rows),
+        batches: in_order(vec![part], shape.clone(), unit_rows, backwards),
     });
-    merge::merge(
-        schema,
-        sources.collect(),
-        piece.skip,
-        piece.take,
-        batch_size,
-    )
+    merge::merge(schema, sources.collect(), order, (skip, take), batch_size)
 }
 
 /// Cuts the rows of a part at row groups and into portions.
@@ -154,6 +178,14 @@ async fn units(
         .into_iter()
         .map(|cut| (Arc::clone(&part), cut))
         .collect())
+}
+
+/// The rows in the opposite order.
+fn turned(batch: &RecordBatch) -> Result<RecordBatch> {
+    let rows = u32::try_from(batch.num_rows()).unwrap_or(u32::MAX);
+    let order = arrow_array::UInt32Array::from_iter_values((0..rows).rev());
+    arrow_select::take::take_record_batch(batch, &order)
+        .map_err(|e| Fault::Invalid(format!("the rows cannot be turned: {e}")))
 }
 
 async fn decode(shape: &Shape, part: &Part, rows: Vec<Range<u64>>) -> Result<Vec<RecordBatch>> {

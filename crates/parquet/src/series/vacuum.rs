@@ -9,7 +9,7 @@ use object_store::path::Path;
 use super::{Inner, ParquetTimeSeriesRepository};
 use crate::config::Retention;
 use crate::error::Result;
-use crate::log::Log;
+use crate::log::{Commit, Log};
 
 /// How to vacuum.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +52,7 @@ pub struct VacuumReport {
 }
 
 impl ParquetTimeSeriesRepository {
-    /// Removes the versions of a series that the settings do not keep, and every file that no kept version names.
+    /// Removes the versions of a series that the settings do not keep, and every file that no kept version and no named snapshot names.
     ///
     /// The newest version always stays, and so does every version and unnamed file younger than the grace period
     /// ([`ParquetConfig::orphan_grace`](crate::ParquetConfig::orphan_grace)): a writer may be building upon it. Readers of a version that is removed get an error that says so. Interrupted anywhere, the
@@ -98,7 +98,7 @@ impl Inner {
         let kept = removable.last().map_or(listed_first, |last| last + 1);
         // By number: versions that were added since the listing count too.
         let kept = kept.max(newest.oldest)..=newest.version;
-        let named = self.named_by(&log, kept).await?;
+        let named = self.named_by(&log, kept.clone()).await?;
         let mut report = VacuumReport {
             versions: removable,
             ..VacuumReport::default()
@@ -108,11 +108,18 @@ impl Inner {
         let dropped = self
             .named_by(&log, expired.filter(|version| *version >= newest.oldest))
             .await?;
+        if !options.dry_run {
+            self.drop_passing().await?;
+            if !report.versions.is_empty() {
+                self.raise_floor(&log, *kept.start()).await?;
+            }
+        }
+        // After the floor is there: whoever pins a version later sees it.
+        let pinned = self.pinned(&log).await?;
         let mut doomed = Vec::new();
-        for object in listed
-            .into_iter()
-            .filter(|object| !named.contains(&object.location))
-        {
+        for object in listed.into_iter().filter(|object| {
+            !named.contains(&object.location) && !pinned.contains(&object.location)
+        }) {
             // What an expired version names was committed, so no writer is about to name it.
             if dropped.contains(&object.location) || self.is_old(&object) {
                 report.bytes += object.size;
@@ -176,20 +183,26 @@ impl Inner {
             let Some(commit) = log.read(version).await? else {
                 continue; // removed meanwhile
             };
-            named.extend(
-                commit
-                    .segments
-                    .iter()
-                    .map(|segment| log.dir.data(&segment.file)),
-            );
-            for group in &commit.groups {
-                let path = log.dir.group(&group.file);
-                if named.insert(path) {
-                    let segments = self.group(log, group).await?;
-                    named.extend(segments.iter().map(|segment| log.dir.data(&segment.file)));
-                }
-            }
+            self.files_of(log, &commit, &mut named).await?;
         }
         Ok(named)
+    }
+
+    /// Adds the files that a version names.
+    pub(super) async fn files_of(
+        &self,
+        log: &Log,
+        commit: &Commit,
+        named: &mut HashSet<Path>,
+    ) -> Result<()> {
+        let segments = commit.segments.iter();
+        named.extend(segments.map(|segment| log.dir.data(&segment.file)));
+        for group in &commit.groups {
+            if named.insert(log.dir.group(&group.file)) {
+                let segments = self.group(log, group).await?;
+                named.extend(segments.iter().map(|segment| log.dir.data(&segment.file)));
+            }
+        }
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use minutebook_core::{SeriesId, Version};
 
 use super::{Inner, ParquetTimeSeriesRepository};
 use crate::error::Result;
-use crate::log::Operation;
+use crate::log::{Metadata, Operation};
 
 /// One version of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,12 @@ pub struct VersionInfo {
     pub operation: Operation,
     /// Rows that it has.
     pub rows: u64,
+    /// Bytes of its files of rows.
+    pub bytes: u64,
+    /// How many files of rows it has.
+    pub segments: u64,
+    /// What the writer said of the commit.
+    pub note: Metadata,
 }
 
 impl ParquetTimeSeriesRepository {
@@ -43,6 +49,14 @@ impl Inner {
                     committed_at: commit.committed_at,
                     operation: commit.operation,
                     rows: commit.rows,
+                    bytes: commit.bytes,
+                    segments: commit
+                        .groups
+                        .iter()
+                        .map(|group| group.segments)
+                        .sum::<u64>()
+                        + commit.segments.len() as u64,
+                    note: commit.note.clone(),
                 });
             }
         }

@@ -11,7 +11,7 @@ use super::append::Reuse;
 use super::draft::Draft;
 use super::{Inner, rows};
 use crate::error::{Fault, Result};
-use crate::log::{Known, Log, Operation};
+use crate::log::{Known, Log, Metadata, Operation};
 use crate::store::Put;
 
 /// So many lost races in a row, and the writer gives up.
@@ -69,6 +69,7 @@ impl Inner {
         series: &SeriesId,
         batch: RecordBatch,
         mode: WriteMode,
+        note: &Metadata,
     ) -> Result<WriteReceipt> {
         let batch = prepared(batch, mode).await?;
         let log = self.log(series);
@@ -81,6 +82,7 @@ impl Inner {
                 self.discard(std::mem::take(&mut reuse).paths(&log)).await;
             }
             let mut draft = self.draft(&log).await?;
+            draft.note.clone_from(note);
             let planned = self
                 .plan(&log, &mut draft, batch.clone(), mode, attempt, &mut reuse)
                 .await;
@@ -188,6 +190,8 @@ impl Inner {
             if removed == 0 {
                 return Ok(0);
             }
+            // What was there and is not any more is missing.
+            draft.mark(range.nanos(), false);
             match self.commit(&log, draft, Operation::DeleteRange).await? {
                 Committed::Done => return Ok(removed),
                 missed => patience.again(missed)?,

@@ -80,6 +80,9 @@ macro_rules! __series_cases {
             "A column with another type than the series has is `SchemaMismatch`, names the column, and nothing changes." => [
                 another_type_is_refused_and_the_column_named,
             ],
+            "With `ExactTypes`, a column whose type and the series' have one that holds every value of both exactly (`batch::common_type`) gets that type, and rows from before read as it." => [
+                types_widen_without_loss,
+            ],
             "A new column is accepted; rows from before read as null. A column that a batch leaves out is null in its rows." => [
                 a_new_column_is_null_in_rows_from_before,
                 a_column_left_out_is_null,
@@ -117,6 +120,9 @@ macro_rules! __series_cases {
             ],
             "`First(n)` and `Last(n)` cut after range and order; the rows of `Last` still ascend." => [
                 first_and_last_cut_after_range_and_order,
+            ],
+            "`NewestFirst` turns the order of the answer and nothing else; a backend that cannot do it answers `Unsupported`." => [
+                newest_first_is_the_reverse,
             ],
             "No batch is empty or longer than `batch_size`; a scan without rows gives no batch and still has a schema." => [
                 batches_keep_to_their_size,

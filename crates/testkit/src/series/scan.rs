@@ -405,3 +405,40 @@ pub(super) async fn a_scan_of_a_series_deleted_meanwhile_is_whole_or_fails(
     }
     Ok(())
 }
+
+pub(super) async fn newest_first_is_the_reverse(store: Store) -> Outcome {
+    let repo = store.open().await?;
+    let id = series("BTCUSD@ticks")?;
+    let mut written = Vec::new();
+    for write in 0..6 {
+        let rows: Vec<Numbered> = (0..30)
+            .map(|k| ((write * 13 + k * 7) % 17, write * 30 + k))
+            .collect();
+        append(&repo, &id, &rows).await?;
+        written.extend(rows);
+    }
+    let base = ScanQuery::new();
+    if !repo.capabilities().has(Capability::NewestFirst) {
+        let what = "a scan of the newest rows first, which is not claimed,";
+        refused(
+            repo.scan(&id, &base.newest_first()).await,
+            ErrorKind::Unsupported,
+            what,
+        )?;
+        return Ok(());
+    }
+    let queries = [
+        base.clone(),
+        base.clone().range(range(3, 9)?),
+        base.clone().first(11),
+        base.clone().last(11),
+        base.clone().range(range(2, 14)?).last(50).batch_size(7),
+    ];
+    for query in queries {
+        let mut expected = numbers(&repo, &id, &query).await?;
+        expected.reverse();
+        let turned = numbers(&repo, &id, &query.clone().newest_first()).await?;
+        ensure_eq!(turned, expected, "{query:?} the newest first");
+    }
+    Ok(())
+}

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray, TimestampNanosecondArray,
+    ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use minutebook_core::series::batch::TIMESTAMP;
 use minutebook_core::{Capability, ErrorKind, OnConflict, ScanQuery, TimeRange, WriteMode};
@@ -204,4 +204,59 @@ pub(super) async fn a_column_left_out_is_null(store: Store) -> Outcome {
         ),
     ])?;
     same_columns(&read(&repo, &id, &ScanQuery::new()).await?, &expected)
+}
+
+pub(super) async fn types_widen_without_loss(store: Store) -> Outcome {
+    let repo = store.open().await?;
+    if !repo.capabilities().has(Capability::ExactTypes) {
+        return Ok(());
+    }
+    let id = series("@widens")?;
+    let with = |time: i64, whole: ArrayRef, real: ArrayRef| {
+        batch(vec![
+            (TIMESTAMP, times(vec![time])),
+            ("whole", whole),
+            ("real", real),
+        ])
+    };
+    let narrow = |time| {
+        with(
+            time,
+            Arc::new(Int32Array::from(vec![-7])),
+            Arc::new(Float32Array::from(vec![0.5])),
+        )
+    };
+    repo.write(&id, narrow(1)?, WriteMode::Append).await?;
+    let wide = with(
+        2,
+        Arc::new(Int64Array::from(vec![i64::MAX])),
+        Arc::new(Int32Array::from(vec![i32::MAX])),
+    )?;
+    repo.write(&id, wide, WriteMode::Append).await?;
+    repo.write(&id, narrow(3)?, WriteMode::Append).await?;
+    let expected = batch(vec![
+        (TIMESTAMP, times(vec![1, 2, 3])),
+        ("whole", Arc::new(Int64Array::from(vec![-7, i64::MAX, -7]))),
+        (
+            "real",
+            Arc::new(Float64Array::from(vec![0.5, f64::from(i32::MAX), 0.5])),
+        ),
+    ])?;
+    same_columns(&read(&repo, &id, &ScanQuery::new()).await?, &expected)?;
+    // A float that cannot hold every whole number of 64 bits is no common type.
+    let lossy = batch(vec![
+        (TIMESTAMP, times(vec![4])),
+        ("whole", Arc::new(Float64Array::from(vec![1.0]))),
+    ])?;
+    let what = "a batch of floats for whole numbers of 64 bits";
+    write_refused(
+        &repo,
+        &id,
+        lossy,
+        WriteMode::Append,
+        ErrorKind::SchemaMismatch,
+        what,
+    )
+    .await?;
+    Ok(())
 }

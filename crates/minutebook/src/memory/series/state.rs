@@ -13,8 +13,8 @@ use futures_util::stream;
 use minutebook_core::series::batch::{align, bounds, merge_schemas, timestamps};
 use minutebook_core::time::{format_timestamp, from_nanos};
 use minutebook_core::{
-    BatchStream, Error, ErrorKind, OnConflict, Result, ScanQuery, SeriesSummary, Take, TimeRange,
-    Version, WriteMode, WriteReceipt,
+    BatchStream, Direction, Error, ErrorKind, OnConflict, Result, ScanQuery, SeriesSummary, Take,
+    TimeRange, Version, WriteMode, WriteReceipt,
 };
 
 use crate::memory::BACKEND;
@@ -153,7 +153,12 @@ impl SeriesState {
 
     pub(super) fn scan(&self, query: &ScanQuery) -> Result<BatchStream> {
         let schema = query.project(&self.schema)?;
-        let places = self.order(query.range, query.take)?;
+        let mut places = self.order(query.range, query.take)?;
+        match query.direction {
+            Direction::OldestFirst => {}
+            Direction::NewestFirst => places.reverse(),
+            _ => return Err(Error::unsupported("this order is not known here")),
+        }
         let segments = self
             .segments
             .iter()
