@@ -140,6 +140,7 @@ fn execute(command: Command, context: &mut Context<'_>) -> Outcome {
             Command::Decision(command) => command.run(context).await,
             Command::Ticks(command) => command.run(context).await,
             Command::Bars(command) => command.run(context).await,
+            Command::Series(command) => command.run(context).await,
             Command::Catalog(command) => command.run(context).await,
             Command::Demo(command) => command.run(context).await,
             Command::Completions(command) => command.run(context),

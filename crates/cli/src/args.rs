@@ -82,6 +82,9 @@ pub(crate) enum Command {
     /// Import and read bars
     #[command(subcommand)]
     Bars(commands::bars::Bars),
+    /// Versions, snapshots, compaction and retention of series; coverage and resampling of bars
+    #[command(subcommand)]
+    Series(commands::series::Series),
     /// What data there is, where, from when to when
     #[command(subcommand)]
     Catalog(commands::catalog::Catalog),

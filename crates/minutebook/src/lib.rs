@@ -106,14 +106,14 @@ pub use disk::OpenOptions;
 #[cfg(feature = "disk")]
 pub use layout::{DECISIONS_DIR, DirectoryKind, Layout, REGISTRY_FILE, SERIES_DIR, TICKS_DIR};
 pub use minutebook_core::{
-    Action, At, Bar, BatchStream, Capabilities, Capability, Catalog, CatalogExt, ChangeStream,
-    Clock, Cursor, DatasetChange, DatasetEntry, DatasetFilter, DatasetName, Decision,
+    Action, At, Bar, BatchStream, Calendar, Capabilities, Capability, Catalog, CatalogExt,
+    ChangeStream, Clock, Cursor, DatasetChange, DatasetEntry, DatasetFilter, DatasetName, Decision,
     DecisionChange, DecisionFilter, DecisionId, DecisionPage, DecisionQuery, DecisionRepository,
-    DecisionRepositoryExt, DecisionState, Error, ErrorKind, Expired, ExpiryReason, FieldMatch,
-    GroupBy, GroupCount, Groups, IdSource, Location, ManualClock, OnConflict, Order, Position,
-    Problem, ProblemKind, ReadReport, Result, RetentionOutcome, RetentionPlan, RetentionPolicy,
-    Revision, Row, SaveMode, SaveOutcome, SaveReceipt, ScanQuery, SeriesFilter, SeriesId,
-    SeriesName, SeriesSummary, Side, Snapshot, StateContent, Statistics, StoredDecision,
+    DecisionRepositoryExt, DecisionState, Direction, Error, ErrorKind, Expired, ExpiryReason,
+    FieldMatch, GroupBy, GroupCount, Groups, IdSource, Location, ManualClock, OnConflict, Order,
+    Position, Problem, ProblemKind, ReadReport, Result, RetentionOutcome, RetentionPlan,
+    RetentionPolicy, Revision, Row, SaveMode, SaveOutcome, SaveReceipt, ScanQuery, SeriesFilter,
+    SeriesId, SeriesName, SeriesSummary, Side, Snapshot, StateContent, Statistics, StoredDecision,
     StoredEntry, Symbol, SystemClock, Take, Tick, TimeRange, TimeSeriesRepository,
     TimeSeriesRepositoryExt, Timeframe, UuidV7Source, Version, WatchFrom, WriteMode, WriteReceipt,
 };

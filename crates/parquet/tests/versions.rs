@@ -1,5 +1,9 @@
 //! Versions as people use them: compaction, differences, restoring, named snapshots, metadata, marks, retention.
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
 
 mod common;
 

@@ -1,4 +1,15 @@
-//! What reading and listing have in common for bars and ticks.
+//! What reading and listing have in common for bars and ticks, and `minutebook series`.
+
+mod bars;
+mod compact;
+mod describe;
+mod group;
+mod merge;
+mod snapshots;
+mod vacuum;
+mod versions;
+
+pub(crate) use group::Series;
 
 use clap::Args;
 use futures_util::StreamExt;

@@ -329,9 +329,9 @@ impl Inner {
         let _turn = turn.lock().await;
         let committed = self.commit(log, draft, Operation::Compact).await?;
         if committed == Committed::Done {
-            used.iter().for_each(|inputs| {
+            for inputs in &used {
                 cache.segments.remove(inputs);
-            });
+            }
             report.version = version;
             (report.segments_after, report.bytes_after) = after;
             report.steps.append(&mut steps);

@@ -133,10 +133,7 @@ fn merged(piece: Piece, shape: Shape, backwards: bool) -> BoxStream<'static, Res
     }
     let order = merge::Order { backwards };
     let sources = piece.parts.into_iter().map(|part| merge::Source {
-        key: match backwards {
-            false => order.key(part.min, part.order),
-            true => order.key(part.max, part.order),
-        },
+        key: order.key(if backwards { part.max } else { part.min }, part.order),
         order: part.order,
         batches: in_order(vec![part], shape.clone(), unit_rows, backwards),
     });
