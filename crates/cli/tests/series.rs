@@ -1,6 +1,7 @@
 //! `minutebook series`, from outside.
 #![allow(
     clippy::unwrap_used,
+    clippy::format_push_string,
     reason = "a test stops where something is not as it should be"
 )]
 
