@@ -11,6 +11,7 @@
 //! | [`decision`] | [`Decision`], its queries and [`DecisionRepository`] |
 //! | [`series`] | [`SeriesId`], [`Bar`], [`Tick`], scans over Arrow batches and [`TimeSeriesRepository`] |
 //! | [`catalog`] | [`DatasetEntry`] and [`Catalog`] |
+//! | [`document`] | any JSON value under a name and [`DocumentRepository`] |
 //! | [`time`] | UTC instants, half-open [`TimeRange`]s, clocks |
 //! | [`error`] | the one [`Error`] type and its kinds |
 //!
@@ -30,6 +31,7 @@
 pub mod capability;
 pub mod catalog;
 pub mod decision;
+pub mod document;
 pub mod error;
 pub mod id;
 pub mod json;
@@ -48,6 +50,10 @@ pub use decision::{
     ExpiryReason, FieldMatch, GroupBy, GroupCount, Groups, Order, Position, RetentionOutcome,
     RetentionPlan, RetentionPolicy, SaveMode, SaveOutcome, SaveReceipt, StateContent,
     StoredDecision, WatchFrom,
+};
+pub use document::{
+    DocumentFilter, DocumentInfo, DocumentName, DocumentRepository, DocumentRepositoryExt,
+    StoredDocument,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use id::{IdSource, Revision, UuidV7Source, Version};

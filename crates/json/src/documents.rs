@@ -1,222 +1,317 @@
-//! Any value as a JSON file: what run logs and parameters are kept in.
+//! Documents: one JSON file each, in directories as their names say.
 
-use std::io;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use minutebook_core::json::to_text;
-use minutebook_core::{Error, ErrorKind, Result};
-use minutebook_fs::{Durability, Fs, OsFs, create_dir_all};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use minutebook_core::{
+    Capabilities, Capability, DocumentFilter, DocumentInfo, DocumentName, DocumentRepository,
+    Error, ErrorKind, StoredDocument,
+};
+use minutebook_fs::task::blocking;
+use minutebook_fs::{
+    Durability, FileKind, Fs, FsError, OsFs, Root, create_dir_all, is_temporary, names,
+};
 
-use crate::error::{BACKEND, JsonError};
-use crate::text;
+use crate::error::{BACKEND, JsonError, Result};
 
-/// How [`save_json`] writes and [`load_json_with`] reads.
-#[derive(Debug, Clone)]
+const SUFFIX: &str = ".json";
+
+/// Settings of [`JsonDocuments`].
+#[derive(Clone)]
 #[non_exhaustive]
-pub struct JsonOptions {
-    /// Blanks a level; `None` puts everything on one line. 2.
-    pub indent: Option<usize>,
-    /// Whether the keys of every object come in ascending order. Yes.
-    pub sort_keys: bool,
-    /// What `Ok` promises. [`Durability::Synced`].
-    pub durability: Durability,
-    /// The largest file that is read, in bytes. 256 MiB.
-    pub max_bytes: u64,
+pub struct JsonDocumentsConfig {
     /// The file system. The operating system's.
     pub fs: Arc<dyn Fs>,
+    /// What `Ok` of a write promises. [`Durability::Synced`].
+    pub durability: Durability,
+    /// The largest document, in bytes. 256 MiB.
+    pub max_document_bytes: u64,
 }
 
-impl Default for JsonOptions {
+impl Default for JsonDocumentsConfig {
     fn default() -> Self {
         Self {
-            indent: Some(2),
-            sort_keys: true,
-            durability: Durability::Synced,
-            max_bytes: 256 << 20,
             fs: Arc::new(OsFs),
+            durability: Durability::Synced,
+            max_document_bytes: 256 << 20,
         }
     }
 }
 
-impl JsonOptions {
-    /// Sets the blanks a level; `None` puts everything on one line.
-    #[must_use]
-    pub fn indent(mut self, indent: Option<usize>) -> Self {
-        self.indent = indent;
-        self
-    }
-
-    /// Sets whether keys are sorted.
-    #[must_use]
-    pub fn sort_keys(mut self, sort: bool) -> Self {
-        self.sort_keys = sort;
-        self
-    }
-
-    /// Sets what `Ok` promises.
-    #[must_use]
-    pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
-        self
-    }
-
-    /// Sets the largest file that is read, in bytes.
-    #[must_use]
-    pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.max_bytes = bytes;
-        self
-    }
-
+impl JsonDocumentsConfig {
     /// Sets the file system.
     #[must_use]
     pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
         self.fs = fs;
         self
     }
+
+    /// Sets what `Ok` of a write promises.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets the largest document, in bytes.
+    #[must_use]
+    pub fn max_document_bytes(mut self, bytes: u64) -> Self {
+        self.max_document_bytes = bytes;
+        self
+    }
 }
 
-/// Writes a value as JSON in UTF-8, whole or not at all, and returns the path. Missing directories are created.
+impl fmt::Debug for JsonDocumentsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JsonDocumentsConfig")
+            .field("durability", &self.durability)
+            .field("max_document_bytes", &self.max_document_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Documents in a directory: `runs/2025-01-02/params` is the file `runs/2025-01-02/params.json`, plain JSON that every program reads. The format
+/// is described in `docs/format/documents.md`.
 ///
 /// ```
-/// use minutebook_json::{JsonOptions, load_json, save_json};
+/// use minutebook_core::{DocumentFilter, DocumentRepository, DocumentRepositoryExt};
+/// use minutebook_json::{JsonDocuments, JsonDocumentsConfig};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// # let dir = tempfile::tempdir()?;
-/// let path = dir.path().join("runs/2025/params.json");
-/// save_json(&serde_json::json!({"window": 20, "assets": ["BTCUSD"]}), &path, &JsonOptions::default())?;
-/// assert_eq!(std::fs::read_to_string(&path)?, "{\n  \"assets\": [\n    \"BTCUSD\"\n  ],\n  \"window\": 20\n}");
-/// let back: serde_json::Value = load_json(&path)?;
-/// assert_eq!(back["window"], 20);
+/// let documents = JsonDocuments::open(dir.path(), JsonDocumentsConfig::default())?;
+/// let name = "runs/2025-01-02/params".parse()?;
+/// documents.save_value(&name, &serde_json::json!({"window": 20})).await?;
+/// assert!(dir.path().join("runs/2025-01-02/params.json").exists());
+/// assert_eq!(documents.list(&DocumentFilter::new().prefix("runs/")).await?.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Errors
-/// [`InvalidInput`](ErrorKind::InvalidInput) for what JSON cannot hold (NaN and infinity, keys that are no strings);
-/// [`Unavailable`](ErrorKind::Unavailable) if the file cannot be written; what was there before is then still there.
-pub fn save_json(
-    value: &(impl Serialize + ?Sized),
-    path: impl AsRef<Path>,
-    options: &JsonOptions,
-) -> Result<PathBuf> {
-    const OPERATION: &str = "save_json";
-    let path = path.as_ref();
-    let invalid = |error: serde_json::Error| {
-        Error::invalid(format!("the value cannot be written as JSON: {error}"))
-            .with_source(error)
-            .with_backend(BACKEND)
-            .with_operation(OPERATION)
-            .with_resource(path.display())
-    };
-    let mut out = to_text(value).map_err(invalid)?;
-    if options.sort_keys {
-        out = text::sorted(&out).map_err(invalid)?;
-    }
-    if let Some(indent) = options.indent {
-        out = text::indented(&out, indent);
-    }
-    let failed = |error| JsonError::Fs(error).into_core(OPERATION, path.display());
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
-        create_dir_all(&*options.fs, parent, options.durability).map_err(failed)?;
-    }
-    minutebook_fs::replace(&*options.fs, path, out.as_bytes(), options.durability)
-        .map_err(failed)?;
-    Ok(path.to_owned())
+#[derive(Debug, Clone)]
+pub struct JsonDocuments {
+    inner: Arc<Inner>,
 }
 
-/// Reads a JSON file, as [`load_json_with`] does with the default options.
-///
-/// # Errors
-/// As [`load_json_with`].
-pub fn load_json<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T> {
-    load_json_with(path, &JsonOptions::default())
+#[derive(Debug)]
+struct Inner {
+    root: Root,
+    config: JsonDocumentsConfig,
 }
 
-/// Reads a JSON file.
-///
-/// # Errors
-/// [`NotFound`](ErrorKind::NotFound) if there is none, [`Corrupt`](ErrorKind::Corrupt) with line and column if it is no JSON or does
-/// not fit the type, [`Unavailable`](ErrorKind::Unavailable) if it cannot be read.
-pub fn load_json_with<T: DeserializeOwned>(
-    path: impl AsRef<Path>,
-    options: &JsonOptions,
-) -> Result<T> {
-    const OPERATION: &str = "load_json";
-    let path = path.as_ref();
-    let named = |error: Error| {
-        error
-            .with_backend(BACKEND)
-            .with_operation(OPERATION)
-            .with_resource(path.display())
-    };
-    let bytes = minutebook_fs::read(&*options.fs, path, options.max_bytes)
-        .map_err(|error| JsonError::Fs(error).into_core(OPERATION, path.display()))?
-        .ok_or_else(|| {
-            let source = io::Error::from(io::ErrorKind::NotFound);
-            named(Error::new(ErrorKind::NotFound, "there is no such file").with_source(source))
-        })?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        named(Error::new(ErrorKind::Corrupt, format!("cannot be read: {error}")).with_source(error))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use minutebook_fs::SimFs;
-
-    fn options() -> JsonOptions {
-        JsonOptions::default().fs(Arc::new(SimFs::new()))
-    }
-
-    #[test]
-    fn what_json_cannot_hold_is_refused_and_nothing_is_written() {
-        let options = options();
-        let error = save_json(&vec![1.0, f64::NAN], "/a/x.json", &options).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        let error = load_json_with::<Vec<f64>>("/a/x.json", &options).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.resource()),
-            (ErrorKind::NotFound, Some("/a/x.json"))
-        );
-    }
-
-    #[test]
-    fn order_and_layout_are_as_asked() {
-        let options = options();
-        let value = serde_json::json!({"b": "é", "a": 1.5});
-        let text = |options: &JsonOptions| {
-            save_json(&value, "/x.json", options).unwrap();
-            String::from_utf8(
-                minutebook_fs::read(&*options.fs, Path::new("/x.json"), 100)
-                    .unwrap()
-                    .unwrap(),
-            )
-            .unwrap()
+impl JsonDocuments {
+    /// Opens a directory of documents, and makes it if it is missing.
+    ///
+    /// # Errors
+    /// [`Unavailable`](ErrorKind::Unavailable) if it cannot be made or opened.
+    pub fn open(
+        directory: impl AsRef<Path>,
+        config: JsonDocumentsConfig,
+    ) -> minutebook_core::Result<Self> {
+        let directory = directory.as_ref();
+        let open = || -> Result<Root> {
+            create_dir_all(&*config.fs, directory, config.durability)?;
+            Ok(Root::open(Arc::clone(&config.fs), directory)?)
         };
-        assert_eq!(text(&options), "{\n  \"a\": 1.5,\n  \"b\": \"é\"\n}");
-        assert_eq!(
-            text(&options.clone().indent(None).sort_keys(false)),
-            "{\"b\":\"é\",\"a\":1.5}"
-        );
+        let root = open().map_err(|error| error.into_core("open", directory.display()))?;
+        Ok(Self {
+            inner: Arc::new(Inner { root, config }),
+        })
     }
 
-    #[test]
-    fn a_file_that_does_not_fit_is_named_with_its_place() {
-        let options = options();
-        minutebook_fs::replace(
-            &*options.fs,
-            Path::new("/x.json"),
-            b"{\n \"a\": }",
-            Durability::Synced,
-        )
-        .unwrap();
-        let error = load_json_with::<serde_json::Value>("/x.json", &options).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt);
-        assert!(error.to_string().contains("line 2 column 7"), "{error}");
-        assert!(load_json_with::<serde_json::Value>("/x.json", &options.max_bytes(3)).is_err());
+    /// The directory: absolute.
+    pub fn path(&self) -> &Path {
+        self.inner.root.path()
+    }
+
+    /// The file of a document.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the way to it leads out of the directory.
+    pub fn file(&self, name: &DocumentName) -> minutebook_core::Result<PathBuf> {
+        let file = self.inner.file(name);
+        file.map_err(|error| error.into_core("resolve", name))
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        resource: String,
+        work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
+    ) -> minutebook_core::Result<T> {
+        let inner = Arc::clone(&self.inner);
+        let done = blocking(move || work(&inner)).await;
+        done.map_err(JsonError::from)
+            .and_then(|done| done)
+            .map_err(|error| error.into_core(operation, resource))
+    }
+}
+
+impl Inner {
+    /// The names on the way to a document's file.
+    fn components(name: &DocumentName) -> Vec<String> {
+        let mut parts: Vec<String> = name.as_str().split('/').map(names::encode).collect();
+        if let Some(last) = parts.last_mut() {
+            last.push_str(SUFFIX);
+        }
+        parts
+    }
+
+    fn file(&self, name: &DocumentName) -> Result<PathBuf> {
+        Ok(self.root.resolve(&Self::components(name))?)
+    }
+
+    fn save(&self, name: &DocumentName, text: &str) -> Result<()> {
+        let components = Self::components(name);
+        let directories = components.len().saturating_sub(1);
+        let (durability, directories) = (
+            self.config.durability,
+            components.get(..directories).unwrap_or_default(),
+        );
+        self.root.ensure_dir(directories, durability)?;
+        let path = self.root.resolve(&components)?;
+        minutebook_fs::replace(&*self.config.fs, &path, text.as_bytes(), durability)?;
+        Ok(())
+    }
+
+    fn get(&self, name: &DocumentName) -> Result<Option<StoredDocument>> {
+        let (fs, path) = (&self.config.fs, self.file(name)?);
+        let Some(bytes) = minutebook_fs::read(&**fs, &path, self.config.max_document_bytes)? else {
+            return Ok(None);
+        };
+        let saved_at = match fs.metadata(&path) {
+            Ok(found) => found.modified.into(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(FsError::not_applied("read", "look at the file", &path, error).into());
+            }
+        };
+        let damaged = |message: String| {
+            JsonError::Core(
+                Error::new(
+                    ErrorKind::Corrupt,
+                    format!("{message}; the file was left as it is"),
+                )
+                .with_resource(path.display()),
+            )
+        };
+        let text = String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?;
+        minutebook_core::json::check(&text)
+            .map_err(|error| damaged(format!("the document does not parse: {error}")))?;
+        let info = DocumentInfo::new(name.clone(), saved_at, text.len() as u64);
+        Ok(Some(StoredDocument { info, text }))
+    }
+
+    fn list(&self, filter: &DocumentFilter) -> Result<Vec<DocumentInfo>> {
+        let mut found = Vec::new();
+        let mut open = vec![(self.root.path().to_owned(), String::new())];
+        while let Some((directory, prefix)) = open.pop() {
+            let entries = match self.config.fs.read_dir(&directory) {
+                Ok(entries) => entries,
+                // It was removed while the others were looked at.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    let step = "list the directory";
+                    return Err(FsError::not_applied("list", step, &directory, error).into());
+                }
+            };
+            for entry in entries {
+                let path = directory.join(&entry.name);
+                let name = entry.name.to_str().unwrap_or_default();
+                let part = match entry.kind {
+                    FileKind::Dir => Some(name),
+                    FileKind::File => name.strip_suffix(SUFFIX),
+                    FileKind::Symlink | FileKind::Other => None,
+                };
+                let Some(part) = part.and_then(|part| names::decode(part).ok()) else {
+                    if !is_temporary(name) {
+                        tracing::debug!(path = %path.display(), "this is no document");
+                    }
+                    continue;
+                };
+                let text = format!("{prefix}{part}");
+                if entry.kind == FileKind::Dir {
+                    let below = format!("{text}/");
+                    // Only where a name that is wanted can lie.
+                    let wanted = filter.prefix.as_deref().is_none_or(|prefix| {
+                        below.starts_with(prefix) || prefix.starts_with(&below)
+                    });
+                    if wanted {
+                        open.push((path, below));
+                    }
+                } else if let Ok(name) = DocumentName::new(&text) {
+                    found.extend(self.info(name, &path)?.filter(|info| filter.matches(info)));
+                }
+            }
+        }
+        found.sort_by(|a, b| (a.time(), &a.name).cmp(&(b.time(), &b.name)));
+        Ok(found)
+    }
+
+    fn info(&self, name: DocumentName, path: &Path) -> Result<Option<DocumentInfo>> {
+        match self.config.fs.metadata(path) {
+            Ok(found) => {
+                let saved_at: DateTime<Utc> = found.modified.into();
+                Ok(Some(DocumentInfo::new(name, saved_at, found.len)))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(FsError::not_applied("list", "look at the file", path, error).into()),
+        }
+    }
+
+    fn delete(&self, name: &DocumentName) -> Result<bool> {
+        let path = self.file(name)?;
+        Ok(minutebook_fs::remove(
+            &*self.config.fs,
+            &path,
+            self.config.durability,
+        )?)
+    }
+}
+
+#[async_trait]
+impl DocumentRepository for JsonDocuments {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(&[Capability::Persistent, Capability::Shared])
+    }
+
+    async fn save(&self, name: &DocumentName, text: &str) -> minutebook_core::Result<()> {
+        minutebook_core::json::check(text).map_err(|error| {
+            Error::invalid(format!("the document is not one JSON value: {error}"))
+                .with_source(error)
+                .with_backend(BACKEND)
+                .with_operation("save")
+                .with_resource(name)
+        })?;
+        let (owned, text) = (name.clone(), text.to_owned());
+        self.work("save", name.to_string(), move |inner| {
+            inner.save(&owned, &text)
+        })
+        .await
+    }
+
+    async fn get(&self, name: &DocumentName) -> minutebook_core::Result<Option<StoredDocument>> {
+        let owned = name.clone();
+        self.work("get", name.to_string(), move |inner| inner.get(&owned))
+            .await
+    }
+
+    async fn list(&self, filter: &DocumentFilter) -> minutebook_core::Result<Vec<DocumentInfo>> {
+        let owned = filter.clone();
+        self.work("list", self.path().display().to_string(), move |inner| {
+            inner.list(&owned)
+        })
+        .await
+    }
+
+    async fn delete(&self, name: &DocumentName) -> minutebook_core::Result<bool> {
+        let owned = name.clone();
+        self.work("delete", name.to_string(), move |inner| {
+            inner.delete(&owned)
+        })
+        .await
     }
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`JsonDecisionRepository`] | a directory of `{YYYY-MM-DD}_{id}.json` with a journal |
 //! | [`JsonCatalog`] | one `registry.json` |
+//! | [`JsonDocuments`] | a directory of JSON files, by name |
 //! | [`save_json`], [`load_json`] | any value as a JSON file |
 //!
 //! The formats are described in `docs/format/decisions.md`, `journal.md` and `registry.md`.
@@ -35,11 +36,13 @@ mod error;
 mod feed;
 mod journal;
 mod layout;
+mod save;
 mod store;
 mod text;
 
 pub use catalog::{JsonCatalog, Resolved, resolve};
 pub use config::{JsonCatalogConfig, JsonDecisionConfig, KeepRevisions};
 pub use decisions::JsonDecisionRepository;
-pub use documents::{JsonOptions, load_json, load_json_with, save_json};
+pub use documents::{JsonDocuments, JsonDocumentsConfig};
 pub use journal::JournalProof;
+pub use save::{JsonOptions, load_json, load_json_with, save_json};

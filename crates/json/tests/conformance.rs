@@ -7,9 +7,14 @@
 
 use std::sync::Arc;
 
-use minutebook_core::{Catalog, Clock, DecisionRepository, ManualClock, Result};
+use minutebook_core::{
+    Catalog, Clock, DecisionRepository, DocumentRepository, ManualClock, Result,
+};
 use minutebook_fs::{Durability, SimFs};
-use minutebook_json::{JsonCatalog, JsonCatalogConfig, JsonDecisionConfig, JsonDecisionRepository};
+use minutebook_json::{
+    JsonCatalog, JsonCatalogConfig, JsonDecisionConfig, JsonDecisionRepository, JsonDocuments,
+    JsonDocumentsConfig,
+};
 use minutebook_testkit::{Harness, async_trait, test_clock};
 
 /// A temporary directory.
@@ -167,7 +172,37 @@ impl Harness<dyn Catalog> for Simulated {
     }
 }
 
+#[async_trait]
+impl Harness<dyn DocumentRepository> for OnDisk {
+    fn new() -> Self {
+        Self::with(Durability::Synced)
+    }
+
+    async fn open(&self) -> Result<Arc<dyn DocumentRepository>> {
+        Ok(Arc::new(JsonDocuments::open(
+            self.dir.path().join("documents"),
+            JsonDocumentsConfig::default(),
+        )?))
+    }
+}
+
+#[async_trait]
+impl Harness<dyn DocumentRepository> for Simulated {
+    fn new() -> Self {
+        Self {
+            disk: SimFs::new(),
+            clock: test_clock(),
+        }
+    }
+
+    async fn open(&self) -> Result<Arc<dyn DocumentRepository>> {
+        let config = JsonDocumentsConfig::default().fs(Arc::new(self.disk.new_process()));
+        Ok(Arc::new(JsonDocuments::open("/store/documents", config)?))
+    }
+}
+
 mod on_disk {
+    minutebook_testkit::document_repository_tests!(crate::OnDisk);
     minutebook_testkit::decision_repository_tests!(crate::OnDisk);
     minutebook_testkit::catalog_tests!(crate::OnDisk);
 }
@@ -181,6 +216,7 @@ mod unwatched {
 }
 
 mod simulated {
+    minutebook_testkit::document_repository_tests!(crate::Simulated);
     minutebook_testkit::decision_repository_tests!(crate::Simulated);
     minutebook_testkit::catalog_tests!(crate::Simulated);
 }

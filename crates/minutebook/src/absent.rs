@@ -10,6 +10,7 @@ use crate::{
     SeriesFilter, SeriesId, SeriesSummary, StoredDecision, StoredEntry, TimeRange,
     TimeSeriesRepository, WatchFrom, WriteMode, WriteReceipt,
 };
+use crate::{DocumentFilter, DocumentInfo, DocumentName, DocumentRepository, StoredDocument};
 
 /// A repository that is not there.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +127,29 @@ impl Catalog for Absent {
     }
 
     async fn remove(&self, _: &DatasetName) -> Result<bool> {
+        self.error()
+    }
+}
+
+#[async_trait]
+impl DocumentRepository for Absent {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn save(&self, _: &DocumentName, _: &str) -> Result<()> {
+        self.error()
+    }
+
+    async fn get(&self, _: &DocumentName) -> Result<Option<StoredDocument>> {
+        self.error()
+    }
+
+    async fn list(&self, _: &DocumentFilter) -> Result<Vec<DocumentInfo>> {
+        self.error()
+    }
+
+    async fn delete(&self, _: &DocumentName) -> Result<bool> {
         self.error()
     }
 }

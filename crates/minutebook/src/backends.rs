@@ -32,12 +32,13 @@ mod json {
     use std::sync::Arc;
 
     use minutebook_json::{
-        JsonCatalog, JsonCatalogConfig, JsonDecisionConfig, JsonDecisionRepository,
+        JsonCatalog, JsonCatalogConfig, JsonDecisionConfig, JsonDecisionRepository, JsonDocuments,
+        JsonDocumentsConfig,
     };
 
     use super::Backends;
     use crate::lazy::Lazy;
-    use crate::{Capabilities, Capability, Catalog};
+    use crate::{Capabilities, Capability, Catalog, DocumentRepository};
 
     /// What the backend says of itself once it is open; a test holds the two together.
     const CAPABILITIES: Capabilities = Capabilities::of(&[
@@ -66,6 +67,18 @@ mod json {
                 &self.layout.decisions,
                 CAPABILITIES,
                 move |dir| JsonDecisionRepository::open(dir, config.clone()),
+            ))
+        }
+
+        pub(crate) fn documents(&self) -> Arc<dyn DocumentRepository> {
+            let config = JsonDocumentsConfig::default()
+                .fs(Arc::clone(self.fs))
+                .durability(self.durability());
+            Arc::new(Lazy::new(
+                self.fs,
+                &self.layout.documents,
+                Capabilities::of(&[Capability::Persistent, Capability::Shared]),
+                move |dir| JsonDocuments::open(dir, config.clone()),
             ))
         }
 
@@ -173,6 +186,14 @@ mod without {
         pub(crate) fn decisions(&self) -> Arc<dyn crate::DecisionRepository> {
             Arc::new(Absent {
                 what: "decisions",
+                feature: "json",
+            })
+        }
+
+        #[cfg(not(feature = "json"))]
+        pub(crate) fn documents(&self) -> Arc<dyn crate::DocumentRepository> {
+            Arc::new(Absent {
+                what: "documents",
                 feature: "json",
             })
         }

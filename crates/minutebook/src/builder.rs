@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::store::Parts;
 use crate::{
-    Catalog, Clock, DecisionRepository, IdSource, Minutebook, Result, SystemClock,
-    TimeSeriesRepository, UuidV7Source,
+    Catalog, Clock, DecisionRepository, DocumentRepository, IdSource, Minutebook, Result,
+    SystemClock, TimeSeriesRepository, UuidV7Source,
 };
 
 /// Takes repositories of any kind and makes one [`Minutebook`] of them.
@@ -30,6 +30,7 @@ pub struct Builder {
     ticks: Option<Arc<dyn TimeSeriesRepository>>,
     series: Option<Arc<dyn TimeSeriesRepository>>,
     catalog: Option<Arc<dyn Catalog>>,
+    documents: Option<Arc<dyn DocumentRepository>>,
     clock: Option<Arc<dyn Clock>>,
     ids: Option<Arc<dyn IdSource>>,
 }
@@ -59,6 +60,12 @@ impl Builder {
         self
     }
 
+    /// Keeps documents here.
+    pub fn documents(mut self, repository: impl DocumentRepository) -> Self {
+        self.documents = Some(Arc::new(repository));
+        self
+    }
+
     /// Takes "now" from here; the system's clock unless given. Repositories that were given keep their own clocks.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
@@ -85,6 +92,7 @@ impl Builder {
             ticks: or_memory(self.ticks, "ticks", || memory::series(&clock))?,
             series: or_memory(self.series, "series", || memory::series(&clock))?,
             catalog: or_memory(self.catalog, "catalog", || memory::catalog(&clock))?,
+            documents: or_memory(self.documents, "documents", || memory::documents(&clock))?,
             clock,
             ids,
             #[cfg(feature = "disk")]
@@ -109,8 +117,10 @@ fn or_memory<T: ?Sized>(
 mod memory {
     use std::sync::Arc;
 
-    use crate::memory::{MemoryCatalog, MemoryDecisionRepository, MemoryTimeSeriesRepository};
-    use crate::{Catalog, Clock, DecisionRepository, TimeSeriesRepository};
+    use crate::memory::{
+        MemoryCatalog, MemoryDecisionRepository, MemoryDocuments, MemoryTimeSeriesRepository,
+    };
+    use crate::{Catalog, Clock, DecisionRepository, DocumentRepository, TimeSeriesRepository};
 
     #[allow(clippy::unnecessary_wraps, reason = "None without the feature")]
     pub(super) fn decisions(clock: &Arc<dyn Clock>) -> Option<Arc<dyn DecisionRepository>> {
@@ -127,6 +137,11 @@ mod memory {
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "None without the feature")]
+    pub(super) fn documents(clock: &Arc<dyn Clock>) -> Option<Arc<dyn DocumentRepository>> {
+        Some(Arc::new(MemoryDocuments::with_clock(Arc::clone(clock))))
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "None without the feature")]
     pub(super) fn catalog(clock: &Arc<dyn Clock>) -> Option<Arc<dyn Catalog>> {
         Some(Arc::new(MemoryCatalog::with_clock(Arc::clone(clock))))
     }
@@ -136,7 +151,11 @@ mod memory {
 mod memory {
     use std::sync::Arc;
 
-    use crate::{Catalog, Clock, DecisionRepository, TimeSeriesRepository};
+    use crate::{Catalog, Clock, DecisionRepository, DocumentRepository, TimeSeriesRepository};
+
+    pub(super) fn documents(_: &Arc<dyn Clock>) -> Option<Arc<dyn DocumentRepository>> {
+        None
+    }
 
     pub(super) fn decisions(_: &Arc<dyn Clock>) -> Option<Arc<dyn DecisionRepository>> {
         None

@@ -16,6 +16,7 @@ use crate::{Clock, IdSource, Minutebook, SystemClock, UuidV7Source};
 pub(crate) struct Disk {
     pub(crate) layout: Layout,
     pub(crate) config: Config,
+    pub(crate) fs: Arc<dyn Fs>,
     #[cfg(feature = "jsonl")]
     pub(crate) tick_log: Arc<crate::lazy::Lazy<minutebook_jsonl::JsonlTimeSeriesRepository>>,
     #[cfg(feature = "parquet")]
@@ -73,7 +74,7 @@ impl OpenOptions {
         self
     }
 
-    /// The file system under decisions, ticks, series and catalog; the system's unless given.
+    /// The file system under decisions, ticks, series, catalog and documents; the system's unless given.
     pub fn fs(mut self, fs: Arc<dyn Fs>) -> Self {
         self.fs = Some(fs);
         self
@@ -178,6 +179,7 @@ impl OpenOptions {
             #[cfg(not(feature = "parquet"))]
             series,
             catalog: backends.catalog(),
+            documents: backends.documents(),
             #[cfg(feature = "json")]
             decisions: Arc::clone(&decisions) as _,
             #[cfg(not(feature = "json"))]
@@ -197,6 +199,7 @@ impl OpenOptions {
                 decision_files: decisions,
                 layout,
                 config,
+                fs,
             }),
         }))
     }

@@ -13,6 +13,8 @@ pub const DECISIONS_DIR: &str = "decisions";
 pub const TICKS_DIR: &str = "ticks";
 /// The directory of bars and other series inside a store.
 pub const SERIES_DIR: &str = "series";
+/// The directory of the documents inside a store.
+pub const DOCUMENTS_DIR: &str = "documents";
 /// The file of the catalog inside a store.
 pub const REGISTRY_FILE: &str = "registry.json";
 
@@ -30,6 +32,8 @@ pub struct Layout {
     pub series: PathBuf,
     /// The catalog's file.
     pub registry: PathBuf,
+    /// The directory of the documents.
+    pub documents: PathBuf,
 }
 
 impl Layout {
@@ -46,6 +50,7 @@ impl Layout {
             ticks: place(&config.ticks.storage_path, TICKS_DIR),
             series: place(&config.series.storage_path, SERIES_DIR),
             registry: place(&config.catalog.storage_path, REGISTRY_FILE),
+            documents: root.join(DOCUMENTS_DIR),
         }
     }
 }
@@ -122,7 +127,7 @@ impl Names {
                 Some(CONFIG_FILE) => names.settings = true,
                 Some(DECISIONS_DIR) => names.decisions_dir = true,
                 Some(TICKS_DIR) => names.ticks_dir = true,
-                Some(SERIES_DIR | REGISTRY_FILE) => names.other_part = true,
+                Some(SERIES_DIR | REGISTRY_FILE | DOCUMENTS_DIR) => names.other_part = true,
                 Some(name) => {
                     names.decision_files |= is_decision_file(name);
                     names.tick_files |= name.ends_with("_timeseries.jsonl");

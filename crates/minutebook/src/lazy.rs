@@ -17,6 +17,7 @@ use crate::{
     SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId, SeriesSummary, StoredDecision,
     StoredEntry, TimeRange, TimeSeriesRepository, WatchFrom, WriteMode, WriteReceipt,
 };
+use crate::{DocumentFilter, DocumentInfo, DocumentName, DocumentRepository, StoredDocument};
 
 type Open<T> = dyn Fn(&Path) -> Result<T> + Send + Sync;
 
@@ -310,6 +311,40 @@ impl<T: Catalog> Catalog for Lazy<T> {
     async fn remove(&self, name: &DatasetName) -> Result<bool> {
         match self.existing()? {
             Some(catalog) => catalog.remove(name).await,
+            None => Ok(false),
+        }
+    }
+}
+
+#[async_trait]
+impl<T: DocumentRepository> DocumentRepository for Lazy<T> {
+    fn capabilities(&self) -> Capabilities {
+        self.opened
+            .get()
+            .map_or(self.capabilities, DocumentRepository::capabilities)
+    }
+
+    async fn save(&self, name: &DocumentName, text: &str) -> Result<()> {
+        self.opened()?.save(name, text).await
+    }
+
+    async fn get(&self, name: &DocumentName) -> Result<Option<StoredDocument>> {
+        match self.existing()? {
+            Some(documents) => documents.get(name).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn list(&self, filter: &DocumentFilter) -> Result<Vec<DocumentInfo>> {
+        match self.existing()? {
+            Some(documents) => documents.list(filter).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn delete(&self, name: &DocumentName) -> Result<bool> {
+        match self.existing()? {
+            Some(documents) => documents.delete(name).await,
             None => Ok(false),
         }
     }

@@ -7,6 +7,7 @@
 //! | ticks | `ticks/{symbol}_timeseries.jsonl` | [`TimeSeriesRepository`] |
 //! | bars and other series | `series/`, Parquet | [`TimeSeriesRepository`] |
 //! | catalog | `registry.json` | [`Catalog`] |
+//! | documents | `documents/{name}.json` | [`DocumentRepository`] |
 //!
 //! ```
 //! use minutebook::{
@@ -100,11 +101,13 @@ mod store;
 pub use builder::Builder;
 #[cfg(feature = "disk")]
 pub use config::{Config, Durability, Environment};
-pub use datasets::DataPath;
+pub use datasets::{DataPath, Discovered, Inspection, Place, Refreshed, Removed, Stale};
 #[cfg(feature = "disk")]
 pub use disk::OpenOptions;
 #[cfg(feature = "disk")]
-pub use layout::{DECISIONS_DIR, DirectoryKind, Layout, REGISTRY_FILE, SERIES_DIR, TICKS_DIR};
+pub use layout::{
+    DECISIONS_DIR, DOCUMENTS_DIR, DirectoryKind, Layout, REGISTRY_FILE, SERIES_DIR, TICKS_DIR,
+};
 pub use minutebook_core::{
     Action, At, Bar, BatchStream, Calendar, Capabilities, Capability, Catalog, CatalogExt,
     ChangeStream, Clock, Cursor, DatasetChange, DatasetEntry, DatasetFilter, DatasetName, Decision,
@@ -118,6 +121,10 @@ pub use minutebook_core::{
     TimeSeriesRepositoryExt, Timeframe, UuidV7Source, Version, WatchFrom, WriteMode, WriteReceipt,
 };
 pub use minutebook_core::{Column, Contents, Lineage, StaleReason};
+pub use minutebook_core::{
+    DocumentFilter, DocumentInfo, DocumentName, DocumentRepository, DocumentRepositoryExt,
+    StoredDocument, document,
+};
 pub use minutebook_core::{
     capability, catalog, decision, id, json as json_text, report, series, time,
 };

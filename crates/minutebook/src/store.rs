@@ -8,10 +8,11 @@ use chrono::{DateTime, Utc};
 
 use crate::builder::Builder;
 use crate::{
-    Catalog, Clock, DecisionId, DecisionRepository, IdSource, SeriesId, TimeSeriesRepository,
+    Catalog, Clock, DecisionId, DecisionRepository, DocumentRepository, IdSource, SeriesId,
+    TimeSeriesRepository,
 };
 
-/// The store of record of a trading system: its decisions, ticks, bars and the catalog of them.
+/// The store of record of a trading system: its decisions, ticks, bars, the catalog of them, and documents.
 ///
 /// A clone is the same store. Every part is used through its trait, so a program does not know which backend is behind
 /// it; how it was opened decides.
@@ -26,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) ticks: Arc<dyn TimeSeriesRepository>,
     pub(crate) series: Arc<dyn TimeSeriesRepository>,
     pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) documents: Arc<dyn DocumentRepository>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     #[cfg(feature = "disk")]
@@ -68,6 +70,9 @@ impl Minutebook {
             ticks: Arc::new(MemoryTimeSeriesRepository::with_clock(Arc::clone(&clock))),
             series: Arc::new(MemoryTimeSeriesRepository::with_clock(Arc::clone(&clock))),
             catalog: Arc::new(MemoryCatalog::with_clock(Arc::clone(&clock))),
+            documents: Arc::new(crate::memory::MemoryDocuments::with_clock(Arc::clone(
+                &clock,
+            ))),
             ids: Arc::new(crate::UuidV7Source::new(Arc::clone(&clock))),
             clock,
             #[cfg(feature = "disk")]
@@ -98,6 +103,11 @@ impl Minutebook {
     /// The catalog.
     pub fn catalog(&self) -> &Arc<dyn Catalog> {
         &self.parts.catalog
+    }
+
+    /// Documents: run logs, parameters, whatever else is one JSON value under a name.
+    pub fn documents(&self) -> &Arc<dyn DocumentRepository> {
+        &self.parts.documents
     }
 
     /// The repository that keeps this series: [`ticks`](Self::ticks) for ticks, [`series`](Self::series) for all others.

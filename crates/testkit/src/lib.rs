@@ -1,7 +1,7 @@
 //! The conformance suite of Minutebook: what every backend must do, yours included.
 //!
 //! Each sentence of the "# Behavior" lists in `minutebook-core` is proved by at least one named [`Case`]. The cases are public lists
-//! ([`DECISION_CASES`], [`SERIES_CASES`], [`CATALOG_CASES`]), and a macro for each trait makes one `#[test]` of each case,
+//! ([`DECISION_CASES`], [`SERIES_CASES`], [`CATALOG_CASES`], [`DOCUMENT_CASES`]), and a macro for each trait makes one `#[test]` of each case,
 //! and tests that compare random histories with a plain model:
 //!
 //! ```text
@@ -30,6 +30,7 @@ mod macros;
 
 pub mod catalog;
 pub mod decision;
+pub mod document;
 pub mod faults;
 pub mod series;
 
@@ -37,6 +38,7 @@ pub use async_trait::async_trait;
 pub use case::{Case, CaseFuture, Failure, Outcome};
 pub use catalog::CATALOG_CASES;
 pub use decision::DECISION_CASES;
+pub use document::DOCUMENT_CASES;
 pub use explore::NewHarness;
 pub use harness::{Fixture, Harness, test_clock};
 pub use series::SERIES_CASES;

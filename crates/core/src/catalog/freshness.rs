@@ -26,10 +26,13 @@ pub enum StaleReason {
     NoStatistics,
     /// There is no data at its place.
     DataMissing,
+    /// The data cannot be read, for this reason.
+    DataUnreadable(String),
 }
 
 impl StaleReason {
-    /// A short name for programs: `expired`, `parent_newer`, `data_changed`, `no_statistics`, `data_missing`.
+    /// A short name for programs: `expired`, `parent_newer`, `data_changed`, `no_statistics`, `data_missing`,
+    /// `data_unreadable`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Expired(_) => "expired",
@@ -37,6 +40,7 @@ impl StaleReason {
             Self::DataChanged => "data_changed",
             Self::NoStatistics => "no_statistics",
             Self::DataMissing => "data_missing",
+            Self::DataUnreadable(_) => "data_unreadable",
         }
     }
 }
@@ -55,6 +59,7 @@ impl fmt::Display for StaleReason {
             }
             Self::NoStatistics => f.write_str("its statistics were never taken"),
             Self::DataMissing => f.write_str("there is no data at its place"),
+            Self::DataUnreadable(why) => write!(f, "its data cannot be read: {why}"),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! strings is normalised, so that two texts that say the same letter for letter compare equal.
 
 mod finite;
+mod sorted;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub use finite::to_text;
+pub use sorted::{check, sorted};
 
 /// How deep arrays and objects may nest: what `serde_json` reads without being told otherwise.
 pub const MAX_DEPTH: usize = 127;

@@ -1,4 +1,4 @@
-//! The three stores in memory: the same semantics as on disk, held to the same conformance suite. For the tests of applications.
+//! The stores in memory: the same semantics as on disk, held to the same conformance suite. For the tests of applications.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -13,12 +13,14 @@
 
 mod catalog;
 mod decisions;
+mod documents;
 mod series;
 #[cfg(test)]
 mod tests;
 
 pub use catalog::MemoryCatalog;
 pub use decisions::MemoryDecisionRepository;
+pub use documents::MemoryDocuments;
 pub use series::MemoryTimeSeriesRepository;
 
 use minutebook_core::{Error, ErrorKind, Result, Revision};

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use minutebook_core::{
-    Bar, Catalog, DecisionRepository, ErrorKind, ManualClock, Result, ScanQuery, SeriesId,
-    Snapshot, TimeSeriesRepository, TimeSeriesRepositoryExt, time::from_nanos,
+    Bar, Catalog, DecisionRepository, DocumentRepository, ErrorKind, ManualClock, Result,
+    ScanQuery, SeriesId, Snapshot, TimeSeriesRepository, TimeSeriesRepositoryExt, time::from_nanos,
 };
 use minutebook_testkit::{Harness, test_clock};
 
-use super::{MemoryCatalog, MemoryDecisionRepository, MemoryTimeSeriesRepository};
+use super::{MemoryCatalog, MemoryDecisionRepository, MemoryDocuments, MemoryTimeSeriesRepository};
 
 struct Memory {
     clock: Arc<ManualClock>,
     decisions: MemoryDecisionRepository,
     series: MemoryTimeSeriesRepository,
     catalog: MemoryCatalog,
+    documents: MemoryDocuments,
 }
 
 impl Memory {
@@ -25,6 +26,7 @@ impl Memory {
             decisions: MemoryDecisionRepository::with_clock(clock.clone()),
             series: MemoryTimeSeriesRepository::with_clock(clock.clone()),
             catalog: MemoryCatalog::with_clock(clock.clone()),
+            documents: MemoryDocuments::with_clock(clock.clone()),
             clock,
         }
     }
@@ -53,11 +55,13 @@ harness! {
     DecisionRepository from decisions,
     TimeSeriesRepository from series,
     Catalog from catalog,
+    DocumentRepository from documents,
 }
 
 minutebook_testkit::decision_repository_tests!(Memory);
 minutebook_testkit::time_series_repository_tests!(Memory);
 minutebook_testkit::catalog_tests!(Memory);
+minutebook_testkit::document_repository_tests!(Memory);
 
 fn bar(minute: i64) -> Bar {
     Bar {
