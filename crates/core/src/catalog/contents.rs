@@ -45,6 +45,15 @@ pub struct Contents {
 }
 
 impl Contents {
+    /// How a digest of all bytes of a file begins.
+    pub const WHOLE_FILE: &str = "file-blake3:";
+
+    /// Whether the digest is one of all bytes of a file.
+    pub fn is_of_all_bytes(&self) -> bool {
+        let digest = self.digest.as_deref();
+        digest.is_some_and(|digest| digest.starts_with(Self::WHOLE_FILE))
+    }
+
     /// Whether both are of the same state of the data, as far as can be told: by their digests, and where there is none by their bytes.
     pub fn same_data(&self, other: &Self) -> bool {
         match (&self.digest, &other.digest) {

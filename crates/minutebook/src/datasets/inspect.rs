@@ -89,12 +89,11 @@ impl Minutebook {
     }
 
     /// As [`inspect`](Self::inspect), with the kind of digest that an entry has already.
-    pub(super) async fn inspect_again(&self, entry: &DatasetEntry) -> Result<Option<Inspection>> {
-        let digest = entry
-            .contents
-            .as_ref()
-            .and_then(|contents| contents.digest.as_deref());
-        let whole = digest.is_some_and(|digest| digest.starts_with(WHOLE_FILE));
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub async fn inspect_again(&self, entry: &DatasetEntry) -> Result<Option<Inspection>> {
+        let whole = entry.contents.as_ref().is_some_and(Contents::is_of_all_bytes);
         self.look(&entry.file_path, whole).await
     }
 
@@ -161,9 +160,6 @@ impl Minutebook {
         .with_resource(file.display()))
     }
 }
-
-/// How the digest of all bytes of a file begins.
-pub(super) const WHOLE_FILE: &str = "file-blake3:";
 
 #[cfg(feature = "disk")]
 fn file_inspection(file: &Path, whole: bool) -> Result<Option<Inspection>> {

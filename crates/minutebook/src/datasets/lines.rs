@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use minutebook_fs::FsFile;
 
 use super::Inspection;
-use super::inspect::{WHOLE_FILE, short};
+use super::inspect::short;
 use crate::json_text::RawObject;
 use crate::time::parse_timestamp;
 use crate::{Contents, Error, ErrorKind, Result, Statistics};
@@ -22,7 +22,7 @@ pub(super) fn digest(path: &Path, file: &dyn FsFile) -> Result<String> {
         hash.update(chunk);
         Ok(())
     })?;
-    Ok(format!("{WHOLE_FILE}{}", short(&hash)))
+    Ok(format!("{}{}", Contents::WHOLE_FILE, short(&hash)))
 }
 
 /// Counts the objects, one a line, and looks at the `timestamp` of each. Lines that are none are left out of the count; a last one without
@@ -68,7 +68,7 @@ pub(super) fn inspect(path: &Path, file: &dyn FsFile) -> Result<Inspection> {
         contents: Contents {
             bytes: Some(bytes),
             columns: Vec::new(),
-            digest: Some(format!("{WHOLE_FILE}{}", short(&hash))),
+            digest: Some(format!("{}{}", Contents::WHOLE_FILE, short(&hash))),
             changed_at: None,
         },
     })

@@ -22,7 +22,7 @@ pub struct Refreshed {
 }
 
 impl Minutebook {
-    /// Registers a dataset with what its data is like. Data that is not there yet is no error: the entry then has no statistics.
+    /// Registers a dataset with what its data is like, and with the kind of digest that the entry has. Data that is not there yet is no error: the entry then has no statistics.
     /// Gives what was found beside the revision.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Minutebook {
         entry: DatasetEntry,
         mode: SaveMode,
     ) -> Result<(Revision, Option<Inspection>)> {
-        let found = match self.inspect(&entry.file_path).await {
+        let found = match self.inspect_again(&entry).await {
             Err(error) if error.kind() == ErrorKind::Unsupported => None,
             found => found?,
         };

@@ -43,6 +43,28 @@ impl Info {
             ("updated", written(entry.last_updated.as_ref())),
             ("revision", stored.revision.to_string()),
         ];
+        if let Some(contents) = &entry.contents {
+            lines.push(("bytes", or_dash(contents.bytes.map(format::size))));
+            lines.push(("digest", or_dash(contents.digest.clone())));
+            let columns: Vec<_> = contents
+                .columns
+                .iter()
+                .map(|column| format!("{} {}", column.name, column.data_type))
+                .collect();
+            if !columns.is_empty() {
+                lines.push(("columns", columns.join(", ")));
+            }
+        }
+        if entry.retrieved_at.is_some() {
+            lines.push(("retrieved", written(entry.retrieved_at.as_ref())));
+        }
+        if let Some(at) = entry.expires_at() {
+            lines.push(("good until", format::time(at)));
+        }
+        if !entry.derived_from.is_empty() {
+            let parents: Vec<_> = entry.derived_from.iter().map(DatasetName::as_str).collect();
+            lines.push(("made from", parents.join(", ")));
+        }
         let metadata: Vec<_> = entry.metadata.iter().chain(&entry.extra).collect();
         if !metadata.is_empty() {
             let fields: Vec<_> = metadata

@@ -2,11 +2,9 @@
 
 use clap::Args;
 use minutebook::time::WrittenTime;
-use minutebook::{DatasetFilter, TimeRange};
-use serde_json::Value;
 
+use super::filter::Filter;
 use crate::app::Context;
-use crate::args::{Range, key_value};
 use crate::failure::Outcome;
 use crate::output::format;
 use crate::output::table::{Align, Table};
@@ -14,39 +12,24 @@ use crate::output::table::{Align, Table};
 /// List datasets by name.
 #[derive(Debug, Args)]
 #[command(after_help = "\
---since and --until find the datasets that have data in that range (half-open) by their statistics. \
+--since and --until find the datasets that have data in that range (half-open) by their statistics, --covers those whose data \
+reaches from the first time to the last, both included. \
 With --json each line is an entry of the registry with its \"name\" and \"revision\".
 
 Examples:
   minutebook catalog list
   minutebook catalog list --instrument CDX.NA.IG --tenor 5Y
+  minutebook catalog list --pattern 'cdx_*' --covers 2024-01-01..2024-01-31
   minutebook catalog list --since 2020-01-01 --json | jq -r .name")]
 pub(crate) struct List {
-    /// Of exactly this instrument
-    #[arg(long)]
-    instrument: Option<String>,
-    /// Of exactly this tenor or timeframe
-    #[arg(long)]
-    tenor: Option<String>,
-    /// Whose name begins so
-    #[arg(long, value_name = "PREFIX")]
-    prefix: Option<String>,
-    /// With this field of metadata; may be given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    metadata: Vec<(String, Value)>,
     #[command(flatten)]
-    range: Range,
+    filter: Filter,
 }
 
 impl List {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Outcome {
         let book = context.open()?;
-        let mut filter = DatasetFilter::new();
-        filter.instrument = self.instrument;
-        filter.tenor = self.tenor;
-        filter.name_prefix = self.prefix;
-        filter.metadata = self.metadata;
-        filter.overlaps = Some(self.range.get()?).filter(|range| *range != TimeRange::all());
+        let filter = self.filter.get()?;
         let found = book.catalog().list(&filter).await?;
         if context.output.json {
             for stored in &found {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use minutebook::{DataPath, Minutebook};
+use minutebook::{DataPath, Inspection, Minutebook};
 
 use crate::app::Context;
 use crate::failure::{Failure, Outcome};
@@ -36,27 +36,29 @@ pub(super) fn catalog_path(book: &Minutebook, text: &str) -> Outcome<String> {
     })
 }
 
-/// The statistics of what is at a path; where they cannot be had, a warning and none.
-pub(super) async fn statistics(
+/// A word about data that gave no statistics.
+pub(super) fn without_statistics(
     context: &mut Context<'_>,
-    book: &Minutebook,
     path: &str,
-) -> Outcome<Option<minutebook::Statistics>> {
-    match book.stats_of(path).await {
-        Ok(Some(statistics)) => Ok(Some(statistics)),
-        Ok(None) => {
-            context.output.warn(format!(
-                "{path}: nothing is there yet; `catalog update` takes the statistics when it is"
-            ));
-            Ok(None)
-        }
-        Err(error) if error.kind() == minutebook::ErrorKind::Unsupported => {
-            context.output.warn(format!(
-                "{path}: registered without statistics: {}",
-                error.message()
-            ));
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
+    found: Option<&Inspection>,
+) {
+    match found {
+        Some(found) if found.statistics.is_some() => {}
+        Some(_) => context.output.warn(format!(
+            "{path}: registered without statistics, which come from Parquet, JSON Lines and series alone"
+        )),
+        None => context.output.warn(format!(
+            "{path}: nothing is there yet; `catalog update` takes the statistics when it is"
+        )),
+    }
+}
+
+/// Of a path of another platform nothing is known, which is no failure.
+pub(super) fn foreign_is_nothing(
+    looked: minutebook::Result<Option<Inspection>>,
+) -> minutebook::Result<Option<Inspection>> {
+    match looked {
+        Err(error) if error.kind() == minutebook::ErrorKind::Unsupported => Ok(None),
+        looked => looked,
     }
 }
