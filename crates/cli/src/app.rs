@@ -142,6 +142,7 @@ fn execute(command: Command, context: &mut Context<'_>) -> Outcome {
             Command::Bars(command) => command.run(context).await,
             Command::Series(command) => command.run(context).await,
             Command::Catalog(command) => command.run(context).await,
+            Command::Document(command) => command.run(context).await,
             Command::Demo(command) => command.run(context).await,
             Command::Completions(command) => command.run(context),
         }

@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// What data there is, where, from when to when
     #[command(subcommand)]
     Catalog(commands::catalog::Catalog),
+    /// Keep run logs, parameters and other JSON values under names
+    #[command(subcommand)]
+    Document(commands::document::Document),
     /// Record a trading bot's run on bundled sample data, and show what is then on disk
     Demo(commands::demo::Demo),
     /// Print a completion script for a shell

@@ -5,6 +5,7 @@ pub(crate) mod catalog;
 pub(crate) mod completions;
 pub(crate) mod decision;
 pub(crate) mod demo;
+pub(crate) mod document;
 pub(crate) mod init;
 pub(crate) mod series;
 pub(crate) mod ticks;

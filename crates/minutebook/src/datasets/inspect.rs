@@ -93,7 +93,10 @@ impl Minutebook {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub async fn inspect_again(&self, entry: &DatasetEntry) -> Result<Option<Inspection>> {
-        let whole = entry.contents.as_ref().is_some_and(Contents::is_of_all_bytes);
+        let whole = entry
+            .contents
+            .as_ref()
+            .is_some_and(Contents::is_of_all_bytes);
         self.look(&entry.file_path, whole).await
     }
 

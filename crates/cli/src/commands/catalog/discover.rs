@@ -42,10 +42,13 @@ impl Discover {
             let problem = proposal.problem.map(|error| error.to_string());
             if let Some(problem) = &problem {
                 problems += 1;
-                context.output.warn(format!("{}: {problem}", entry.file_path));
+                context
+                    .output
+                    .warn(format!("{}: {problem}", entry.file_path));
             }
             if context.output.json {
-                let failed = |error: serde_json::Error| Failure::new(Exit::Failure, error.to_string());
+                let failed =
+                    |error: serde_json::Error| Failure::new(Exit::Failure, error.to_string());
                 let mut value = super::lifted(&entry).map_err(failed)?;
                 if let Value::Object(fields) = &mut value {
                     fields.insert("problem".into(), json!(problem));
@@ -54,7 +57,9 @@ impl Discover {
             }
             table.row([
                 entry.name.to_string(),
-                entry.row_count.map_or_else(|| "-".to_owned(), format::count),
+                entry
+                    .row_count
+                    .map_or_else(|| "-".to_owned(), format::count),
                 written(entry.start_date.as_ref()),
                 written(entry.end_date.as_ref()),
                 entry.file_path.clone(),

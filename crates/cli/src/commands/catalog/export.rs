@@ -62,7 +62,9 @@ impl Export {
             Failure::new(Exit::Failure, format!("cannot write the table: {error}"))
         };
         let mut table = csv::Writer::from_writer(Vec::new());
-        table.write_record(COLUMNS).map_err(|error| failed(&error))?;
+        table
+            .write_record(COLUMNS)
+            .map_err(|error| failed(&error))?;
         for stored in book.catalog().list(&filter).await? {
             let row = row(&book, &stored.entry, self.absolute).map_err(|error| failed(&error))?;
             table.write_record(row).map_err(|error| failed(&error))?;

@@ -104,7 +104,17 @@ mod tests {
     fn spans_have_a_unit() {
         assert_eq!(seconds("90s"), Ok(90));
         assert_eq!(seconds("2w"), Ok(1_209_600));
-        for wrong in ["", "1", "d", "1y", "-1d", "1.5h", "99999999999999999999s", "9999999999999999999w", "1é"] {
+        for wrong in [
+            "",
+            "1",
+            "d",
+            "1y",
+            "-1d",
+            "1.5h",
+            "99999999999999999999s",
+            "9999999999999999999w",
+            "1é",
+        ] {
             assert!(seconds(wrong).is_err(), "{wrong:?}");
         }
     }

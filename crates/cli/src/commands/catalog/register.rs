@@ -63,17 +63,14 @@ impl Register {
         } else {
             SaveMode::Create
         };
-        let (revision, found) = book
-            .register_dataset(entry, mode)
-            .await
-            .map_err(|error| {
-                let exists = error.kind() == ErrorKind::AlreadyExists;
-                let failure = Failure::from(error);
-                if exists {
-                    return failure.with_note("`catalog update` changes it, --upsert replaces it");
-                }
-                failure
-            })?;
+        let (revision, found) = book.register_dataset(entry, mode).await.map_err(|error| {
+            let exists = error.kind() == ErrorKind::AlreadyExists;
+            let failure = Failure::from(error);
+            if exists {
+                return failure.with_note("`catalog update` changes it, --upsert replaces it");
+            }
+            failure
+        })?;
         let rows = found.as_ref().and_then(|found| found.statistics);
         without_statistics(context, &path, found.as_ref());
         context.output.result(

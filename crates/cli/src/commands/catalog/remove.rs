@@ -39,7 +39,11 @@ impl Remove {
                 return Ok(());
             }
             let removed = book.remove_with_data(&self.name).await?;
-            let data = if removed.data { "and its data" } else { "; there was no data" };
+            let data = if removed.data {
+                "and its data"
+            } else {
+                "; there was no data"
+            };
             return context.output.result(
                 &json!({"name": self.name.as_str(), "removed": true, "data": removed.data}),
                 format!("removed {} {data}", self.name).replace(" ;", ";"),

@@ -1,9 +1,7 @@
 //! `minutebook catalog update`.
 
 use clap::Args;
-use minutebook::{
-    CatalogExt, DatasetChange, DatasetFilter, DatasetName, Minutebook, Revision,
-};
+use minutebook::{CatalogExt, DatasetChange, DatasetFilter, DatasetName, Minutebook, Revision};
 use serde_json::{Value, json};
 
 use super::path::{catalog_path, foreign_is_nothing, without_statistics};

@@ -29,7 +29,11 @@ impl Get {
             let value: Option<Value> = book.documents().load(&self.name).await?;
             return context.output.json_line(&value.ok_or_else(missing)?);
         }
-        let found = book.documents().get(&self.name).await?.ok_or_else(missing)?;
+        let found = book
+            .documents()
+            .get(&self.name)
+            .await?
+            .ok_or_else(missing)?;
         context.output.line(found.text.trim_end_matches('\n'))
     }
 }
