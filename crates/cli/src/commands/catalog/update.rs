@@ -12,6 +12,10 @@ use crate::failure::{Exit, Failure, Outcome};
 use crate::output::format;
 
 /// Change a dataset's entry, or bring its statistics up to date.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of the command line"
+)]
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Without options, or with a new --path, the statistics are taken anew from the Parquet footer or the series' summary. What \
