@@ -76,6 +76,33 @@ fn is_within_escape(encoded: &str, at: usize) -> bool {
     before.contains('%')
 }
 
+/// The time that an id carries: of a UUID of version 7, or a ULID. Its decision's file is most likely of that date.
+pub(crate) fn time_of(id: &DecisionId) -> Option<DateTime<Utc>> {
+    let text = id.as_str().as_bytes();
+    let millis = match text.len() {
+        36 if text.get(14) == Some(&b'7')
+            && [8, 13, 18, 23].iter().all(|i| text.get(*i) == Some(&b'-')) =>
+        {
+            let mut digits = text.iter().take(13).filter(|b| **b != b'-');
+            digits.try_fold(0_i64, |sum, b| {
+                let digit = char::from(*b).to_digit(16)?;
+                Some((sum << 4) | i64::from(digit))
+            })?
+        }
+        26 => text.iter().take(10).try_fold(0_i64, |sum, b| {
+            let digit = CROCKFORD
+                .iter()
+                .position(|c| *c == b.to_ascii_uppercase())?;
+            Some((sum << 5) | i64::try_from(digit).ok()?)
+        })?,
+        _ => return None,
+    };
+    DateTime::from_timestamp_millis(millis)
+}
+
+/// The digits of a ULID.
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
 /// Whether the name is one by which the original finds decisions: `*.json`, dot files aside.
 pub(crate) fn is_document(name: &str) -> bool {
     name.ends_with(SUFFIX) && !name.starts_with('.')
@@ -146,6 +173,30 @@ mod tests {
             assert_eq!(id_of(name), None, "{name}");
         }
         assert!(![JOURNAL, LOCK, CHECKPOINT].into_iter().any(is_document));
+    }
+
+    #[test]
+    fn ids_tell_their_time() {
+        for (id, time) in [
+            (
+                "017f22e2-79b0-7cc3-98c4-dc0c0c07398f",
+                Some("2022-02-22T19:22:22Z"),
+            ),
+            (
+                "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+                Some("2016-07-30T23:54:10.259Z"),
+            ),
+            ("919108f7-52d1-4320-9bac-f847db4148a8", None),
+            ("test-learn", None),
+            ("017f22e2-79b0-7cc3-98c4-dc0c0c07398é", None),
+        ] {
+            let found = time_of(&DecisionId::new(id).unwrap());
+            assert_eq!(
+                found,
+                time.map(|time| parse_timestamp(time).unwrap()),
+                "{id}"
+            );
+        }
     }
 
     #[test]

@@ -8,12 +8,13 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minutebook_core::{
-    Action, Decision, DecisionFilter, DecisionQuery, DecisionRepository, DecisionRepositoryExt,
-    Order,
+    Action, Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository,
+    DecisionRepositoryExt, Order,
 };
-use minutebook_fs::SimFs;
+use minutebook_fs::{OpKind, SimFs};
 use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
 
 fn decision(id: &str, day: u32, pair: &str, action: &str) -> Decision {
@@ -132,4 +133,41 @@ async fn a_watch_that_missed_something_is_made_good() {
     }
     let written = DecisionQuery::new().order(Order::RecentlyWritten).limit(1);
     assert_eq!(store.query(&written).await.unwrap().decisions.len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_process_gets_what_it_knows_by_name_without_a_listing() {
+    let disk = SimFs::new();
+    let config = |disk: &SimFs| JsonDecisionConfig::default().fs(Arc::new(disk.clone()));
+    let store = JsonDecisionRepository::open("/d", config(&disk.new_process())).unwrap();
+    store
+        .create(&decision("a", 1, "ETHUSD", "BUY"))
+        .await
+        .unwrap();
+    let timed = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
+    let text = format!(r#"{{"id":"{timed}","timestamp":"2022-02-22T19:22:22Z"}}"#);
+    disk.put(format!("/d/2022-02-22_{timed}.json"), text.as_bytes())
+        .unwrap();
+    disk.put("/d/2022-02-22_plain.json", br#"{"id":"plain"}"#)
+        .unwrap();
+    let expected = store.query(&DecisionQuery::new()).await.unwrap().decisions;
+    assert_eq!(expected.len(), 3);
+    for (id, most) in [("a", 0), (timed, 0), ("plain", 1), ("absent", 1)] {
+        let process = disk.new_process();
+        let listings = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&listings);
+        process.on_op(move |event| {
+            count.fetch_add(
+                usize::from(event.kind == OpKind::ReadDir),
+                Ordering::Relaxed,
+            );
+        });
+        let fresh = JsonDecisionRepository::open("/d", config(&process)).unwrap();
+        assert_eq!(listings.load(Ordering::Relaxed), 0, "opening lists nothing");
+        let id = DecisionId::new(id).unwrap();
+        let found = fresh.get(&id).await.unwrap();
+        let same = expected.iter().find(|stored| *stored.decision.id() == id);
+        assert_eq!(found.as_ref(), same);
+        assert_eq!(listings.load(Ordering::Relaxed), most, "{id}");
+    }
 }

@@ -16,6 +16,7 @@ use super::state::State;
 use crate::codec::{self, Document, Token, Unreadable};
 use crate::error::{JsonError, Result};
 use crate::journal::Known;
+use crate::layout;
 
 /// How often a read starts again when files change under it, before it takes what it has.
 pub(crate) const ATTEMPTS: usize = 8;
@@ -108,6 +109,9 @@ impl Store {
 
     /// Reads one decision if that needs no more than its file; `None` if it may take longer.
     pub(crate) fn get_at_once(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
+        if !self.read_state().listed {
+            return self.get_unlisted(id);
+        }
         let Some(state) = self.fresh(Freshness::Light)? else {
             return Ok(None);
         };
@@ -118,6 +122,35 @@ impl Store {
         }
         self.learn(pick.notes);
         pick.winner.as_ref().map(Found::stored).transpose()
+    }
+
+    /// Before anything has listed the directory: reads the file that the journal names, or that an id which carries its time
+    /// most likely has. `None` if that is not the decision's.
+    fn get_unlisted(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
+        self.follow_journal()?;
+        let state = self.read_state();
+        if !state.overlay.is_empty() || state.is_pending(id) {
+            return Ok(None);
+        }
+        let name = match (state.known.get(id), layout::time_of(id)) {
+            (Some(known), _) => Arc::clone(&known.file),
+            (None, Some(time)) => match layout::file_name(time, id) {
+                Ok(name) => name.into(),
+                Err(_) => return Ok(None),
+            },
+            (None, None) => return Ok(None),
+        };
+        let look = self.look(&state, &name, true)?;
+        let found = look.candidate.filter(|found| found.id() == id);
+        // What the journal does not have yet may be a writer's who has just begun.
+        let Some(found) = found.filter(|found| found.journaled || !state.known.contains_key(id))
+        else {
+            return Ok(None);
+        };
+        if !found.journaled && !state.journal.is_current()? {
+            return Ok(None);
+        }
+        found.stored().map(Some)
     }
 
     /// What there is of one decision, looked at until nothing moves; that there is nothing is made sure of.
