@@ -380,6 +380,50 @@ fn changes_are_followed_and_gone_on_with() {
 }
 
 #[test]
+fn raw_text_is_kept_letter_for_letter() {
+    let world = three();
+    let text = "{\"id\": \"py\",  \"timestamp\": \"2025-01-04\", \"confidence\": NaN, \"s\": \"\\ud800\"}\n\n";
+    world.refused(&["decision", "add"], text, 5, &["line 1"]);
+    assert_eq!(
+        world.ok_with(&["decision", "add", "--raw"], text),
+        "created py as raw text\n"
+    );
+    assert_eq!(world.run_with(&["decision", "add", "--raw"], text).code, 4);
+    assert_eq!(world.ok(&["decision", "get", "py", "--raw"]), text);
+    let shown = &world.json(&["decision", "get", "2025-01-04_py.json", "--raw"])[0];
+    assert_eq!(
+        (shown["text"].as_str(), shown["file"].as_str()),
+        (Some(text), Some("2025-01-04_py.json"))
+    );
+    let ran = world.run(&["decision", "get", "py"]);
+    assert_eq!(ran.code, 8, "{}", ran.stderr);
+    assert!(ran.stderr.contains("raw"), "{}", ran.stderr);
+    let problems = world.json(&["decision", "list", "--problems"]);
+    assert_eq!(
+        (problems.len(), &problems[0]["problem"]),
+        (1, &"raw_only".into())
+    );
+    assert_eq!(ids(&world.json(&["decision", "list"])), ["c", "b", "a"]);
+    assert_eq!(
+        world.json(&["decision", "history", "py"])[0]["change"],
+        "raw"
+    );
+    let fine = world.ok_with(
+        &["decision", "add", "--raw", "--upsert"],
+        &text.replace("NaN", "1.0"),
+    );
+    assert_eq!(fine, "updated py as raw text\n");
+    assert_eq!(world.ok(&["decision", "delete", "py"]), "deleted py\n");
+    assert_eq!(world.run(&["decision", "get", "py", "--raw"]).code, 3);
+    world.refused(
+        &["decision", "add", "--raw"],
+        "{\"id\": \"x\", ",
+        5,
+        &["byte"],
+    );
+}
+
+#[test]
 fn files_that_are_no_decisions_are_told_and_stay() {
     let world = three();
     let decisions = world.store().join("decisions");

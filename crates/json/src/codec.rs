@@ -6,13 +6,19 @@ use std::str::FromStr;
 use minutebook_core::json::RawObject;
 use minutebook_core::{Decision, DecisionId, Problem, ProblemKind, Revision};
 
+use crate::wide;
+
 /// The first 64 bits of the BLAKE3 hash of a document's compact text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Digest(u64);
 
 impl Digest {
     pub(crate) fn of(compact: &str) -> Self {
-        let hash = blake3::hash(compact.as_bytes());
+        Self::of_bytes(compact.as_bytes())
+    }
+
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let hash = blake3::hash(bytes);
         let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
         Self(u64::from_be_bytes(first))
     }
@@ -79,6 +85,8 @@ impl FromStr for Token {
 pub(crate) struct Document {
     pub(crate) decision: Decision,
     pub(crate) digest: Digest,
+    /// The text is wider than JSON: the digest is that of its bytes, and the decision what was told of it.
+    pub(crate) raw: bool,
 }
 
 impl Document {
@@ -90,7 +98,11 @@ impl Document {
     /// As [`new`](Self::new), for who has the compact text already.
     pub(crate) fn with_compact(decision: Decision, compact: &str) -> Self {
         let digest = Digest::of(compact);
-        Self { decision, digest }
+        Self {
+            decision,
+            digest,
+            raw: false,
+        }
     }
 }
 
@@ -100,17 +112,28 @@ pub(crate) struct Unreadable {
     pub(crate) problem: Problem,
     /// Whether the bytes are no JSON at all, as a crash may leave them; else they are whole, but something else.
     pub(crate) damaged: bool,
+    /// Of the bytes; `None` if they could not be read.
+    pub(crate) digest: Option<Digest>,
 }
 
 /// Reads a document; `name` is for the problem.
 pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Document, Unreadable> {
+    read(name, bytes).map_err(|unreadable| Unreadable {
+        digest: Some(Digest::of_bytes(bytes)),
+        ..unreadable
+    })
+}
+
+fn read(name: &str, bytes: &[u8]) -> Result<Document, Unreadable> {
     let damaged = |problem| Unreadable {
         problem,
         damaged: true,
+        digest: None,
     };
     let other = |kind, message: String| Unreadable {
         problem: Problem::new(kind, name, message),
         damaged: false,
+        digest: None,
     };
     let malformed = |message: String| Problem::new(ProblemKind::Malformed, name, message);
     if bytes.starts_with(b"\xEF\xBB\xBF") {
@@ -120,6 +143,7 @@ pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Document, Unreadable> {
             )
             .at_byte(0),
             damaged: false,
+            digest: None,
         });
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -138,9 +162,14 @@ pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Document, Unreadable> {
         } else {
             problem
         };
-        // Whole JSON of another shape was put there by somebody; only text that breaks off or is no JSON is damage.
-        let damaged = error.is_eof() || error.is_syntax();
-        Unreadable { problem, damaged }
+        // Whole JSON of another shape, or as Python writes it, was put there by somebody; only text that breaks off or is no JSON
+        // is damage.
+        let damaged = (error.is_eof() || error.is_syntax()) && wide::fields(text).is_err();
+        Unreadable {
+            problem,
+            damaged,
+            digest: None,
+        }
     })?;
     let Some(raw) = fields.get("id") else {
         return Err(other(

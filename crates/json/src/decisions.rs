@@ -191,7 +191,7 @@ impl JsonDecisionRepository {
     }
 
     /// Runs work that may wait for the disk off the asynchronous threads.
-    async fn work<T: Send + 'static>(
+    pub(crate) async fn work<T: Send + 'static>(
         &self,
         operation: &'static str,
         resource: impl Display + Send + Sync,
@@ -206,7 +206,7 @@ impl JsonDecisionRepository {
     }
 
     /// One mutation: off the asynchronous threads if it may wait for the disk, else here.
-    async fn mutate(
+    pub(crate) async fn mutate(
         &self,
         operation: &'static str,
         resource: impl Display + Send + Sync,
@@ -240,7 +240,7 @@ impl JsonDecisionRepository {
     }
 }
 
-fn saved(done: Done) -> Result<SaveReceipt> {
+pub(crate) fn saved(done: Done) -> Result<SaveReceipt> {
     match done {
         Done::Saved(receipt) => Ok(receipt),
         Done::Deleted(_) => Err(JsonError::Abandoned),

@@ -59,6 +59,16 @@ pub(crate) enum JsonError {
         "the writer that took this call with others stopped before it was done; read before writing again"
     )]
     Abandoned,
+    #[error("the text is no JSON object, not even as Python writes it: at byte {at}: {message}")]
+    NotWide { at: usize, message: &'static str },
+    #[error("the text has the id \"{inside}\", which is not the one it is saved under")]
+    OtherId { inside: String },
+    #[error("it is kept as raw text, which is wider than JSON; read it with get_raw")]
+    RawOnly,
+    #[error("{0} is no name of a document: {{date}}_{{id}}.json, without a path")]
+    NoDocument(String),
+    #[error("the file was changed by others each time it was read; read it again")]
+    Moving,
     #[error("the batch failed: {0}")]
     Batch(String),
 }
@@ -114,12 +124,20 @@ impl JsonError {
                 }
                 Error::new(ErrorKind::Corrupt, message).with_resource(place)
             }
-            Self::TooLarge { .. } | Self::Year | Self::Outside(_) => Error::invalid(message),
+            Self::TooLarge { .. }
+            | Self::Year
+            | Self::Outside(_)
+            | Self::NotWide { .. }
+            | Self::OtherId { .. }
+            | Self::NoDocument(_) => Error::invalid(message),
             Self::Registry { ref path, .. } | Self::JournalChanged { ref path, .. } => {
                 Error::new(ErrorKind::Corrupt, message).with_resource(path.display())
             }
             Self::Entry { .. } => Error::new(ErrorKind::Corrupt, message),
-            Self::Abandoned | Self::Batch(_) => Error::new(ErrorKind::Unavailable, message),
+            Self::RawOnly => Error::unsupported(message),
+            Self::Abandoned | Self::Moving | Self::Batch(_) => {
+                Error::new(ErrorKind::Unavailable, message)
+            }
         }
     }
 }

@@ -36,13 +36,16 @@ mod error;
 mod feed;
 mod journal;
 mod layout;
+mod raw;
 mod save;
 mod store;
 mod text;
+mod wide;
 
 pub use catalog::{JsonCatalog, Resolved, resolve};
 pub use config::{JsonCatalogConfig, JsonDecisionConfig, KeepRevisions};
 pub use decisions::JsonDecisionRepository;
 pub use documents::{JsonDocuments, JsonDocumentsConfig};
 pub use journal::JournalProof;
+pub use raw::{RawDocument, raw_fields};
 pub use save::{JsonOptions, load_json, load_json_with, save_json};

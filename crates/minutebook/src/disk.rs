@@ -322,6 +322,18 @@ impl Minutebook {
         self.disk()
             .map_or(Ok(None), |disk| disk.decision_files.existing())
     }
+
+    /// As [`decision_files`](Self::decision_files), for who is about to write: the directory is made if it is missing.
+    ///
+    /// # Errors
+    /// As [`decision_files`](Self::decision_files).
+    #[cfg(feature = "json")]
+    pub fn make_decision_files(
+        &self,
+    ) -> Result<Option<&Arc<minutebook_json::JsonDecisionRepository>>> {
+        self.disk()
+            .map_or(Ok(None), |disk| disk.decision_files.opened().map(Some))
+    }
 }
 
 /// A file of settings in which every setting is explained and none but `said` is set.

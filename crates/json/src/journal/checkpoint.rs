@@ -23,6 +23,10 @@ pub(crate) struct Known {
     pub(crate) time: Option<DateTime<Utc>>,
     pub(crate) file: Arc<str>,
     pub(crate) doc: Span,
+    /// The exact text of its file, as a JSON string; of length 0 if it is laid out as always.
+    pub(crate) text: Span,
+    /// The text is wider than JSON.
+    pub(crate) raw: bool,
 }
 
 impl Known {
@@ -40,6 +44,8 @@ impl From<&Put> for Known {
             time: put.time,
             file: Arc::clone(&put.file),
             doc: put.doc,
+            text: put.text,
+            raw: put.raw,
         }
     }
 }
@@ -76,6 +82,10 @@ struct Row {
     #[serde(default)]
     time: Option<String>,
     doc: (u64, u64),
+    #[serde(default)]
+    text: (u64, u64),
+    #[serde(default)]
+    raw: bool,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +138,11 @@ impl Checkpoint {
                     offset: row.doc.0,
                     len: row.doc.1,
                 },
+                text: Span {
+                    offset: row.text.0,
+                    len: row.text.1,
+                },
+                raw: row.raw,
             };
             known.insert(row.id, state);
         }
@@ -175,7 +190,12 @@ impl Checkpoint<&HashMap<DecisionId, Known>> {
             if let Some(time) = state.time {
                 let _ = write!(text, ",\"time\":\"{}\"", format_timestamp(time));
             }
-            let _ = writeln!(text, ",\"doc\":[{},{}]}}", state.doc.offset, state.doc.len);
+            let _ = write!(text, ",\"doc\":[{},{}]", state.doc.offset, state.doc.len);
+            if state.text.len > 0 {
+                let Span { offset, len } = state.text;
+                let _ = write!(text, ",\"text\":[{offset},{len}]");
+            }
+            text.push_str(if state.raw { ",\"raw\":true}\n" } else { "}\n" });
         }
         let sum = blake3::hash(text.as_bytes()).to_hex();
         let _ = writeln!(text, "{{\"sum\":\"{sum}\"}}");
@@ -201,6 +221,11 @@ mod tests {
                 offset: 10,
                 len: 20,
             },
+            text: Span {
+                offset: 30,
+                len: 40,
+            },
+            raw: true,
         };
         let known = HashMap::from([("a".parse().unwrap(), state)]);
         let chain = Chain {
@@ -226,6 +251,8 @@ mod tests {
             ),
             (77, 70, 3, "pp", 1)
         );
+        let state = back.known.values().next().unwrap();
+        assert_eq!((state.doc.len, state.text.len, state.raw), (20, 40, true));
         let bytes = minutebook_fs::read(&fs, path, 10_000).unwrap().unwrap();
         for i in 0..bytes.len() {
             assert!(Checkpoint::decode(&bytes[..i]).is_none(), "cut at {i}");

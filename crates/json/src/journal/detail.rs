@@ -97,10 +97,13 @@ fn state(text: &str) -> Option<DecisionState> {
         ("put", Some(doc)) if wire.raw => StateContent::Raw(document(doc.get())?),
         ("put", Some(doc)) => StateContent::Saved(document(doc.get())?),
         // What another program wrote: its text as it was in the file.
-        _ => match (wire.doc, wire.text.as_deref().and_then(document)) {
-            (_, Some(decision)) => StateContent::Saved(decision),
-            (Some(doc), None) => StateContent::Raw(document(doc.get())?),
-            (None, None) => StateContent::Dropped,
+        _ => match &wire.text {
+            None => StateContent::Dropped,
+            Some(text) => match (document(text), crate::raw_fields(text)) {
+                (Some(decision), _) => StateContent::Saved(decision),
+                (None, Ok(known)) => StateContent::Raw(known),
+                (None, Err(_)) => StateContent::Dropped,
+            },
         },
     };
     Some(DecisionState {

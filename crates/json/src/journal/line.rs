@@ -43,6 +43,10 @@ pub(crate) struct Put {
     pub(crate) gone: Vec<Gone>,
     /// Where in the journal the document's text is.
     pub(crate) doc: Span,
+    /// Where the exact text of its file is, as a JSON string; of length 0 if it is laid out as always.
+    pub(crate) text: Span,
+    /// The text is wider than JSON, and the document only what was told of it.
+    pub(crate) raw: bool,
 }
 
 /// A decision was deleted.
@@ -156,7 +160,14 @@ impl Chain {
         self.seq + 1
     }
 
-    pub(crate) fn put(&mut self, out: &mut Vec<u8>, put: &Put, document: &str) {
+    /// `exact` is the file's text, if that is to be kept letter for letter.
+    pub(crate) fn put(
+        &mut self,
+        out: &mut Vec<u8>,
+        put: &Put,
+        document: &str,
+        exact: Option<&str>,
+    ) {
         self.line(out, "put", |line| {
             push_field(line, "id", put.id.as_str());
             push_field(line, "file", &put.file);
@@ -171,6 +182,12 @@ impl Chain {
             push_gone(line, &put.gone);
             line.push_str(",\"doc\":");
             line.push_str(document);
+            if let Some(text) = exact {
+                push_field(line, "text", text);
+            }
+            if put.raw {
+                line.push_str(",\"raw\":true");
+            }
         });
     }
 
@@ -321,6 +338,10 @@ struct Wire<'a> {
     sum: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     doc: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(default)]
+    raw: bool,
     #[serde(borrow)]
     hash: Cow<'a, str>,
 }
@@ -369,15 +390,17 @@ pub(crate) fn parse(offset: u64, line: &[u8]) -> Parsed {
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {
         return Parsed::Damaged("it is no JSON object with the fields of a line");
     };
-    let doc = wire.doc.map(|doc| {
-        let start = doc.get().as_ptr().addr() - text.as_ptr().addr();
+    let span = |raw: &RawValue| {
+        let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
         Span {
             offset: offset + start as u64,
-            len: doc.get().len() as u64,
+            len: raw.get().len() as u64,
         }
-    });
+    };
+    let doc = wire.doc.map(span);
     let doc = if pruned { Some(Span::default()) } else { doc };
-    match record(&wire, doc) {
+    let exact = wire.text.map(span).unwrap_or_default();
+    match record(&wire, doc, exact) {
         Some(record) => Parsed::Entry(Entry {
             pruned,
             seq: wire.seq,
@@ -389,7 +412,7 @@ pub(crate) fn parse(offset: u64, line: &[u8]) -> Parsed {
     }
 }
 
-fn record(wire: &Wire<'_>, doc: Option<Span>) -> Option<Record> {
+fn record(wire: &Wire<'_>, doc: Option<Span>, text: Span) -> Option<Record> {
     let id = || DecisionId::new(wire.id.as_deref()?).ok();
     let gone = || -> Option<Vec<Gone>> {
         let one = |(file, digest): &(String, Option<String>)| {
@@ -421,6 +444,8 @@ fn record(wire: &Wire<'_>, doc: Option<Span>) -> Option<Record> {
             },
             gone: gone()?,
             doc: doc?,
+            text,
+            raw: wire.raw,
         }),
         "delete" => Record::Delete(Delete {
             id: id()?,
@@ -458,6 +483,8 @@ mod tests {
                 digest: None,
             }],
             doc: Span::default(),
+            text: Span::default(),
+            raw: false,
         }
     }
 
@@ -469,7 +496,7 @@ mod tests {
         };
         let mut out = Vec::new();
         let document = r#"{"id":"d \"1\"","n":1.10}"#;
-        chain.put(&mut out, &put(), document);
+        chain.put(&mut out, &put(), document, None);
         let line = out.strip_suffix(b"\n").unwrap();
         let Parsed::Entry(entry) = parse(100, line) else {
             panic!()
@@ -501,7 +528,7 @@ mod tests {
             head: GENESIS.to_owned(),
         };
         let mut out = Vec::new();
-        chain.put(&mut out, &put(), r#"{"id":"x"}"#);
+        chain.put(&mut out, &put(), r#"{"id":"x"}"#, None);
         out.pop();
         for i in 0..out.len() {
             let mut changed = out.clone();

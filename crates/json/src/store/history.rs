@@ -26,7 +26,7 @@ impl Store {
             while let Some(line) = lines.next()? {
                 states.take(line.start, line.bytes);
             }
-            let present = self.find(id)?.winner;
+            let present = self.with_raw(id, self.find(id)?)?.winner;
             // What was written since is read too, so that the present state is the last one.
             let mut more = false;
             while let Some(line) = lines.next()? {

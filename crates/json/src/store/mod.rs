@@ -9,6 +9,7 @@ mod kept;
 mod open;
 mod plan;
 mod query;
+mod raw;
 mod read;
 mod recover;
 mod refresh;
@@ -28,6 +29,7 @@ use crate::config::JsonDecisionConfig;
 use crate::error::Result;
 use cache::Cache;
 use combine::Queue;
+pub(crate) use raw::{Raw, RawBytes};
 use state::State;
 use watching::Watching;
 
@@ -35,6 +37,8 @@ use watching::Watching;
 #[derive(Debug)]
 pub(crate) enum Op {
     Save(Decision, SaveMode),
+    /// Text that is kept letter for letter.
+    SaveRaw(Box<Raw>, SaveMode),
     Delete(DecisionId),
     /// Only in this state.
     DeleteSeen(DecisionId, Revision),

@@ -48,6 +48,18 @@ impl Write {
     }
 }
 
+/// A state that is to be stored.
+#[derive(Debug)]
+pub(super) struct Coming {
+    pub(super) document: Document,
+    /// The document on one line.
+    pub(super) compact: String,
+    /// What its file is to hold.
+    pub(super) text: String,
+    /// Whether that is to come back letter for letter, also after a crash.
+    pub(super) exact: bool,
+}
+
 /// Mutations that are journaled with one sync.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -86,7 +98,7 @@ impl Plan {
         }
     }
 
-    fn is_full_for(&self, id: &DecisionId) -> bool {
+    pub(super) fn is_full_for(&self, id: &DecisionId) -> bool {
         self.lines.len() >= MAX_BYTES || self.ids.contains(id)
     }
 
@@ -127,23 +139,43 @@ impl Store {
         if plan.is_full_for(id) {
             return Ok(Planned::Full);
         }
-        let pick = self.find_for_save(decision)?;
+        let pick = self.with_raw(id, self.find_for_save(decision)?)?;
         let current = pick.winner.as_ref();
         check_mode(mode, current)?;
         if let Some(current) = current
             && pick.others.is_empty()
             && !current.from_journal
+            && !current.document.raw
             && current.document.decision.fields() == decision.fields()
         {
-            return Ok(Planned::Now(Done::Saved(SaveReceipt {
-                revision: current.token.revision().map_err(JsonError::Core)?,
-                recorded_at: current.at,
-                outcome: SaveOutcome::Unchanged,
-            })));
+            return unchanged(current);
         }
         let compact = decision.to_json();
-        let document = Document::with_compact(decision.clone(), &compact);
-        let text = decision.to_json_pretty();
+        let coming = Coming {
+            document: Document::with_compact(decision.clone(), &compact),
+            compact,
+            text: decision.to_json_pretty(),
+            exact: false,
+        };
+        self.plan_put(plan, op, &pick, coming)
+    }
+
+    /// Finds a state that replaces what there is its place in the plan.
+    pub(super) fn plan_put(
+        &self,
+        plan: &mut Plan,
+        op: usize,
+        pick: &Pick,
+        coming: Coming,
+    ) -> Result<Planned> {
+        let Coming {
+            document,
+            compact,
+            text,
+            exact,
+        } = coming;
+        let current = pick.winner.as_ref();
+        let id = document.decision.id().clone();
         let max = self.config().max_document_bytes;
         if text.len() as u64 > max {
             return Err(JsonError::TooLarge {
@@ -152,9 +184,9 @@ impl Store {
             });
         }
         let at = self.config().clock.now();
-        let time = decision.timestamp();
+        let time = document.decision.timestamp();
         let own: Vec<&Found> = current.into_iter().chain(&pick.others).collect();
-        let name = self.free_name(time.unwrap_or(at), id, &own)?;
+        let name = self.free_name(time.unwrap_or(at), &id, &own)?;
         if !plan.names.insert(name.to_lowercase()) {
             return Ok(Planned::Full);
         }
@@ -175,9 +207,12 @@ impl Store {
             base: current.map(|found| found.token),
             gone,
             doc: crate::journal::Span::default(),
+            text: crate::journal::Span::default(),
+            raw: document.raw,
         };
-        plan.chain.put(&mut plan.lines, &put, &compact);
-        plan.ids.insert(id.clone());
+        let kept = exact.then_some(text.as_str());
+        plan.chain.put(&mut plan.lines, &put, &compact, kept);
+        plan.ids.insert(id);
         plan.items.push(Item {
             op,
             seq: plan.chain.seq,
@@ -212,7 +247,7 @@ impl Store {
         if plan.is_full_for(id) {
             return Ok(Planned::Full);
         }
-        let Pick { winner, others, .. } = self.find(id)?;
+        let Pick { winner, others, .. } = self.with_raw(id, self.find(id)?)?;
         let Some(winner) = winner else {
             return Ok(Planned::Now(Done::Deleted(0)));
         };
@@ -245,7 +280,7 @@ impl Store {
     }
 
     /// What there is of the decision. A listing is not repeated for a new id, unless its file's name is taken already.
-    fn find_for_save(&self, decision: &Decision) -> Result<Pick> {
+    pub(super) fn find_for_save(&self, decision: &Decision) -> Result<Pick> {
         let id = decision.id();
         let pick = self.find_with(id, Freshness::Light)?;
         if pick.winner.is_some() {
@@ -297,7 +332,16 @@ impl Store {
     }
 }
 
-fn check_mode(mode: &SaveMode, current: Option<&Found>) -> Result<()> {
+/// The state that is there already is the one that is to be saved.
+pub(super) fn unchanged(current: &Found) -> Result<Planned> {
+    Ok(Planned::Now(Done::Saved(SaveReceipt {
+        revision: current.token.revision().map_err(JsonError::Core)?,
+        recorded_at: current.at,
+        outcome: SaveOutcome::Unchanged,
+    })))
+}
+
+pub(super) fn check_mode(mode: &SaveMode, current: Option<&Found>) -> Result<()> {
     match (mode, current) {
         (SaveMode::Create, Some(_)) => Err(JsonError::Exists),
         (SaveMode::Update { .. }, None) => Err(JsonError::Missing),

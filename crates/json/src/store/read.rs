@@ -9,10 +9,10 @@ use minutebook_core::{
 };
 use minutebook_fs::{FileKind, FsError};
 
-use super::Store;
 use super::index::{Row, Stamp};
 use super::refresh::{Freshness, Learned};
 use super::state::State;
+use super::{Store, raw};
 use crate::codec::{self, Document, Token, Unreadable};
 use crate::error::{JsonError, Result};
 use crate::journal::Known;
@@ -49,7 +49,11 @@ impl Found {
             id: self.id().clone(),
             revision: Some(self.token.revision().map_err(JsonError::Core)?),
             recorded_at: self.at,
-            content: StateContent::Saved(self.document.decision.clone()),
+            content: if self.document.raw {
+                StateContent::Raw(self.document.decision.clone())
+            } else {
+                StateContent::Saved(self.document.decision.clone())
+            },
         })
     }
 
@@ -100,11 +104,10 @@ pub(crate) enum Load {
 impl Store {
     /// Reads one decision.
     pub(crate) fn get(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
-        self.find(id)?
-            .winner
-            .as_ref()
-            .map(Found::stored)
-            .transpose()
+        match self.find(id)?.winner {
+            Some(found) => found.stored().map(Some),
+            None => self.refuse_raw(id).map(|()| None),
+        }
     }
 
     /// Reads one decision if that needs no more than its file; `None` if it may take longer.
@@ -274,14 +277,21 @@ impl Store {
                 }),
             },
             Load::Unreadable(unreadable) => {
-                if state.overlay.hide.get(name) == Some(&None) {
+                let hidden = state.overlay.hide.get(name);
+                if hidden.is_some_and(|hidden| hidden.is_none() || *hidden == unreadable.digest) {
                     return Ok(Look {
                         absent: true,
                         ..Look::default()
                     });
                 }
+                if state.is_raw(name, unreadable.digest) {
+                    return Ok(Look {
+                        problem: Some(raw::only(name, unreadable)),
+                        ..Look::default()
+                    });
+                }
                 match state.known_file(name) {
-                    Some((_, known)) if unreadable.damaged => {
+                    Some((_, known)) if unreadable.damaged && !known.raw => {
                         self.stand_in(known, Some(unreadable))
                     }
                     _ => Ok(Look {
@@ -438,6 +448,7 @@ fn unreadable(name: &str, error: &FsError) -> Unreadable {
     Unreadable {
         problem: Problem::new(kind, name, error.source.to_string()),
         damaged,
+        digest: None,
     }
 }
 

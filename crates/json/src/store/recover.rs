@@ -15,7 +15,7 @@ use super::Store;
 use super::read::Load;
 use super::refresh::{Freshness, max_line_bytes};
 use super::state::DirStamp;
-use crate::codec::Digest;
+use crate::codec::{Digest, Unreadable};
 use crate::error::{JsonError, Result};
 use crate::journal::{self, Checkpoint, Gone, Known, Put, Record};
 use crate::layout;
@@ -133,14 +133,13 @@ impl Store {
         for fix in fixes {
             match fix {
                 Fix::Write { id, known, .. } => {
-                    let document = match self.journaled(&known) {
-                        Ok(document) => document,
+                    let text = match self.journaled_text(&known) {
+                        Ok(text) => text,
                         Err(error) => {
                             tracing::error!(%id, %error, "a lost document cannot be restored");
                             continue;
                         }
                     };
-                    let text = document.decision.to_json_pretty();
                     minutebook_fs::replace(
                         &*self.fs,
                         &self.path(&known.file),
@@ -171,6 +170,8 @@ impl Store {
         }
         for fix in fixes {
             match fix {
+                // Its bytes are served from the journal in any case.
+                Fix::Write { known, .. } if known.raw => {}
                 Fix::Write { id, found, .. } => {
                     state.overlay.serve.insert(id, found);
                 }
@@ -232,6 +233,14 @@ impl Store {
         for (id, put) in &last {
             let Some(put) = put else { continue };
             gone.remove(&put.file);
+            if self.is_cut_short(&Known::from(*put)) {
+                fixes.push(Fix::Write {
+                    id: (*id).clone(),
+                    known: Known::from(*put),
+                    found: None,
+                });
+                continue;
+            }
             let found = match self.load(&put.file, false) {
                 Load::Document(document) if document.decision.id() != *id => continue,
                 Load::Document(document) if document.digest == put.token.digest => continue,
@@ -244,7 +253,22 @@ impl Store {
                     Some(document.digest)
                 }
                 Load::Absent if !others_came_last => None,
+                Load::Unreadable(unreadable)
+                    if put.raw && unreadable.digest == Some(put.token.digest) =>
+                {
+                    continue;
+                }
                 Load::Unreadable(unreadable) if unreadable.damaged => None,
+                Load::Unreadable(Unreadable {
+                    digest: Some(digest),
+                    ..
+                }) if !others_came_last
+                    && earlier
+                        .get(id)
+                        .is_some_and(|states| states.contains(&digest)) =>
+                {
+                    Some(digest)
+                }
                 Load::Document(_) | Load::Absent | Load::Unreadable(_) => continue,
             };
             fixes.push(Fix::Write {
@@ -264,6 +288,10 @@ impl Store {
                     digest
                 }
                 Load::Unreadable(unreadable) if unreadable.damaged => None,
+                Load::Unreadable(Unreadable {
+                    digest: Some(digest),
+                    ..
+                }) if removed.iter().any(|gone| gone.digest == Some(digest)) => Some(digest),
                 Load::Absent | Load::Unreadable(_) => continue,
             };
             fixes.push(Fix::Remove {

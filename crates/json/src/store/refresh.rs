@@ -471,10 +471,10 @@ impl Store {
     }
 }
 
-/// The longest line of the journal: a document as a string, every byte of it escaped, and what stands beside it.
+/// The longest line of the journal: a document, the same as a string with every byte escaped, and what stands beside them.
 pub(super) fn max_line_bytes(max_document_bytes: u64) -> usize {
     let limit = max_document_bytes
-        .saturating_mul(2)
+        .saturating_mul(3)
         .saturating_add(64 << 10);
     usize::try_from(limit).unwrap_or(usize::MAX)
 }

@@ -236,6 +236,20 @@ impl State {
         }
     }
 
+    /// Whether a file that is no JSON as we read it is as the journal, or a writer who is at work, has it.
+    pub(crate) fn is_raw(&self, name: &str, digest: Option<Digest>) -> bool {
+        let known = self.known_file(name).map(|(_, known)| known);
+        let coming = self.pending.iter().filter_map(|(_, record)| match record {
+            Record::Put(put) if *put.file == *name => Some((put.raw, put.token.digest)),
+            _ => None,
+        });
+        known
+            .map(|known| (known.raw, known.token.digest))
+            .into_iter()
+            .chain(coming)
+            .any(|(raw, of)| raw && Some(of) == digest)
+    }
+
     fn forget(&mut self, id: &DecisionId) {
         if let Some(known) = self.known.remove(id) {
             self.unnamed.remove(&known.file);

@@ -69,6 +69,11 @@ impl Store {
                         self.plan_save(plan, op, &decision, &mode)
                     })?;
                 }
+                Op::SaveRaw(raw, mode) => {
+                    self.plan(log, &mut plan, op, results, |plan| {
+                        self.plan_save_raw(plan, op, &raw, &mode)
+                    })?;
+                }
                 Op::Delete(id) => {
                     self.plan(log, &mut plan, op, results, |plan| {
                         self.plan_delete(plan, op, &id, None)
@@ -267,6 +272,9 @@ impl Store {
         }
         let fine = state.fine_times;
         for (write, stamp) in written {
+            if write.document.raw {
+                continue;
+            }
             let content = Content {
                 time: write.time(),
                 at: write.at,

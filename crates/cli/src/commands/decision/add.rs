@@ -26,7 +26,12 @@ Examples:
   minutebook decision add decision.json
   echo '{\"id\": \"d-1\", \"asset_pair\": \"BTCUSD\", \"action\": \"BUY\", \"confidence\": 0.8}' | minutebook decision add
   minutebook decision add --generate-id signals.jsonl
-  minutebook decision add --upsert export.json.gz")]
+  minutebook decision add --upsert export.json.gz
+  minutebook decision add --raw written-by-python.json
+
+With --raw the file is one document whose text is kept letter for letter, also where it is wider than JSON: Python's NaN and Infinity, \
+integers of any length, lone surrogates, any depth. What cannot be read as a decision is told by `decision list` and shown by \
+`decision get --raw`.")]
 pub(crate) struct Add {
     /// The file; - is standard input
     #[arg(value_name = "FILE", default_value = "-")]
@@ -37,12 +42,18 @@ pub(crate) struct Add {
     /// Replace decisions that are there already, instead of refusing
     #[arg(long)]
     upsert: bool,
+    /// Keep the text of the one document letter for letter
+    #[arg(long, conflicts_with = "generate_id")]
+    raw: bool,
 }
 
 impl Add {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Outcome {
         let book = context.open()?;
         let mut source = Source::open(&self.file, context.stdin)?;
+        if self.raw {
+            return self.run_raw(&book, &mut source, context).await;
+        }
         let documents = documents::read(&mut source)?;
         let decisions = self.check(&book, &source.name, documents)?;
         if !self.upsert {
@@ -98,6 +109,39 @@ impl Add {
             let _ = write!(sentence, ", {unchanged} unchanged");
         }
         context.output.line(sentence)
+    }
+
+    async fn run_raw(
+        self,
+        book: &Minutebook,
+        source: &mut Source,
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        let text = source.text()?;
+        let known = minutebook::json::raw_fields(&text)
+            .map_err(|error| Failure::data(format!("{}: {}", source.name, error.message())))?;
+        let files = book.make_decision_files()?.ok_or_else(|| {
+            Failure::new(
+                Exit::Unsupported,
+                "this store keeps its decisions in no files",
+            )
+        })?;
+        let mode = if self.upsert {
+            SaveMode::Upsert
+        } else {
+            SaveMode::Create
+        };
+        let receipt = files.save_raw(&known, text, mode).await?;
+        let done = outcome(receipt.outcome);
+        context.output.result(
+            &json!({
+                "id": known.id().as_str(),
+                "revision": receipt.revision.as_str(),
+                "recorded_at": format_timestamp(receipt.recorded_at),
+                "outcome": done,
+            }),
+            format!("{done} {} as raw text", known.id()),
+        )
     }
 
     /// Every document as a decision, or the first that is none with its line.
