@@ -118,6 +118,8 @@ impl TimeSeriesRepository for Without<MemoryTimeSeriesRepository> {
 
     async fn scan(&self, series: &SeriesId, query: &ScanQuery) -> Result<BatchStream> {
         self.refuse(Capability::AsOf, query.snapshot != Snapshot::Latest)?;
+        let turned = query.direction != minutebook_core::Direction::OldestFirst;
+        self.refuse(Capability::NewestFirst, turned)?;
         self.inner.scan(series, query).await
     }
 
