@@ -8,6 +8,7 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::cast_precision_loss,
+    clippy::too_many_lines,
     reason = "a program that measures and prints"
 )]
 
@@ -24,7 +25,7 @@ use minutebook_core::{
     ScanQuery, SeriesId, TimeRange, TimeSeriesRepository, WriteMode, series::batch::timestamps,
 };
 use minutebook_fs::Durability;
-use minutebook_jsonl::{EntryQuery, JsonlConfig, JsonlTimeSeriesRepository};
+use minutebook_jsonl::{AppenderOptions, EntryQuery, JsonlConfig, JsonlTimeSeriesRepository};
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -109,6 +110,20 @@ async fn reads(ticks: &Path, dir: &Path) {
     })
     .await;
     show("full load to Arrow, first scan of a process", fresh, bytes);
+
+    repo(dir, Durability::Buffered)
+        .write_index(&id)
+        .await
+        .unwrap();
+    let indexed = median(7, async || {
+        let repo = repo(dir, Durability::Buffered);
+        let start = Instant::now();
+        repo.summary(&id).await.unwrap();
+        start.elapsed()
+    })
+    .await;
+    show("  the same, with the index beside the file", indexed, bytes);
+    std::fs::remove_file(dir.join(".btcusd.index")).unwrap();
 
     let index = median(7, async || {
         let repo = repo(dir, Durability::Buffered);
@@ -208,6 +223,52 @@ async fn appends(ticks: &Path, dir: &Path) {
         "{:<46} {:>10.2} µs each",
         "append one by one, Buffered",
         buffered * 1e6 / count
+    );
+    let pushed = median(5, async || {
+        let repo = repo(dir, Durability::Buffered);
+        repo.delete(&id, None).await.unwrap();
+        let appender = repo.appender(AppenderOptions::new()).unwrap();
+        let start = Instant::now();
+        for line in &lines {
+            appender.push_blocking(&id, line).unwrap();
+        }
+        appender.flush_blocking().unwrap();
+        start.elapsed()
+    })
+    .await;
+    println!(
+        "{:<46} {:>10.2} µs each",
+        "push to an appender, Buffered, and flush",
+        pushed * 1e6 / count
+    );
+    let tasks = 64;
+    let waited = median(3, async || {
+        let repo = repo(dir, Durability::Synced);
+        repo.delete(&id, None).await.unwrap();
+        let appender = Arc::new(repo.appender(AppenderOptions::new()).unwrap());
+        let start = Instant::now();
+        let running: Vec<_> = (0..tasks)
+            .map(|task| {
+                let (appender, id, line) =
+                    (Arc::clone(&appender), id.clone(), lines[task].to_owned());
+                tokio::spawn(async move {
+                    for _ in 0..50 {
+                        let done = appender.append(&id, &line, Durability::Synced);
+                        done.await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for task in running {
+            task.await.unwrap();
+        }
+        start.elapsed()
+    })
+    .await;
+    println!(
+        "{:<46} {:>10.2} µs each",
+        "64 at a time, by an appender, Synced",
+        waited * 1e6 / 3_200.0
     );
 
     let few = 500;

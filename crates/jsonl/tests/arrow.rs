@@ -472,3 +472,44 @@ fn whole_prices_of_entries_are_numbers() {
             .unwrap();
     });
 }
+
+/// So many rows that several threads write and read them.
+#[test]
+fn long_batches_stay_in_order() {
+    let place = Place::new();
+    let count = 20_000_i64;
+    run(async {
+        for part in 0..2 {
+            let rows = part * count..(part + 1) * count;
+            let offsets: Vec<i64> = rows.clone().map(|n| n * 1_000).collect();
+            let ns: arrow_array::ArrayRef =
+                Arc::new(arrow_array::Int64Array::from_iter_values(rows.clone()));
+            let texts: arrow_array::ArrayRef = Arc::new(
+                arrow_array::StringArray::from_iter_values(rows.map(|n| match n % 3 {
+                    0 => format!("row {n}"),
+                    1 => format!("\"quoted\" {n}"),
+                    _ => format!("tab\there, line\nthere {n}"),
+                })),
+            );
+            let given = batch(&offsets, vec![("n", ns), ("text", texts)]);
+            append(&place.repo, &btc(), given).await.unwrap();
+        }
+    });
+    let fresh =
+        minutebook_jsonl::JsonlTimeSeriesRepository::open(place.dir.path(), JsonlConfig::default())
+            .unwrap();
+    for repo in [&place.repo, &fresh] {
+        let (rows, report) = run(scan(repo, &btc(), &ScanQuery::new())).unwrap();
+        assert!(report.is_clean());
+        let wanted: Vec<_> = (0..2 * count).map(Some).collect();
+        assert_eq!(ints(&rows, "n"), wanted);
+        let texts = strings(&rows, "text");
+        assert_eq!(texts[1].as_deref(), Some("\"quoted\" 1"));
+        assert_eq!(texts[2].as_deref(), Some("tab\there, line\nthere 2"));
+        let at = |n: i64| minutebook_core::time::from_nanos(BASE + n * 1_000);
+        let range = minutebook_core::TimeRange::new(at(15_000), at(25_001)).unwrap();
+        let (rows, _) = run(scan(repo, &btc(), &ScanQuery::new().range(range))).unwrap();
+        let wanted: Vec<_> = (15_000..25_001).map(Some).collect();
+        assert_eq!(ints(&rows, "n"), wanted);
+    }
+}

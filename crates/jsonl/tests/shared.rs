@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::*;
 use minutebook_core::{ScanQuery, SeriesFilter, TimeSeriesRepository};
 use minutebook_fs::Durability;
-use minutebook_jsonl::{EntryQuery, JsonlConfig, JsonlTimeSeriesRepository};
+use minutebook_jsonl::{AppenderOptions, EntryQuery, JsonlConfig, JsonlTimeSeriesRepository};
 
 /// Lengths from one byte of padding to a mebibyte.
 fn pad(n: usize) -> usize {
@@ -194,6 +194,33 @@ fn five_thousand_series_need_few_handles() {
             assert_eq!(ints(&rows, "n"), [Some(0), Some(1)]);
         }
     });
+}
+
+#[test]
+fn an_appender_of_many_series_needs_few_handles() {
+    let config = JsonlConfig::default()
+        .durability(Durability::Buffered)
+        .max_open_series(NonZeroUsize::new(16).unwrap());
+    let place = Place::with(config);
+    let series: Vec<_> = (0..1_000).map(|n| id(&format!("A{n}@ticks"))).collect();
+    let appender = place.repo.appender(AppenderOptions::new()).unwrap();
+    for n in 0..2 {
+        for series in &series {
+            let text = format!("{{\"timestamp\":\"2025-01-01\",\"n\":{n}}}");
+            appender.push_blocking(series, &text).unwrap();
+        }
+        appender.flush_blocking().unwrap();
+        if cfg!(target_os = "linux") {
+            let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
+            assert!(open < 200, "{open} handles are open");
+        }
+    }
+    appender.close_blocking().unwrap();
+    assert_eq!(appender.status().durable, 2_000);
+    for series in series.iter().step_by(90) {
+        let (rows, _) = run(scan(&place.repo, series, &ScanQuery::new())).unwrap();
+        assert_eq!(ints(&rows, "n"), [Some(0), Some(1)]);
+    }
 }
 
 #[test]

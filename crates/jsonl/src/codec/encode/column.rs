@@ -117,7 +117,20 @@ impl Source {
             Self::Int(ints) if ints.is_valid(row) => push_json(out, &ints.value(row))?,
             Self::Float(floats) if floats.is_valid(row) => push_json(out, &floats.value(row))?,
             Self::Bool(bools) if bools.is_valid(row) => push_json(out, &bools.value(row))?,
-            Self::Text(texts) if texts.is_valid(row) => push_json(out, texts.value(row))?,
+            Self::Text(texts) if texts.is_valid(row) => {
+                let text = texts.value(row);
+                // Nearly always there is nothing to escape.
+                if text
+                    .bytes()
+                    .any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
+                {
+                    push_json(out, text)?;
+                } else {
+                    out.push(b'"');
+                    out.extend_from_slice(text.as_bytes());
+                    out.push(b'"');
+                }
+            }
             Self::List(list, items) if list.is_valid(row) => {
                 let offsets = list.value_offsets();
                 let bounds = offsets.get(row).zip(offsets.get(row + 1));

@@ -53,15 +53,81 @@ pub(crate) fn encode(batch: &RecordBatch, max_line_bytes: usize) -> Result<Encod
         });
         sources.push((key(field.name())?, source));
     }
+    let (bytes, mut part) = side_by_side(times.values(), &sources, max_line_bytes)?;
+    if part.rows > 0 {
+        for column in &columns {
+            part.columns.add(&column.name, column.seen);
+        }
+    }
+    Ok(Encoded {
+        bytes,
+        part,
+        columns,
+    })
+}
+
+/// From so many rows on, several threads write them.
+const PARALLEL: usize = 4_096;
+
+/// Columns with what stands before each of their values.
+type Sources = [(Vec<u8>, Source)];
+
+/// The rows as lines, with their times and counts; written by several threads if they are many.
+fn side_by_side(
+    times: &[i64],
+    sources: &Sources,
+    max_line_bytes: usize,
+) -> Result<(Vec<u8>, Part), JsonlError> {
+    let threads = match times.len() {
+        few if few < PARALLEL => 1,
+        _ => std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
+    };
+    if threads == 1 {
+        return lines(times, 0, sources, max_line_bytes);
+    }
+    let size = times.len().div_ceil(threads);
+    let pieces = std::thread::scope(|scope| {
+        let workers: Vec<_> = times
+            .chunks(size)
+            .enumerate()
+            .map(|(i, times)| scope.spawn(move || lines(times, i * size, sources, max_line_bytes)))
+            .collect();
+        workers
+            .into_iter()
+            .map(|worker| {
+                worker
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect::<Result<Vec<_>, JsonlError>>()
+    })?;
+    let mut bytes = Vec::with_capacity(pieces.iter().map(|(bytes, _)| bytes.len()).sum());
+    let mut all = Part::default();
+    for (piece, mut part) in pieces {
+        part.shift(bytes.len() as u64);
+        all.append(part);
+        bytes.extend_from_slice(&piece);
+    }
+    Ok((bytes, all))
+}
+
+/// Rows as lines; `first` of the batch is the first of them.
+fn lines(
+    times: &[i64],
+    first: usize,
+    sources: &Sources,
+    max_line_bytes: usize,
+) -> Result<(Vec<u8>, Part), JsonlError> {
     let mut part = Part::default();
     let mut block = Block::at(0, 0);
-    let mut bytes = Vec::with_capacity(batch.num_rows() * (48 + 24 * sources.len()));
-    for (row, nanos) in times.values().iter().enumerate() {
+    let mut bytes = Vec::with_capacity(times.len() * (48 + 24 * sources.len()));
+    for (n, nanos) in times.iter().enumerate() {
+        let row = first + n;
         let start = bytes.len();
         bytes.extend_from_slice(b"{\"timestamp\":\"");
         push_instant(&mut bytes, *nanos);
         bytes.push(b'"');
-        for (key, source) in &sources {
+        for (key, source) in sources {
             bytes.extend_from_slice(key);
             source.push(row, &mut bytes)?;
         }
@@ -76,25 +142,16 @@ pub(crate) fn encode(batch: &RecordBatch, max_line_bytes: usize) -> Result<Encod
         block.row(*nanos);
         block.len += len as u64;
         if block.len >= BLOCK_BYTES {
-            let next = Block::at(block.end(), row as u64 + 1);
+            let next = Block::at(block.end(), n as u64 + 1);
             part.blocks.push(std::mem::replace(&mut block, next));
         }
     }
     if block.len > 0 {
         part.blocks.push(block);
     }
-    part.lines = batch.num_rows() as u64;
+    part.lines = times.len() as u64;
     part.rows = part.lines;
-    if part.rows > 0 {
-        for column in &columns {
-            part.columns.add(&column.name, column.seen);
-        }
-    }
-    Ok(Encoded {
-        bytes,
-        part,
-        columns,
-    })
+    Ok((bytes, part))
 }
 
 /// `,"name":`

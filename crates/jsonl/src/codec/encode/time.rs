@@ -33,13 +33,13 @@ pub(crate) fn push_instant(out: &mut Vec<u8>, nanos: i64) {
 }
 
 fn push_digits(out: &mut Vec<u8>, value: i64, width: usize) {
-    let start = out.len();
-    out.resize(start + width, b'0');
-    let mut rest = value;
-    for digit in out.iter_mut().skip(start).rev() {
+    let mut digits = [b'0'; 9];
+    let mut rest = u64::try_from(value).unwrap_or(0);
+    for digit in digits.iter_mut().take(width).rev() {
         *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
         rest /= 10;
     }
+    out.extend_from_slice(digits.get(..width).unwrap_or_default());
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
