@@ -44,7 +44,7 @@ pub struct JsonDecisionConfig {
     /// The largest document, in bytes of its file. 16 MiB.
     pub max_document_bytes: u64,
     /// After how many journal lines a checkpoint is written, which bounds what an open has to read; it grows with the
-    /// store. 4,096.
+    /// store. 1,024.
     pub checkpoint_every: u64,
     /// How long the journal's active file gets before it is sealed, compressed, and another is started. 64 MiB.
     pub segment_bytes: u64,
@@ -68,7 +68,7 @@ impl Default for JsonDecisionConfig {
             durability: Durability::Synced,
             max_decisions: 1_000,
             max_document_bytes: 16 << 20,
-            checkpoint_every: 4_096,
+            checkpoint_every: 1_024,
             segment_bytes: 64 << 20,
             keep_revisions: KeepRevisions::All,
             lock_wait: LockWait::Block,

@@ -106,8 +106,9 @@ impl Journal {
 
     /// Which file it is and how long.
     fn stat(&self) -> Result<Option<(FileId, u64)>> {
-        match self.fs.metadata(&self.path) {
-            Ok(meta) => Ok(Some((meta.id, meta.len))),
+        // Not its times: asking for them makes the next write slower.
+        match self.fs.identify(&self.path) {
+            Ok(found) => Ok(Some((found.id, found.len))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
                 Err(FsError::not_applied("read", "look at the journal", &self.path, error).into())

@@ -255,7 +255,9 @@ impl Store {
         if whole {
             self.mark(log, chain.seq, Some(before));
         }
-        self.follow_journal()?;
+        if !void.is_empty() || !whole {
+            self.follow_journal()?;
+        }
         if whole {
             self.learn_written(written);
         }
