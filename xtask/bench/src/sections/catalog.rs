@@ -21,6 +21,8 @@ const SECTION: &str = "D.catalog";
 struct Bench<'a> {
     config: &'a Config,
     runtime: Runtime,
+    /// How many datasets there are.
+    n: usize,
     files: PathBuf,
     registry: PathBuf,
     peer: &'a str,
@@ -35,15 +37,18 @@ pub(super) fn run(config: &Config) -> Result<()> {
         std::fs::copy(config.daily_file(), files.join(format!("d{i}.parquet")))?;
     }
     for (peer, durability) in [(OURS, Durability::Synced), (BUFFERED, Durability::Buffered)] {
-        let bench = Bench {
-            config,
-            runtime: Runtime::new()?,
-            files: files.clone(),
-            registry: root.join(peer).join("registry.json"),
-            peer,
-            durability,
-        };
-        bench.run()?;
+        for n in [config.datasets, config.datasets * 10] {
+            let bench = Bench {
+                config,
+                runtime: Runtime::new()?,
+                n,
+                files: files.clone(),
+                registry: root.join(peer).join(n.to_string()).join("registry.json"),
+                peer,
+                durability,
+            };
+            bench.run()?;
+        }
     }
     wipe(&root)
 }
@@ -66,7 +71,11 @@ impl Bench<'_> {
     }
 
     fn run(&self) -> Result<()> {
-        let catalog = self.register_n()?;
+        let catalog = if self.n == self.config.datasets {
+            self.register_n()?
+        } else {
+            self.filled()?
+        };
         self.one_by_one(&catalog)?;
         if self.durability == Durability::Synced {
             self.reads(&catalog)?;
@@ -97,11 +106,34 @@ impl Bench<'_> {
     }
 
     fn file(&self, i: usize) -> PathBuf {
+        // The large catalog names the files of the small one several times.
+        let i = i % (self.config.datasets + 100);
         self.files.join(format!("d{i}.parquet"))
     }
 
+    /// A registry with so many entries, as registering one after the other leaves it, but written at once.
+    fn filled(&self) -> Result<Arc<dyn Catalog>> {
+        let directory = self.registry.parent().context("a registry has a folder")?;
+        std::fs::create_dir_all(directory)?;
+        let statistics = footer(&self.file(0))?;
+        let mut entries = serde_json::Map::new();
+        for i in 0..self.n {
+            let path = self.file(i).display().to_string();
+            let mut entry =
+                DatasetEntry::new(DatasetName::new(name(i))?, format!("INST{}", i % 50), path)
+                    .with_tenor(format!("{}Y", i % 7))
+                    .with_metadata("source", "x")
+                    .with_metadata("frequency", "d")
+                    .with_statistics(statistics);
+            entry.registered_at = Some("2025-01-01T00:00:00".to_owned().into());
+            entries.insert(name(i), serde_json::to_value(&entry)?);
+        }
+        std::fs::write(&self.registry, serde_json::to_string_pretty(&entries)?)?;
+        store::catalog(&self.registry, self.durability)
+    }
+
     fn register_n(&self) -> Result<Arc<dyn Catalog>> {
-        let n = self.config.datasets;
+        let n = self.n;
         let directory = self.registry.parent().context("a registry has a folder")?;
         let mut last = None;
         let timing = measure_with(
@@ -161,7 +193,7 @@ impl Bench<'_> {
     }
 
     fn one_by_one(&self, catalog: &Arc<dyn Catalog>) -> Result<()> {
-        let n = self.config.datasets;
+        let n = self.n;
         let bytes = usize::try_from(std::fs::metadata(&self.registry)?.len())?;
         let replace = self.bare_replace(bytes)?;
         let limit = Some((&replace, "one bare replacement of the file"));
@@ -210,7 +242,7 @@ impl Bench<'_> {
     }
 
     fn reads(&self, catalog: &Arc<dyn Catalog>) -> Result<()> {
-        let n = self.config.datasets;
+        let n = self.n;
         let plan = Plan::of(self.config.runs);
         // Names beyond those that were removed.
         let names = (20..n)
