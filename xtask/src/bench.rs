@@ -7,18 +7,23 @@ mod report;
 mod sizes;
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, root, run, target_dir};
+use crate::python;
 use peers::Peers;
 use sizes::Sizes;
 
 const SECTIONS: [&str; 6] = ["A", "B", "C1", "C2", "D", "E"];
+/// The Python package against the originals' algorithms: a program of its own.
+const PYTHON: &str = "P";
 
 /// Time Minutebook beside its peers and the bare limits of this machine.
 ///
-/// A decisions, B ticks, C1 one long series, C2 many short series, D catalog, E the machine alone.
+/// A decisions, B ticks, C1 one long series, C2 many short series, D catalog, E the machine alone;
+/// P, alone and when asked for, the Python package.
 /// Reads the variables of the peers' scripts: `BENCH_DIR` (scratch folder on the disk to be measured),
 /// `BENCH_RUNS` (runs a case), `BENCH_ONLY` (parts of names of peers).
 #[allow(
@@ -34,7 +39,7 @@ pub(crate) struct Bench {
     #[arg(long)]
     ours: bool,
     /// Only these sections, separated by commas.
-    #[arg(long, value_delimiter = ',', value_name = "A,B,C1,C2,D,E")]
+    #[arg(long, value_delimiter = ',', value_name = "A,B,C1,C2,D,E,P")]
     section: Vec<String>,
     /// Where the result lines go; a file that is there is replaced.
     #[arg(long, value_name = "FILE")]
@@ -73,6 +78,9 @@ impl Bench {
             .unwrap_or_else(|| home.join("results.jsonl"));
         if self.report {
             return self.show(&out, &home, &scratch_dir(&home));
+        }
+        if self.section.iter().any(|section| section == PYTHON) {
+            return self.python(&home);
         }
         let sections = self.sections()?;
         let plan = self.plan(&home, &out)?;
@@ -163,11 +171,40 @@ impl Bench {
         words.join(" ")
     }
 
+    /// Builds and installs the package as its users get it, and times it.
+    fn python(&self, home: &Path) -> Result<()> {
+        if self.section.len() > 1 || self.ours || self.docs {
+            bail!("section {PYTHON} is run alone, and compares with the originals' algorithms");
+        }
+        let package = root().join("crates/python");
+        let requirements = std::fs::read_to_string(package.join("tests/requirements.txt"))?;
+        let python = python::ready(&home.join("package-venv"), &requirements)?;
+        if !self.no_build {
+            let wheel = python::wheel(&python, &package, &home.join("wheel"), "release")?;
+            python::install_wheel(&python, &wheel)?;
+        }
+        let peers = self
+            .peers
+            .clone()
+            .unwrap_or_else(|| root().join("../shared/peers"));
+        let scratch = scratch_dir(home);
+        std::fs::create_dir_all(&scratch).with_context(|| scratch.display().to_string())?;
+        let mut program = Command::new(&python);
+        program
+            .arg(package.join("benches/compat.py"))
+            .arg(peers)
+            .args(self.quick.then_some("--quick"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("TMPDIR", scratch)
+            .stdin(Stdio::null());
+        run(&mut program)
+    }
+
     fn sections(&self) -> Result<Vec<&str>> {
         for section in &self.section {
             if !SECTIONS.contains(&section.as_str()) {
                 bail!(
-                    "there is no section {section}; there are {}",
+                    "there is no section {section}; there are {}, and {PYTHON} alone",
                     SECTIONS.join(", ")
                 );
             }

@@ -61,6 +61,50 @@ pub(crate) fn ready(folder: &Path, requirements: &str) -> Result<PathBuf> {
     Ok(python)
 }
 
+/// Builds the wheel of a package of ours with a profile of cargo; gives its file.
+///
+/// # Errors
+/// If it does not build.
+pub(crate) fn wheel(
+    python: &Path,
+    package: &Path,
+    folder: &Path,
+    profile: &str,
+) -> Result<PathBuf> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "wheel", "--quiet", "--no-deps"])
+        .arg("--disable-pip-version-check")
+        .arg("--wheel-dir")
+        .arg(folder)
+        .arg(package)
+        .env(
+            "MATURIN_PEP517_ARGS",
+            format!("--profile {profile} --locked"),
+        )
+        .stdin(Stdio::null());
+    run(&mut pip)?;
+    let found = std::fs::read_dir(folder)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|is| is == "whl"));
+    found.ok_or_else(|| anyhow::anyhow!("pip left no wheel in {}", folder.display()))
+}
+
+/// Installs a wheel in the place of the one before.
+///
+/// # Errors
+/// If pip refuses it.
+pub(crate) fn install_wheel(python: &Path, wheel: &Path) -> Result<()> {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps"])
+        .args(["--force-reinstall", "--disable-pip-version-check"])
+        .arg(wheel)
+        .stdin(Stdio::null());
+    run(&mut pip)
+}
+
 /// The requirements of a file.
 pub(crate) fn lines(requirements: &str) -> impl Iterator<Item = &str> {
     requirements

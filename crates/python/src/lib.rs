@@ -5,10 +5,13 @@
     reason = "arguments come from Python as values of their own"
 )]
 
+mod book;
+mod convert;
 mod decision_files;
 mod entries;
 mod error;
 mod files;
+mod run;
 mod wait;
 
 use pyo3::prelude::*;
@@ -16,6 +19,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    book::add(module)?;
     module.add_class::<files::FileLock>()?;
     module.add_class::<files::LineLog>()?;
     module.add_class::<decision_files::DecisionFiles>()?;

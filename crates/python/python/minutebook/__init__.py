@@ -1,7 +1,74 @@
-"""The store of record for trading systems: what was seen and what was decided, in open files."""
+"""The store of record for trading systems: what was seen and what was decided, in open files.
+
+::
+
+    import minutebook
+
+    with minutebook.create("my-store") as book:
+        book.decisions.save({"id": book.new_id(), "timestamp": "2025-01-02T15:00:00Z", "asset_pair": "BTCUSD", "action": "BUY"})
+        book.series.write("BTCUSD@1h", frame)                       # pandas, polars, pyarrow, anything that gives Arrow
+        hours = book.series.scan("BTCUSD@1h", start="2025-01-01").to_pandas()
+
+The same with ``await`` is in :mod:`minutebook.aio`.
+"""
+
+from __future__ import annotations
+
+import os
 
 from ._errors import *  # noqa: F403
 from ._errors import __all__ as _errors_all
-from ._native import __version__
+from ._native import (
+    Batch,
+    Batches,
+    Catalog,
+    Change,
+    Changes,
+    DecisionPage,
+    Decisions,
+    Minutebook,
+    SaveReceipt,
+    Series,
+    SeriesSummary,
+    StoredDecision,
+    StoredEntry,
+    WriteReceipt,
+    __version__,
+)
 
-__all__ = ["__version__", *_errors_all]
+__all__ = [
+    "Batch",
+    "Batches",
+    "Catalog",
+    "Change",
+    "Changes",
+    "DecisionPage",
+    "Decisions",
+    "Minutebook",
+    "SaveReceipt",
+    "Series",
+    "SeriesSummary",
+    "StoredDecision",
+    "StoredEntry",
+    "WriteReceipt",
+    "__version__",
+    "create",
+    "in_memory",
+    "open",
+    *_errors_all,
+]
+
+
+def open(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook:  # noqa: A001
+    """Opens the store in a directory; :class:`MissingFileError` if there is none."""
+    return Minutebook(path, durability=durability)
+
+
+def create(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook:
+    """Opens the store in a directory, and makes it first if it is not there."""
+    return Minutebook(path, create=True, durability=durability)
+
+
+def in_memory() -> Minutebook:
+    """A store in memory, for tests."""
+    return Minutebook()

@@ -1,0 +1,223 @@
+//! Rows that leave the store as Arrow, without a copy.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_schema::{ArrowError, SchemaRef};
+use futures_util::StreamExt;
+use minutebook::BatchStream;
+use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration, PyTypeError};
+use pyo3::prelude::*;
+use pyo3_arrow::{PyRecordBatch, PyRecordBatchReader, PySchema};
+use tokio::runtime::Runtime;
+
+use super::decisions::problems;
+use crate::convert::described;
+use crate::error::raised;
+use crate::run::{Calls, Mode, runtime, wait};
+
+/// The rows of a scan. Whatever takes an Arrow stream (pyarrow, pandas, polars, `DuckDB`) takes it as it is; it is also an iterator over
+/// batches. It can be read once.
+#[pyclass(module = "minutebook", frozen)]
+pub(crate) struct Batches {
+    schema: SchemaRef,
+    stream: Arc<tokio::sync::Mutex<Option<BatchStream>>>,
+    problems: Arc<Mutex<Vec<String>>>,
+    calls: Calls,
+}
+
+impl Batches {
+    pub(crate) fn new(stream: BatchStream, calls: Calls) -> Self {
+        Self {
+            schema: Arc::clone(stream.schema()),
+            stream: Arc::new(tokio::sync::Mutex::new(Some(stream))),
+            problems: Arc::default(),
+            calls,
+        }
+    }
+
+    /// The next batch; what was skipped is noted at the end.
+    fn next_batch(
+        &self,
+    ) -> impl Future<Output = minutebook::Result<Option<RecordBatch>>> + Send + 'static {
+        let (stream, noted) = (Arc::clone(&self.stream), Arc::clone(&self.problems));
+        async move {
+            let mut slot = stream.lock().await;
+            let Some(stream) = &mut *slot else {
+                return Ok(None);
+            };
+            let next = stream.next().await;
+            if next.is_none() {
+                note(&noted, stream);
+                *slot = None;
+            }
+            next.transpose()
+        }
+    }
+}
+
+fn note(noted: &Mutex<Vec<String>>, stream: &BatchStream) {
+    *noted.lock().unwrap_or_else(PoisonError::into_inner) = problems(&stream.report());
+}
+
+/// A stream as a plain reader, for the C interface.
+struct Reader {
+    schema: SchemaRef,
+    stream: BatchStream,
+    noted: Arc<Mutex<Vec<String>>>,
+    runtime: Arc<Runtime>,
+}
+
+impl Iterator for Reader {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.runtime.block_on(self.stream.next());
+        if next.is_none() {
+            note(&self.noted, &self.stream);
+        }
+        Some(next?.map_err(|error| ArrowError::ExternalError(Box::new(error))))
+    }
+}
+
+impl RecordBatchReader for Reader {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+#[pymethods]
+impl Batches {
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let schema = Bound::new(py, PySchema::new(Arc::clone(&self.schema)))?;
+        schema.call_method0("__arrow_c_schema__")
+    }
+
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let taken = self.stream.try_lock().ok().and_then(|mut slot| slot.take());
+        let stream = taken.ok_or_else(|| {
+            PyRuntimeError::new_err("these rows were read already; scan again for another reader")
+        })?;
+        let reader = Reader {
+            schema: Arc::clone(&self.schema),
+            stream,
+            noted: Arc::clone(&self.problems),
+            runtime: runtime()?,
+        };
+        let reader = Bound::new(py, PyRecordBatchReader::new(Box::new(reader)))?;
+        reader.call_method1("__arrow_c_stream__", (requested_schema,))
+    }
+
+    /// The rows as a table of pyarrow.
+    fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("pyarrow")?.getattr("table")?.call1((slf,))
+    }
+
+    /// The rows as a frame of pandas, indexed by `timestamp`.
+    fn to_pandas<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let frame = Self::to_arrow(slf)?.call_method0("to_pandas")?;
+        let names = frame.getattr("columns")?;
+        if names.contains("timestamp")? {
+            return frame.call_method1("set_index", ("timestamp",));
+        }
+        Ok(frame)
+    }
+
+    /// The rows as a frame of polars.
+    fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py()
+            .import("polars")?
+            .getattr("DataFrame")?
+            .call1((slf,))
+    }
+
+    /// The names of the columns.
+    #[getter]
+    fn columns(&self) -> Vec<String> {
+        let fields = self.schema.fields().iter();
+        fields.map(|field| field.name().clone()).collect()
+    }
+
+    /// What was skipped, as text; complete once all rows were read.
+    #[getter]
+    fn problems(&self) -> Vec<String> {
+        self.problems
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn __iter__(slf: Py<Self>) -> PyResult<Py<Self>> {
+        if slf.get().calls.mode == Mode::Async {
+            return Err(PyTypeError::new_err("use `async for`"));
+        }
+        Ok(slf)
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Batch> {
+        match wait(py, self.next_batch())?.map_err(|error| raised(&error))? {
+            Some(batch) => Ok(Batch(batch)),
+            None => Err(PyStopIteration::new_err(())),
+        }
+    }
+
+    fn __aiter__(slf: Py<Self>) -> PyResult<Py<Self>> {
+        if slf.get().calls.mode == Mode::Sync {
+            return Err(PyTypeError::new_err("use a plain `for`"));
+        }
+        Ok(slf)
+    }
+
+    fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.calls
+            .run(py, self.next_batch(), |py, batch| match batch {
+                Some(batch) => Ok(Py::new(py, Batch(batch))?.into_any()),
+                None => Err(PyStopAsyncIteration::new_err(())),
+            })
+    }
+
+    fn __repr__(&self) -> String {
+        described("Batches", &[("columns", &self.columns().join(" "))])
+    }
+}
+
+/// Some rows; an Arrow array of structs for whatever takes one.
+#[pyclass(module = "minutebook", frozen)]
+pub(crate) struct Batch(RecordBatch);
+
+#[pymethods]
+impl Batch {
+    fn __arrow_c_schema__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let schema = Bound::new(py, PySchema::new(self.0.schema()))?;
+        schema.call_method0("__arrow_c_schema__")
+    }
+
+    #[pyo3(signature = (requested_schema=None))]
+    fn __arrow_c_array__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let batch = Bound::new(py, PyRecordBatch::new(self.0.clone()))?;
+        batch.call_method1("__arrow_c_array__", (requested_schema,))
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.num_rows()
+    }
+
+    fn __repr__(&self) -> String {
+        described(
+            "Batch",
+            &[
+                ("rows", &self.0.num_rows()),
+                ("columns", &self.0.num_columns()),
+            ],
+        )
+    }
+}

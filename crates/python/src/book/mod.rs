@@ -1,0 +1,149 @@
+//! The store as Python sees it.
+
+mod batches;
+mod catalog;
+mod changes;
+mod decisions;
+mod series;
+
+use std::path::PathBuf;
+
+use minutebook::config::{Config, Durability};
+use minutebook::{Error, Minutebook};
+use pyo3::prelude::*;
+
+use crate::convert::{ok, unknown};
+use crate::error::raised;
+use crate::run::{Calls, Mode};
+
+pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Book>()?;
+    module.add_class::<decisions::Decisions>()?;
+    module.add_class::<decisions::StoredDecision>()?;
+    module.add_class::<decisions::DecisionPage>()?;
+    module.add_class::<decisions::SaveReceipt>()?;
+    module.add_class::<changes::Changes>()?;
+    module.add_class::<changes::Change>()?;
+    module.add_class::<series::Series>()?;
+    module.add_class::<series::WriteReceipt>()?;
+    module.add_class::<series::SeriesSummary>()?;
+    module.add_class::<batches::Batches>()?;
+    module.add_class::<batches::Batch>()?;
+    module.add_class::<catalog::Catalog>()?;
+    module.add_class::<catalog::StoredEntry>()?;
+    Ok(())
+}
+
+/// A store: its decisions, ticks, series and catalog.
+#[pyclass(module = "minutebook", name = "Minutebook", frozen)]
+pub(crate) struct Book {
+    book: Minutebook,
+    calls: Calls,
+}
+
+#[pymethods]
+impl Book {
+    /// Opens the store in a directory; `create` makes it first if it is not there. Without a path it is in memory.
+    #[new]
+    #[pyo3(signature = (path=None, *, create=false, durability=None, asynchronous=false))]
+    fn new(
+        py: Python<'_>,
+        path: Option<PathBuf>,
+        create: bool,
+        durability: Option<&str>,
+        asynchronous: bool,
+    ) -> PyResult<Self> {
+        let config = match durability {
+            None => Config::new(),
+            Some("synced") => Config::new().durability(Durability::Synced),
+            Some("buffered") => Config::new().durability(Durability::Buffered),
+            Some(other) => return Err(unknown("durability", other, "synced, buffered")),
+        };
+        let book = py.detach(|| match path {
+            None => Ok(Minutebook::in_memory()),
+            Some(path) if create => Minutebook::options().config(config).create(path),
+            Some(path) => Minutebook::options()
+                .config(config)
+                .open(&path)
+                .map_err(|error| error.with_operation("open").with_resource(path.display())),
+        });
+        let mode = if asynchronous {
+            Mode::Async
+        } else {
+            Mode::Sync
+        };
+        Ok(Self {
+            book: ok(book)?,
+            calls: Calls::new(mode),
+        })
+    }
+
+    /// What the system decided.
+    #[getter]
+    fn decisions(&self) -> decisions::Decisions {
+        decisions::Decisions::new(self.book.decisions(), self.calls)
+    }
+
+    /// Ticks: logs that are appended to.
+    #[getter]
+    fn ticks(&self) -> series::Series {
+        series::Series::new("ticks", self.book.ticks(), self.calls)
+    }
+
+    /// Bars and all other series.
+    #[getter]
+    fn series(&self) -> series::Series {
+        series::Series::new("series", self.book.series(), self.calls)
+    }
+
+    /// What data there is.
+    #[getter]
+    fn catalog(&self) -> catalog::Catalog {
+        catalog::Catalog::new(self.book.clone(), self.calls)
+    }
+
+    /// The directory; `None` for a store in memory.
+    #[getter]
+    fn path(&self) -> Option<PathBuf> {
+        self.book.root().map(std::path::Path::to_path_buf)
+    }
+
+    /// A new decision id, different from every one given before.
+    fn new_id(&self) -> String {
+        self.book.new_id().to_string()
+    }
+
+    fn __enter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
+        if slf.get().calls.mode == Mode::Async {
+            return Err(raised(&Error::invalid(
+                "this store answers with awaitables; use `async with`",
+            )));
+        }
+        Ok(slf.clone_ref(py))
+    }
+
+    #[pyo3(signature = (*_exception))]
+    #[allow(clippy::unused_self, reason = "the protocol of context managers")]
+    fn __exit__(&self, _exception: &Bound<'_, PyAny>) {}
+
+    fn __aenter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let (calls, itself) = (slf.get().calls, slf.clone_ref(py).into_any());
+        calls.run(py, async { Ok(()) }, move |_, ()| Ok(itself))
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __aexit__(&self, py: Python<'_>, _exception: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.calls.run(py, async { Ok(()) }, |py, ()| Ok(py.None()))
+    }
+
+    fn __repr__(&self) -> String {
+        let name = match self.calls.mode {
+            Mode::Sync => "Minutebook",
+            Mode::Async => "AsyncMinutebook",
+        };
+        match self.book.root() {
+            Some(root) => format!("{name}({})", root.display()),
+            None => format!("{name}(in memory)"),
+        }
+    }
+}
