@@ -91,7 +91,7 @@ def minutes(tmp_path_factory):
     directory = tmp_path_factory.mktemp("minutes")
     files = []
     for tz in (None, "UTC", "Europe/Berlin"):
-        n = 200_000
+        n = 100_000
         index = pd.date_range("2024-01-01", periods=n, freq="min", tz=tz, name="timestamp")
         df = pd.DataFrame({"a": np.arange(n, dtype=float), "b": np.arange(n)}, index=index)
         for ours in (True, False):
@@ -99,6 +99,11 @@ def minutes(tmp_path_factory):
             save_parquet(df, path) if ours else df.to_parquet(path)
             files.append((path, df))
     return files
+
+
+def same(a, b):
+    # In one piece: the comparison for tests goes through an index item by item.
+    return a.equals(b) and a.index.dtype == b.index.dtype and a.index.name == b.index.name
 
 
 @pytest.mark.parametrize("bounds", [
@@ -113,12 +118,12 @@ def test_ranges_are_inclusive_and_the_same_as_reading_all(minutes, bounds):
             expected = expected[expected.index >= start]
         if end is not None:
             expected = expected[expected.index <= end]
-        pd.testing.assert_frame_equal(load_parquet(path, start_date=start, end_date=end), expected, check_freq=False)
+        assert same(load_parquet(path, start_date=start, end_date=end), expected)
         part = load_parquet(path, columns=["b"], start_date=start, end_date=end)
-        pd.testing.assert_frame_equal(part, expected[["b"]], check_freq=False)
+        assert same(part, expected[["b"]])
         if start is not None:
             text = load_parquet(path, start_date=bounds[0], end_date=end)
-            pd.testing.assert_frame_equal(text, expected, check_freq=False)
+            assert same(text, expected)
 
 
 def test_a_naive_date_is_refused_where_pandas_refuses_it(minutes):

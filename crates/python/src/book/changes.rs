@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use minutebook_core::{ChangeStream, DecisionState, StateContent};
+use minutebook::{Error, ErrorKind, Result};
+use minutebook_core::{ChangeStream, DecisionChange, DecisionState, StateContent};
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyTypeError};
 use pyo3::prelude::*;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::convert::{described, loads};
 use crate::error::raised;
@@ -15,14 +17,36 @@ use crate::run::{Calls, Mode, wait};
 /// Changes of decisions, one after another. Waits for those to come, and does not end by itself.
 #[pyclass(module = "minutebook", frozen)]
 pub(crate) struct Changes {
-    stream: Arc<Mutex<ChangeStream>>,
+    feed: Arc<Mutex<Feed>>,
     calls: Calls,
 }
 
+/// A feed, which may still be beginning.
+#[derive(Debug)]
+pub(crate) enum Feed {
+    Begun(ChangeStream),
+    Beginning(JoinHandle<Result<ChangeStream>>),
+}
+
+impl Feed {
+    async fn next(&mut self) -> Result<Option<DecisionChange>> {
+        if let Self::Beginning(task) = self {
+            let begun = task.await.map_err(|error| {
+                Error::new(ErrorKind::Unavailable, "the feed could not be begun").with_source(error)
+            })?;
+            *self = Self::Begun(begun?);
+        }
+        match self {
+            Self::Begun(stream) => stream.next().await.transpose(),
+            Self::Beginning(_) => Ok(None),
+        }
+    }
+}
+
 impl Changes {
-    pub(crate) fn new(stream: ChangeStream, calls: Calls) -> Self {
+    pub(crate) fn new(feed: Feed, calls: Calls) -> Self {
         Self {
-            stream: Arc::new(Mutex::new(stream)),
+            feed: Arc::new(Mutex::new(feed)),
             calls,
         }
     }
@@ -38,9 +62,10 @@ impl Changes {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Change> {
-        let stream = Arc::clone(&self.stream);
-        match wait(py, async move { stream.lock().await.next().await })? {
-            Some(change) => change.map(Change::from).map_err(|error| raised(&error)),
+        let feed = Arc::clone(&self.feed);
+        let next = wait(py, async move { feed.lock().await.next().await })?;
+        match next.map_err(|error| raised(&error))? {
+            Some(change) => Ok(Change::from(change)),
             None => Err(PyStopIteration::new_err(())),
         }
     }
@@ -53,10 +78,10 @@ impl Changes {
     }
 
     fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let stream = Arc::clone(&self.stream);
+        let feed = Arc::clone(&self.feed);
         self.calls.run(
             py,
-            async move { stream.lock().await.next().await.transpose() },
+            async move { feed.lock().await.next().await },
             |py, change| match change {
                 Some(change) => Ok(Py::new(py, Change::from(change))?.into_any()),
                 None => Err(PyStopAsyncIteration::new_err(())),
@@ -65,12 +90,12 @@ impl Changes {
     }
 
     fn __repr__(&self) -> String {
-        match self.stream.try_lock() {
-            Ok(stream) => described(
-                "Changes",
-                &[("after", &format!("{:?}", stream.position().as_str()))],
-            ),
-            Err(_) => "Changes(waiting)".to_owned(),
+        match self.feed.try_lock().as_deref() {
+            Ok(Feed::Begun(stream)) => {
+                let position = stream.position().as_str().to_owned();
+                described("Changes", &[("after", &format!("{position:?}"))])
+            }
+            _ => "Changes(waiting)".to_owned(),
         }
     }
 }
@@ -108,8 +133,8 @@ impl Change {
     }
 }
 
-impl From<minutebook_core::DecisionChange> for Change {
-    fn from(change: minutebook_core::DecisionChange) -> Self {
+impl From<DecisionChange> for Change {
+    fn from(change: DecisionChange) -> Self {
         Self::of(Some(change.position.to_string()), change.state)
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
 use minutebook::{
     Action, Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository,
     DecisionRepositoryExt, FieldMatch, Order, SaveMode, SaveOutcome,
@@ -13,9 +12,9 @@ use pyo3::exceptions::{PyIndexError, PyKeyError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::changes::{Change, Changes};
+use super::changes::{Change, Changes, Feed};
 use crate::convert::{described, dumps, instant, loads, ok, parsed, range, unknown, value};
-use crate::run::Calls;
+use crate::run::{Calls, Mode};
 
 /// The decisions of a store.
 #[pyclass(module = "minutebook", frozen)]
@@ -294,23 +293,13 @@ impl Decisions {
             None => WatchFrom::Now,
         };
         let repository = self.repository();
-        let stream = if self.calls.mode == crate::run::Mode::Sync {
-            crate::run::wait(py, async { repository.watch(from).await })?
-        } else {
-            // Begun here, so that no change after this call is missed.
-            let runtime = crate::run::runtime()?;
-            let _inside = runtime.enter();
-            let begun = repository.watch(from).now_or_never();
-            match begun {
-                Some(stream) => stream,
-                None => crate::run::wait(py, async {
-                    Err(minutebook::Error::unsupported(
-                        "this repository's feed cannot be begun at once",
-                    ))
-                })?,
-            }
+        let begin = async move { repository.watch(from).await };
+        let feed = match self.calls.mode {
+            Mode::Sync => Feed::Begun(ok(crate::run::wait(py, begin)?)?),
+            // It begins beside what the caller does next; the first change that is awaited waits for it.
+            Mode::Async => Feed::Beginning(crate::run::runtime()?.spawn(begin)),
         };
-        Ok(Changes::new(ok(stream)?, self.calls))
+        Ok(Changes::new(feed, self.calls))
     }
 
     fn __repr__(&self) -> String {
