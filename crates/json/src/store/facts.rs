@@ -58,25 +58,14 @@ impl Default for Facts {
 
 impl Facts {
     pub(crate) fn of(decision: &Decision, words: &mut Words) -> Self {
-        let action = decision.action();
-        Self::new(
-            decision.asset_pair().as_deref(),
-            action.as_ref().map(Action::as_str),
-            decision.confidence(),
-            words,
-        )
-    }
-
-    pub(crate) fn new(
-        pair: Option<&str>,
-        action: Option<&str>,
-        confidence: Option<f64>,
-        words: &mut Words,
-    ) -> Self {
         Self {
-            pair: pair.map_or(NONE, |pair| words.number(&pair.to_ascii_lowercase())),
-            action: action.map_or(NONE, |action| words.number(action)),
-            confidence: confidence.unwrap_or(f64::NAN),
+            pair: decision
+                .asset_pair()
+                .map_or(NONE, |pair| words.number(&pair.to_ascii_lowercase())),
+            action: decision
+                .action()
+                .map_or(NONE, |action| words.number(action.as_str())),
+            confidence: decision.confidence().unwrap_or(f64::NAN),
         }
     }
 

@@ -192,9 +192,6 @@ impl Claims {
     }
 }
 
-/// What is known of a file before it is read: the decision, its content, and how the file looked then.
-pub(crate) type Placed = (DecisionId, Content, Option<Stamp>);
-
 /// The files of the directory.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -412,13 +409,8 @@ impl Index {
         }
     }
 
-    /// Takes over a listing of the directory. `known` places a new name without reading the file, or not.
-    pub(crate) fn relist(
-        &mut self,
-        names: Vec<Arc<str>>,
-        not_files: BTreeMap<String, FileKind>,
-        mut known: impl FnMut(&str, &mut Words) -> Option<Placed>,
-    ) {
+    /// Takes over a listing of the directory.
+    pub(crate) fn relist(&mut self, names: Vec<Arc<str>>, not_files: BTreeMap<String, FileKind>) {
         self.not_files = not_files;
         let there: HashSet<&Arc<str>> = names.iter().collect();
         let vanished: Vec<_> = self
@@ -432,15 +424,8 @@ impl Index {
         }
         self.forget_young();
         for name in names {
-            if self.row(&name).is_some_and(|row| !row.absent) {
-                continue;
-            }
-            match known(&name, &mut self.words) {
-                Some((id, content, stamp)) => {
-                    self.place(Arc::clone(&name), id, content, stamp);
-                    self.unchecked.insert(name);
-                }
-                None => self.suspect(name, None),
+            if self.row(&name).is_none_or(|row| row.absent) {
+                self.suspect(name, None);
             }
         }
     }
@@ -546,7 +531,7 @@ mod tests {
     fn every_view_follows_a_change() {
         let mut index = Index::default();
         let name: Arc<str> = "2025-01-01_a.json".into();
-        index.relist(vec![Arc::clone(&name)], BTreeMap::new(), |_, _| None);
+        index.relist(vec![Arc::clone(&name)], BTreeMap::new());
         let (id, first) = content(&mut index, r#"{"id":"a","asset_pair":"ETHUSD"}"#);
         assert_eq!(
             (
@@ -592,7 +577,7 @@ mod tests {
         );
         index.doubt(&"2025-01-01_b.json".into());
         assert_eq!((index.unchecked().len(), index.plain_count()), (1, None));
-        index.relist(Vec::new(), BTreeMap::new(), |_, _| None);
+        index.relist(Vec::new(), BTreeMap::new());
         assert_eq!(
             (
                 index.rows.len(),

@@ -5,7 +5,6 @@ mod combine;
 mod facts;
 mod history;
 mod index;
-mod kept;
 mod open;
 mod plan;
 mod query;

@@ -207,18 +207,8 @@ impl Store {
                 .collect::<Result<_>>()?
         };
         let mut state = self.write_state();
-        let State {
-            index,
-            known,
-            kept,
-            unnamed,
-            ..
-        } = &mut *state;
-        index.relist(names, not_files, |name, words| {
-            let kept = kept.as_mut()?.remove(name)?;
-            let journaled = known.get(&kept.id).filter(|known| *known.file == *name);
-            kept.into_row(journaled, words)
-        });
+        let State { index, unnamed, .. } = &mut *state;
+        index.relist(names, not_files);
         // Names that do not tell their ids, so that they are found by them.
         for (name, id) in unnamed.iter() {
             if index.row(name).is_some_and(|row| row.content.is_none()) {
@@ -237,7 +227,6 @@ impl Store {
                 index.place_absent(&known.file, decision.id().clone(), content);
             }
         }
-        state.kept = None;
         state.listed = true;
         state.changed_by_others |= changed;
         Ok(())

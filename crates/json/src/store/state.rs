@@ -8,7 +8,6 @@ use minutebook_core::DecisionId;
 use minutebook_fs::{FileId, Metadata};
 
 use super::index::Index;
-use super::kept::Kept;
 use crate::codec::Digest;
 use crate::journal::{Event, Journal, Known, Mark, Put, Record};
 use crate::layout;
@@ -93,8 +92,6 @@ pub(crate) struct State {
     pub(crate) index: Index,
     /// Whether the index has the directory's names.
     pub(crate) listed: bool,
-    /// What a checkpoint says of files, until they are listed.
-    pub(crate) kept: Option<HashMap<Arc<str>, Kept>>,
     pub(crate) dir: Option<DirSeen>,
     /// Whether the directory may have been changed by others since the journaled files were last looked for.
     pub(crate) changed_by_others: bool,
@@ -120,7 +117,6 @@ impl State {
             pending: Vec::new(),
             index: Index::default(),
             listed: false,
-            kept: None,
             dir: None,
             changed_by_others: true,
             vanished: Vec::new(),
