@@ -16,7 +16,7 @@ fn every_setting_is_there_with_its_variable_and_default() {
     let page = page();
     for setting in SETTINGS {
         let default = match setting.kind {
-            SettingKind::Count => setting.default.to_owned(),
+            SettingKind::Count | SettingKind::Flag => setting.default.to_owned(),
             _ => format!("\"{}\"", setting.default),
         };
         let row = format!(

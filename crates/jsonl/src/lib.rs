@@ -29,5 +29,5 @@ mod types_file;
 pub use appender::{Appender, AppenderOptions, AppenderStatus};
 pub use config::{EpochUnit, JsonlConfig, Rotation, TimeField};
 pub use entries::{Entry, EntryQuery, EntryStream, Follow, FollowFrom, FollowQuery, Position};
-pub use segments::SegmentInfo;
-pub use time_series::JsonlTimeSeriesRepository;
+pub use segments::{LINE_COLUMN, SegmentHandover, SegmentInfo};
+pub use time_series::{JsonlTimeSeriesRepository, SeriesSnapshot};

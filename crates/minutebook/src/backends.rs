@@ -101,7 +101,7 @@ mod json {
 mod jsonl {
     use std::sync::Arc;
 
-    use minutebook_jsonl::{JsonlConfig, JsonlTimeSeriesRepository};
+    use minutebook_jsonl::{JsonlConfig, JsonlTimeSeriesRepository, Rotation};
 
     use super::Backends;
     use crate::lazy::Lazy;
@@ -120,6 +120,10 @@ mod jsonl {
             if let Some(bytes) = self.config.ticks.max_line_bytes {
                 config = config.max_line_bytes(bytes);
             }
+            let mut rotation = Rotation::default();
+            rotation.bytes = self.config.ticks.rotate_bytes.filter(|bytes| *bytes > 0);
+            rotation.daily = self.config.ticks.rotate_daily == Some(true);
+            config = config.rotation(rotation);
             Arc::new(Lazy::new(
                 self.fs,
                 &self.layout.ticks,

@@ -22,6 +22,9 @@ pub(crate) struct Disk {
     #[cfg(feature = "parquet")]
     pub(crate) series_files:
         Arc<crate::lazy::Lazy<minutebook_parquet::ParquetTimeSeriesRepository>>,
+    /// The ticks as [`Tiered`](crate::Tiered), if the settings say so.
+    #[cfg(all(feature = "jsonl", feature = "parquet"))]
+    pub(crate) tiered: Option<crate::Tiered>,
     #[cfg(feature = "json")]
     pub(crate) decision_files: Arc<crate::lazy::Lazy<minutebook_json::JsonDecisionRepository>>,
 }
@@ -173,6 +176,15 @@ impl OpenOptions {
         let decisions = backends.decisions();
         let ticks = backends.ticks();
         let series = backends.series();
+        #[cfg(all(feature = "jsonl", feature = "parquet"))]
+        let tiered = (config.ticks.tiered == Some(true))
+            .then(|| crate::Tiered::over_lazy(Arc::clone(&ticks), Arc::clone(&series)));
+        #[cfg(not(all(feature = "jsonl", feature = "parquet")))]
+        if config.ticks.tiered == Some(true) {
+            return Err(Error::unsupported(
+                "ticks.tiered needs the features \"jsonl\" and \"parquet\" of the crate minutebook",
+            ));
+        }
         Ok(Minutebook::from_parts(Parts {
             #[cfg(feature = "parquet")]
             series: Arc::clone(&series) as _,
@@ -184,7 +196,12 @@ impl OpenOptions {
             decisions: Arc::clone(&decisions) as _,
             #[cfg(not(feature = "json"))]
             decisions,
-            #[cfg(feature = "jsonl")]
+            #[cfg(all(feature = "jsonl", feature = "parquet"))]
+            ticks: match &tiered {
+                Some(tiered) => Arc::new(tiered.clone()),
+                None => Arc::clone(&ticks) as _,
+            },
+            #[cfg(all(feature = "jsonl", not(feature = "parquet")))]
             ticks: Arc::clone(&ticks) as _,
             #[cfg(not(feature = "jsonl"))]
             ticks,
@@ -195,6 +212,8 @@ impl OpenOptions {
                 tick_log: ticks,
                 #[cfg(feature = "parquet")]
                 series_files: series,
+                #[cfg(all(feature = "jsonl", feature = "parquet"))]
+                tiered,
                 #[cfg(feature = "json")]
                 decision_files: decisions,
                 layout,
@@ -313,6 +332,12 @@ impl Minutebook {
             .map_or(Ok(None), |disk| disk.series_files.existing())
     }
 
+    /// The ticks as tick files and Parquet files together; `None` unless the setting `ticks.tiered` is on.
+    #[cfg(all(feature = "jsonl", feature = "parquet"))]
+    pub fn tiered_ticks(&self) -> Option<&crate::Tiered> {
+        self.disk().and_then(|disk| disk.tiered.as_ref())
+    }
+
     /// The decision files themselves. `None` for a store that was built or is in memory, and where there are no decisions yet.
     ///
     /// # Errors
@@ -353,7 +378,7 @@ fn template(said: &Config) -> String {
             let _ = write!(text, "\n[{section}]\n");
         }
         let default = match setting.kind {
-            SettingKind::Count => setting.default.to_owned(),
+            SettingKind::Count | SettingKind::Flag => setting.default.to_owned(),
             SettingKind::Path | SettingKind::Durability => format!("{:?}", setting.default),
         };
         let here = (setting.key == "decisions.storage_path"

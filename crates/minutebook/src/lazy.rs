@@ -58,6 +58,21 @@ impl<T> Lazy<T> {
         }
     }
 
+    /// A repository that is open already.
+    #[cfg(all(feature = "jsonl", feature = "parquet"))]
+    pub(crate) fn ready(repository: T) -> Self {
+        let opened = OnceLock::new();
+        let _ = opened.set(Arc::new(repository));
+        Self {
+            fs: Arc::new(minutebook_fs::OsFs),
+            place: PathBuf::new(),
+            capabilities: Capabilities::default(),
+            open: Box::new(|_| Err(Error::unsupported("it is open already"))),
+            opening: Mutex::new(()),
+            opened,
+        }
+    }
+
     /// The repository, opened if its place exists. `None` is an empty one.
     pub(crate) fn existing(&self) -> Result<Option<&Arc<T>>> {
         if let Some(opened) = self.opened.get() {

@@ -97,6 +97,7 @@ mod lazy;
 #[cfg(feature = "memory")]
 pub mod memory;
 mod store;
+mod tiered;
 
 pub use builder::Builder;
 #[cfg(feature = "disk")]
@@ -135,3 +136,6 @@ pub use minutebook_jsonl as jsonl;
 #[cfg(feature = "parquet")]
 pub use minutebook_parquet as parquet;
 pub use store::Minutebook;
+pub use tiered::Tiered;
+#[cfg(all(feature = "jsonl", feature = "parquet"))]
+pub use tiered::{CompactedSeries, RefusedSegment};

@@ -22,10 +22,10 @@ pub use file::{
     LoadParquet, ParquetCompression, ParquetStatistics, SaveParquet, list_parquet_files,
     load_parquet, parquet_batches, parquet_statistics, save_parquet,
 };
-pub use log::{Metadata, Operation};
+pub use log::{Absorbed, Metadata, Operation};
 pub use series::{
-    ChangedRange, CompactionPlan, CompactionReason, CompactionReport, CompactionStep,
-    NamedSnapshot, ParquetTimeSeriesRepository, VacuumOptions, VacuumReport, VerifyReport,
-    VersionDiff, VersionInfo,
+    AbsorbReceipt, AbsorbedState, ChangedRange, CompactionPlan, CompactionReason, CompactionReport,
+    CompactionStep, NamedSnapshot, ParquetTimeSeriesRepository, VacuumOptions, VacuumReport,
+    VerifyReport, VersionDiff, VersionInfo,
 };
 pub use store::DurableStore;

@@ -6,6 +6,7 @@
 pub(crate) mod column;
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod exact;
 pub(crate) mod fields;
 pub(crate) mod instant;
 pub(crate) mod kind;

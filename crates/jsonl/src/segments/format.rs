@@ -66,6 +66,15 @@ fn damaged(path: &Path, byte: u64, what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, damage)
 }
 
+/// The lines are not those that were sealed.
+pub(super) fn mismatch(path: &Path) -> JsonlError {
+    JsonlError::Read(damaged(
+        path,
+        0,
+        "its lines are not those that were sealed: the digest does not match",
+    ))
+}
+
 /// Writes a segment, frame by frame.
 pub(super) struct Writer<'a> {
     file: &'a dyn FsFile,

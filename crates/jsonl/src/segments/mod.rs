@@ -10,6 +10,7 @@
 //! manifest, opens the plain file, then the announced name, and finds the manifest unchanged, has every line once ([`view`]).
 
 mod api;
+mod compact;
 mod due;
 mod file;
 mod format;
@@ -21,12 +22,13 @@ mod stats;
 mod view;
 
 pub use api::SegmentInfo;
+pub use compact::{LINE_COLUMN, SegmentHandover};
 pub(crate) use due::{Due, before_append, note_end};
 pub(crate) use file::SealedFile;
 pub(crate) use format::Damage;
 pub(crate) use guard::Guard;
 pub(crate) use manifest::{Entry, Known, Manifest};
-pub(crate) use rotate::{delete, finish, rotate};
+pub(crate) use rotate::{delete, drop_segments, finish, rotate};
 pub(crate) use section::{Section, sections, sections_keeping};
 pub(crate) use view::{View, exists, view, view_known};
 

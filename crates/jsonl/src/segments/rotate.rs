@@ -297,3 +297,36 @@ pub(crate) fn delete(
     }
     Ok(())
 }
+
+/// Takes segments out of the series whose rows are kept elsewhere now. Gives how many bytes of files that were.
+pub(crate) fn drop_segments(
+    store: &Store,
+    series: &Series,
+    _guard: &Guard,
+    numbers: &[u64],
+) -> Result<u64, JsonlError> {
+    let fs = &*store.config.fs;
+    let Some(manifest) = manifest(store, series)? else {
+        return Ok(0);
+    };
+    let mut manifest = (*manifest).clone();
+    let before = manifest.segments.len();
+    let mut gone = Vec::new();
+    manifest.segments.retain(|entry| {
+        let stays = !numbers.contains(&entry.number);
+        if !stays {
+            gone.push(entry.clone());
+        }
+        stays
+    });
+    if manifest.segments.len() == before {
+        return Ok(0);
+    }
+    manifest.gone_bytes += gone.iter().map(|entry| entry.bytes).sum::<u64>();
+    manifest.write(fs, &series.sealed)?;
+    for entry in &gone {
+        remove(fs, &series.sealed.sealed(entry.number), Durability::Synced)?;
+        series.state().segments.indexes.remove(&entry.number);
+    }
+    Ok(gone.iter().map(|entry| entry.stored).sum())
+}

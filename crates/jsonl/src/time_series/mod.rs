@@ -2,7 +2,9 @@
 
 mod delete;
 mod list;
+mod ordered;
 mod scan;
+mod snapshot;
 mod stream;
 mod summary;
 mod units;
@@ -25,6 +27,7 @@ use crate::error::JsonlError;
 use crate::store::Store;
 
 pub(crate) use scan::{Source, again_if_moved, damage, rows_in, shown, wanted};
+pub use snapshot::SeriesSnapshot;
 pub(crate) use summary::version;
 pub(crate) use units::{Placed, taken};
 pub(crate) use write::{forget, put_types};

@@ -90,7 +90,7 @@ fn start(
 ) -> Result<(ReportHandle, Pieces), JsonlError> {
     again_if_moved(|| {
         let (series, view) = store.find(id)?.ok_or(JsonlError::NoSeries)?;
-        start_on(store, &series, &view, query, declared)
+        start_on(store, &series, &view, query, declared, false)
     })
 }
 
@@ -108,17 +108,18 @@ pub(crate) fn again_if_moved<T>(
     work()
 }
 
-/// Starts a scan of the files that a view names.
-pub(crate) fn start_on(
+/// Starts a scan of the files that a view names. With `sorts` all that is read has to be in the blocks, which are read in another order.
+pub(super) fn start_on(
     store: &Store,
     series: &Series,
     view: &View,
     query: &ScanQuery,
     declared: &[(String, ColumnType)],
+    sorts: bool,
 ) -> Result<(ReportHandle, Pieces), JsonlError> {
     let range = query.range.nanos();
     // Where a type is declared, what the lines look like says little; and of a few rows most blocks are not read at all.
-    let keep = declared.is_empty() && query.take == Take::All && !query.range.is_empty();
+    let keep = !sorts && declared.is_empty() && query.take == Take::All && !query.range.is_empty();
     let keep = keep.then(|| {
         let columns = query.columns.clone();
         let columns = columns.map(|columns| columns.into_iter().collect());
@@ -199,6 +200,7 @@ pub(crate) fn start_on(
     handle.merge(report);
     let pieces = Pieces {
         units,
+        blocks,
         plan: Arc::new(plan),
         sources,
         skip,

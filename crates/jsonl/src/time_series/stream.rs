@@ -11,7 +11,7 @@ use minutebook_core::{BatchStream, Problem, ProblemKind, SeriesId, Take};
 use minutebook_fs::task::blocking;
 
 use super::scan::Source;
-use super::units::Unit;
+use super::units::{Placed, Unit};
 use crate::codec::decode::{Decoded, Decoder, Misfit, Plan};
 use crate::error::JsonlError;
 use crate::index::Rows;
@@ -21,6 +21,8 @@ use crate::index::Rows;
 pub(super) struct Pieces {
     /// What to read, each with its rows if they are at hand.
     pub(super) units: Vec<(Unit, Option<Rows>)>,
+    /// The blocks that the units are made of.
+    pub(super) blocks: Vec<Placed>,
     pub(super) plan: Arc<Plan>,
     /// The files that the units are in.
     pub(super) sources: Vec<Arc<Source>>,

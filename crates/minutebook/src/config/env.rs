@@ -95,13 +95,20 @@ impl Config {
             }
             "ticks.storage_path" => self.ticks.storage_path = Some(PathBuf::from(text)),
             "ticks.max_line_bytes" => self.ticks.max_line_bytes = Some(count(text, 1)?),
+            "ticks.rotate_bytes" => self.ticks.rotate_bytes = Some(count(text, 0)? as u64),
+            "ticks.rotate_daily" => self.ticks.rotate_daily = Some(flag(text)?),
+            "ticks.tiered" => self.ticks.tiered = Some(flag(text)?),
             "series.storage_path" => self.series.storage_path = Some(PathBuf::from(text)),
             "catalog.storage_path" => self.catalog.storage_path = Some(PathBuf::from(text)),
             key => return Err(Error::unsupported(format!("{key} cannot be set so"))),
         }
         debug_assert!(matches!(
             (setting.kind, setting.key.ends_with("_path")),
-            (SettingKind::Path, true) | (SettingKind::Count | SettingKind::Durability, false)
+            (SettingKind::Path, true)
+                | (
+                    SettingKind::Count | SettingKind::Durability | SettingKind::Flag,
+                    false
+                )
         ));
         Ok(())
     }
@@ -116,6 +123,15 @@ fn durability(text: &str) -> Result<Durability> {
             text.escape_debug()
         ))),
     }
+}
+
+fn flag(text: &str) -> Result<bool> {
+    text.trim().parse().map_err(|_| {
+        Error::invalid(format!(
+            "\"{}\" is neither true nor false",
+            text.escape_debug()
+        ))
+    })
 }
 
 fn count(text: &str, least: usize) -> Result<usize> {
@@ -165,6 +181,7 @@ mod tests {
                 SettingKind::Path => "some/where",
                 SettingKind::Count => "12345",
                 SettingKind::Durability => "buffered",
+                SettingKind::Flag => "true",
             };
             let config = read(&setting.variable(), value).unwrap();
             let toml: toml::Table = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
@@ -189,6 +206,9 @@ mod tests {
             .max_document_bytes(1)
             .ticks_path("b")
             .max_line_bytes(1)
+            .rotate_bytes(1)
+            .rotate_daily(true)
+            .tiered(true)
             .series_path("c")
             .catalog_path("d");
         let table: toml::Table = toml::from_str(&toml::to_string(&full).unwrap()).unwrap();

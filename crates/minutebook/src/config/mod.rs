@@ -11,6 +11,9 @@
 //! | `decisions.max_document_bytes` | `MINUTEBOOK_DECISIONS_MAX_DOCUMENT_BYTES` | the backend's |
 //! | `ticks.storage_path` | `MINUTEBOOK_TICKS_STORAGE_PATH` | `ticks` |
 //! | `ticks.max_line_bytes` | `MINUTEBOOK_TICKS_MAX_LINE_BYTES` | the backend's |
+//! | `ticks.rotate_bytes` | `MINUTEBOOK_TICKS_ROTATE_BYTES` | never |
+//! | `ticks.rotate_daily` | `MINUTEBOOK_TICKS_ROTATE_DAILY` | `false` |
+//! | `ticks.tiered` | `MINUTEBOOK_TICKS_TIERED` | `false` |
 //! | `series.storage_path` | `MINUTEBOOK_SERIES_STORAGE_PATH` | `series` |
 //! | `catalog.storage_path` | `MINUTEBOOK_CATALOG_STORAGE_PATH` | `registry.json` |
 
@@ -107,6 +110,15 @@ pub struct TicksConfig {
     /// How long one line may be, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_line_bytes: Option<usize>,
+    /// At how many bytes a file is sealed and compressed by the next append; 0 for never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotate_bytes: Option<u64>,
+    /// Whether the first append of a UTC day seals and compresses a file of the days before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotate_daily: Option<bool>,
+    /// Whether ticks are read from tick files and from Parquet as one. Every program on the store must have the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tiered: Option<bool>,
 }
 
 /// Settings of the bars and all other series.
@@ -177,6 +189,27 @@ impl Config {
         self
     }
 
+    /// At how many bytes a tick file is sealed and compressed by the next append; 0 for never.
+    #[must_use]
+    pub fn rotate_bytes(mut self, bytes: u64) -> Self {
+        self.ticks.rotate_bytes = Some(bytes);
+        self
+    }
+
+    /// Whether the first append of a UTC day seals and compresses a tick file of the days before.
+    #[must_use]
+    pub fn rotate_daily(mut self, daily: bool) -> Self {
+        self.ticks.rotate_daily = Some(daily);
+        self
+    }
+
+    /// Whether ticks are read from tick files and from Parquet as one: see [`Tiered`](crate::Tiered).
+    #[must_use]
+    pub fn tiered(mut self, tiered: bool) -> Self {
+        self.ticks.tiered = Some(tiered);
+        self
+    }
+
     /// Where bars and other series are.
     #[must_use]
     pub fn series_path(mut self, path: impl Into<PathBuf>) -> Self {
@@ -210,6 +243,9 @@ impl Config {
             ticks: TicksConfig {
                 storage_path: self.ticks.storage_path.or(below.ticks.storage_path),
                 max_line_bytes: self.ticks.max_line_bytes.or(below.ticks.max_line_bytes),
+                rotate_bytes: self.ticks.rotate_bytes.or(below.ticks.rotate_bytes),
+                rotate_daily: self.ticks.rotate_daily.or(below.ticks.rotate_daily),
+                tiered: self.ticks.tiered.or(below.ticks.tiered),
             },
             series: SeriesConfig {
                 storage_path: self.series.storage_path.or(below.series.storage_path),

@@ -10,6 +10,8 @@ pub enum SettingKind {
     Count,
     /// `synced` or `buffered`.
     Durability,
+    /// `true` or `false`.
+    Flag,
 }
 
 /// One setting.
@@ -75,6 +77,24 @@ pub const SETTINGS: &[Setting] = &[
         kind: SettingKind::Count,
         default: "67108864",
         about: "how long one line may be",
+    },
+    Setting {
+        key: "ticks.rotate_bytes",
+        kind: SettingKind::Count,
+        default: "0",
+        about: "at how many bytes a tick file is sealed and compressed by the next append, 0 for never",
+    },
+    Setting {
+        key: "ticks.rotate_daily",
+        kind: SettingKind::Flag,
+        default: "false",
+        about: "whether the first append of a UTC day seals and compresses a tick file of the days before",
+    },
+    Setting {
+        key: "ticks.tiered",
+        kind: SettingKind::Flag,
+        default: "false",
+        about: "whether ticks are read from tick files and from Parquet as one, so that `ticks compact` may move them; for every program on the store",
     },
     Setting {
         key: "series.storage_path",

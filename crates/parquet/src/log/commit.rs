@@ -17,6 +17,8 @@ use crate::layout::is_file_name;
 
 /// The form of log entries that this code writes.
 pub(crate) const FORMAT: u32 = 1;
+/// The form of an entry that says which segments of a log the series has absorbed: who does not know this must not commit upon it.
+const ABSORBING_FORMAT: u32 = 2;
 /// More bytes than a log entry or a group ever has.
 pub(crate) const MAX_DOCUMENT: u64 = 64 << 20;
 
@@ -47,6 +49,44 @@ pub enum Operation {
 
 /// What users say of a series or of a commit: texts by key, carried along and never looked at.
 pub type Metadata = BTreeMap<String, String>;
+/// Which segments of another store's log have become rows of this series: a reader of both leaves them out there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Absorbed {
+    /// Tells that log from others.
+    pub source: String,
+    /// The numbers of the segments, as closed ranges, ascending and apart.
+    pub numbers: Vec<(u64, u64)>,
+    /// How many commits of the series did nothing else.
+    pub commits: u64,
+}
+
+impl Absorbed {
+    /// Whether a segment of a log has become rows of this series.
+    pub fn has(&self, source: &str, number: u64) -> bool {
+        let inside = |(from, to): &(u64, u64)| (*from..=*to).contains(&number);
+        self.source == source && self.numbers.iter().any(inside)
+    }
+
+    /// Adds a segment. Those of another log are forgotten: that one is gone.
+    pub(crate) fn add(&mut self, source: &str, number: u64) {
+        if self.source != source {
+            source.clone_into(&mut self.source);
+            self.numbers.clear();
+        }
+        self.commits += 1;
+        self.numbers.push((number, number));
+        self.numbers.sort_unstable();
+        let mut joined: Vec<(u64, u64)> = Vec::with_capacity(self.numbers.len());
+        for (from, to) in self.numbers.drain(..) {
+            match joined.last_mut() {
+                Some(last) if from <= last.1.saturating_add(1) => last.1 = last.1.max(to),
+                _ => joined.push((from, to)),
+            }
+        }
+        self.numbers = joined;
+    }
+}
 
 /// One immutable file of rows, and which of its rows count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -139,6 +179,8 @@ pub(crate) struct Commit {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) groups: Vec<GroupRef>,
     pub(crate) segments: Vec<Segment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) absorbed: Option<Absorbed>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,6 +191,15 @@ struct Envelope<T> {
 }
 
 impl Commit {
+    /// The form in which an entry with this content is written.
+    pub(crate) fn format_of(absorbed: Option<&Absorbed>) -> u32 {
+        if absorbed.is_some() {
+            ABSORBING_FORMAT
+        } else {
+            FORMAT
+        }
+    }
+
     /// Sums up groups and segments.
     pub(crate) fn total(&mut self) {
         let groups = self.groups.iter().map(|g| (g.rows, g.bytes, g.min, g.max));
@@ -191,10 +242,10 @@ impl Commit {
             ));
         }
         let form: Form = serde_json::from_str(text).map_err(broken)?;
-        if form.format != FORMAT {
+        if !(FORMAT..=ABSORBING_FORMAT).contains(&form.format) {
             return Err(Fault::Unsupported {
                 message: format!(
-                    "{path} has form {} and this release reads form {FORMAT}; use a newer release",
+                    "{path} has form {} and this release reads forms {FORMAT} and {ABSORBING_FORMAT}; use a newer release",
                     form.format
                 ),
             });
@@ -300,6 +351,7 @@ mod tests {
                 footer_digest: String::new(),
                 dead: vec![(2, 4)],
             }],
+            absorbed: None,
         };
         commit.total();
         commit
@@ -316,6 +368,21 @@ mod tests {
         );
         assert_eq!(read.segments, commit.segments);
         assert_eq!(read.schema, commit.schema);
+    }
+
+    #[test]
+    fn absorbed_numbers_join() {
+        let mut absorbed = Absorbed::default();
+        for number in [1, 2, 5, 3, 7, 6] {
+            absorbed.add("a", number);
+        }
+        assert_eq!(absorbed.numbers, [(1, 3), (5, 7)]);
+        assert!(absorbed.has("a", 6) && !absorbed.has("a", 4) && !absorbed.has("b", 6));
+        absorbed.add("b", 1);
+        assert_eq!(
+            (absorbed.numbers.as_slice(), absorbed.commits),
+            (&[(1, 1)][..], 7)
+        );
     }
 
     #[test]

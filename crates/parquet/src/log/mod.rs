@@ -10,10 +10,10 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use minutebook_core::SeriesId;
 
+pub use commit::{Absorbed, Metadata, Operation};
 pub(crate) use commit::{
     Commit, FORMAT, GroupRef, MAX_DOCUMENT, Segment, group_from_bytes, group_to_bytes,
 };
-pub use commit::{Metadata, Operation};
 pub(crate) use head::{ANCHOR_STEP, Known, is_anchor};
 
 use crate::error::{Fault, Result};

@@ -125,7 +125,11 @@ impl Reuse {
 /// Those that are together no larger than the floor, which cost no more to write again than one page; then each that is no larger
 /// than what is being written anyway. So a row is written again at most once for every doubling of its segment, and a
 /// series has at most one small segment of each size.
-fn mergeable(segments: &[Segment], batch: &RecordBatch, config: &ParquetConfig) -> usize {
+pub(super) fn mergeable(
+    segments: &[Segment],
+    batch: &RecordBatch,
+    config: &ParquetConfig,
+) -> usize {
     let target = config.target_segment_rows as u64;
     let mut rows = batch.num_rows() as u64;
     let mut count = 0;

@@ -15,7 +15,7 @@ use crate::codec;
 use crate::error::Result;
 use crate::layout::file_name;
 use crate::log::{
-    Commit, FORMAT, GroupRef, Known, Log, Metadata, Operation, Segment, group_to_bytes,
+    Absorbed, Commit, GroupRef, Known, Log, Metadata, Operation, Segment, group_to_bytes,
 };
 
 /// Segments in one group. A commit writes at most twice as many itself.
@@ -34,6 +34,8 @@ pub(super) struct Draft {
     pub(super) note: Metadata,
     /// Ranges in which nothing is missing.
     pub(super) complete: Vec<(i64, i64)>,
+    /// Kept by every version, until the series is deleted.
+    pub(super) absorbed: Option<Absorbed>,
     /// Files written for this version; garbage if it is not committed.
     pub(super) written: Vec<Path>,
 }
@@ -61,6 +63,7 @@ impl Draft {
             metadata: commit.map_or_else(Metadata::new, |c| c.metadata.clone()),
             note: Metadata::new(),
             complete: commit.map_or_else(Vec::new, |c| c.complete.clone()),
+            absorbed: commit.and_then(|c| c.absorbed.clone()),
             base,
             began,
             written: Vec::new(),
@@ -165,7 +168,7 @@ impl Draft {
         }
         let before = self.base.as_ref().map(|known| &known.commit);
         let mut commit = Commit {
-            format: FORMAT,
+            format: Commit::format_of(self.absorbed.as_ref()),
             version: self.version(),
             id: format!(
                 "{:016x}{:016x}",
@@ -193,6 +196,7 @@ impl Draft {
             schema: Arc::clone(&self.schema),
             groups,
             segments: std::mem::take(&mut self.segments),
+            absorbed: self.absorbed.take(),
         };
         commit.total();
         Ok(commit)

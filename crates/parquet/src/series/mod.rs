@@ -1,5 +1,6 @@
 //! The repository: series as segments and versions.
 
+mod absorb;
 mod append;
 mod cleanup;
 mod compact;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use minutebook_core::SeriesId;
 use object_store::ObjectStore;
 
+pub use absorb::{AbsorbReceipt, AbsorbedState};
 pub use compact::{CompactionPlan, CompactionReason, CompactionReport, CompactionStep};
 pub use diff::{ChangedRange, VersionDiff};
 pub use named::NamedSnapshot;

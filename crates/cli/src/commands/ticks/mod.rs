@@ -1,9 +1,11 @@
 //! `minutebook ticks`.
 
 mod append;
+mod compact;
 mod follow;
 mod list;
 mod read;
+mod rotate;
 
 use clap::Subcommand;
 
@@ -21,6 +23,10 @@ pub(crate) enum Ticks {
     List(list::List),
     /// Read ticks as they were appended
     Read(read::Read),
+    /// Seal and compress what the plain tick files hold
+    Rotate(rotate::Rotate),
+    /// Move sealed segments to Parquet
+    Compact(compact::Compact),
 }
 
 impl Ticks {
@@ -30,6 +36,8 @@ impl Ticks {
             Self::Follow(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
             Self::Read(command) => command.run(context).await,
+            Self::Rotate(command) => command.run(context).await,
+            Self::Compact(command) => command.run(context).await,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::failure::Outcome;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 With --json each line is an entry as it stands in the file, letter for letter; with --json and --columns it is a row of \
-these columns. Ranges are half-open: --since belongs to the range, --until does not. A feed's times are often not in the \
+these columns. Where the setting ticks.tiered is on, rows come in the order of time, and with --json as rows. Ranges are half-open: --since belongs to the range, --until does not. A feed's times are often not in the \
 order of its lines; lines that cannot be read are told on standard error, --strict makes them an error.
 
 Examples:
@@ -32,7 +32,9 @@ impl Read {
     pub(crate) async fn run(self, context: &mut Context<'_>) -> Outcome {
         let book = context.open()?;
         let id = SeriesId::ticks(self.symbol.clone());
-        if !context.output.json || self.selection.columns.is_some() {
+        // Rows that were moved to Parquet are no lines any more.
+        let tiered = book.tiered_ticks().is_some();
+        if !context.output.json || self.selection.columns.is_some() || tiered {
             return series::read(context, &book, &id, &self.selection, None).await;
         }
         let nothing =

@@ -1,0 +1,177 @@
+//! A series as it is at one moment, to be asked more than once.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, SchemaRef};
+use minutebook_core::{BatchStream, Result, ScanQuery, SeriesId, SeriesSummary, Snapshot, Take};
+use minutebook_fs::task::blocking;
+
+use super::summary::summary_of;
+use super::{JsonlTimeSeriesRepository, ordered, scan, shown};
+use crate::codec::kind::Seen;
+use crate::config::declared_types;
+use crate::error::JsonlError;
+use crate::segments::{self, SegmentInfo, View};
+use crate::store::{Series, Store};
+
+/// A series as it is at one moment: its files are opened, so it stays what it is while others append, rotate and compact.
+///
+/// A compressed segment is opened by the call that reads it; if it was moved away by then, that call is
+/// [`Unavailable`](minutebook_core::ErrorKind::Unavailable), and a new snapshot has to be taken.
+#[derive(Clone)]
+pub struct SeriesSnapshot {
+    store: Arc<Store>,
+    series: Arc<Series>,
+    view: View,
+}
+
+impl fmt::Debug for SeriesSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SeriesSnapshot")
+            .field("series", &self.series.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl JsonlTimeSeriesRepository {
+    /// Takes a snapshot of a series; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if the files cannot be opened.
+    pub async fn snapshot(&self, series: &SeriesId) -> Result<Option<SeriesSnapshot>> {
+        let (store, id) = (Arc::clone(&self.store), series.clone());
+        blocking(move || {
+            let found = store.find(&id)?;
+            Ok(found.map(|(series, view)| SeriesSnapshot {
+                store,
+                series,
+                view,
+            }))
+        })
+        .await
+        .map_err(JsonlError::from)
+        .flatten()
+        .map_err(|error| error.of_series("snapshot", series))
+    }
+}
+
+impl SeriesSnapshot {
+    /// Tells the segments of this series from those of an earlier series of the same name; empty if it never had one.
+    pub fn log_id(&self) -> &str {
+        self.view
+            .manifest
+            .as_ref()
+            .map_or("", |manifest| &manifest.id)
+    }
+
+    /// The compressed segments, in the order of their lines.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let entries = self.view.manifest.iter().flat_map(|m| &m.segments);
+        entries
+            .map(|entry| SegmentInfo::new(&self.series, entry))
+            .collect()
+    }
+
+    /// Leaves out the compressed segments whose rows are kept elsewhere, by the id of the log and their number. The version stays what it was.
+    #[must_use]
+    pub fn without(mut self, is_elsewhere: impl Fn(&str, u64) -> bool) -> Self {
+        if let Some(manifest) = &self.view.manifest {
+            let mut left = (**manifest).clone();
+            let id = left.id.clone();
+            left.segments.retain(|entry| {
+                let stays = !is_elsewhere(&id, entry.number);
+                if !stays {
+                    left.gone_bytes += entry.bytes;
+                }
+                stays
+            });
+            self.view.manifest = Some(Arc::new(left));
+        }
+        self
+    }
+
+    /// What is known of it.
+    ///
+    /// # Errors
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if it cannot be read.
+    pub async fn summary(&self) -> Result<SeriesSummary> {
+        self.work("summary", |it| summary_of(&it.store, &it.series, &it.view))
+            .await
+    }
+
+    /// The columns apart from the time, with the type that their values show; `None` if no line has a value of it.
+    ///
+    /// # Errors
+    /// As [`summary`](Self::summary).
+    pub async fn column_types(&self) -> Result<Vec<(String, Option<DataType>)>> {
+        self.work("columns", |it| {
+            let mut state = it.series.state();
+            let sections = segments::sections(&it.store, &it.series, &mut state, &it.view)?;
+            let types = state.types.types.clone();
+            drop(state);
+            let columns = shown(&sections);
+            let schema = crate::schema::SeriesSchema::new(&columns, &types, &it.store.declared);
+            let schema = schema.arrow();
+            let known = |name: &str| {
+                columns.get(name).is_some_and(|seen| seen != Seen::NONE)
+                    || types.get(name).is_some()
+                    || it.store.declared.iter().any(|(known, _)| known == name)
+            };
+            let fields = schema.fields().iter().skip(1);
+            Ok(fields
+                .map(|field| {
+                    let data_type = known(field.name()).then(|| field.data_type().clone());
+                    (field.name().clone(), data_type)
+                })
+                .collect())
+        })
+        .await
+    }
+
+    /// Reads rows in the order of time, equal times in the order written, in bounded memory. `declared` columns are read as these types, as in
+    /// [`scan_declared`](JsonlTimeSeriesRepository::scan_declared).
+    ///
+    /// # Errors
+    /// As [`scan`](minutebook_core::TimeSeriesRepository::scan).
+    pub async fn scan_in_time_order(
+        &self,
+        query: &ScanQuery,
+        declared: Option<&SchemaRef>,
+    ) -> Result<BatchStream> {
+        let id = &self.series.id;
+        if query.snapshot != Snapshot::Latest {
+            let why = "JSON Lines series keep no versions; read the latest state";
+            return Err(JsonlError::Unsupported(why).of_series("scan", id));
+        }
+        let mut types = declared_types(declared)
+            .map_err(|error| JsonlError::from(error).of_series("scan", id))?;
+        for (name, column_type) in &self.store.declared {
+            if types.iter().all(|(known, _)| known != name) {
+                types.push((name.clone(), *column_type));
+            }
+        }
+        let query = query.clone();
+        self.work("scan", move |it| {
+            let mut all = query.clone();
+            all.take = Take::All;
+            let (report, pieces) =
+                scan::start_on(&it.store, &it.series, &it.view, &all, &types, true)?;
+            ordered::batches(pieces, query.take, report, &it.series.id)
+        })
+        .await
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Self) -> std::result::Result<T, JsonlError> + Send + 'static,
+    ) -> Result<T> {
+        let it = self.clone();
+        blocking(move || work(&it))
+            .await
+            .map_err(JsonlError::from)
+            .flatten()
+            .map_err(|error| error.of_series(operation, &self.series.id))
+    }
+}

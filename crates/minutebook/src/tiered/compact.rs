@@ -1,0 +1,284 @@
+//! Moving sealed segments of tick series to Parquet.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::SchemaRef;
+use futures_util::{Stream, StreamExt, stream};
+use minutebook_jsonl::{LINE_COLUMN, SegmentHandover, SegmentInfo};
+use minutebook_parquet::ParquetTimeSeriesRepository;
+
+use super::files::Files;
+use super::{Tiered, told};
+use crate::series::batch::timestamps;
+use crate::time::to_nanos;
+use crate::{BatchStream, Error, ErrorKind, Minutebook, Result, SeriesFilter, SeriesId};
+
+/// So often a segment is tried again if others were first to commit.
+const ATTEMPTS: usize = 4;
+
+/// What a compaction did to one series, or would do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CompactedSeries {
+    /// The series.
+    pub series: SeriesId,
+    /// The segments whose rows were moved, or would be.
+    pub moved: Vec<SegmentInfo>,
+    /// Segments whose rows an interrupted compaction had moved already, and which were removed now.
+    pub resumed: Vec<SegmentInfo>,
+    /// Segments that stay as they are, and why.
+    pub refused: Vec<RefusedSegment>,
+    /// Bytes of files that were removed.
+    pub freed_bytes: u64,
+}
+
+/// A segment that could not be moved: it stays, and is read where it is.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RefusedSegment {
+    /// The segment.
+    pub segment: SegmentInfo,
+    /// Why.
+    pub error: Error,
+}
+
+impl Tiered {
+    /// Moves the sealed segments of a tick series to Parquet, one after another: the rows are appended there in one commit that names the segment, after they
+    /// were read back; then the segment is removed. Interrupted anywhere it goes on with the next call; two at a time wait for each other.
+    ///
+    /// What JSON says and columns do not hold exactly (nested objects, numbers of many digits) goes with its row as the text of the line, in the column
+    /// `@line` of the Parquet files. A segment with lines that are no rows, or with a value that does not fit the type that its column has there,
+    /// is refused and stays. With `dry_run` nothing is changed, and only what is seen without reading the lines is told.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) for a store that is not over tick files and Parquet files, and for a series that is none of ticks;
+    /// [`Locked`](ErrorKind::Locked) if another process is at it for too long; [`Unavailable`](ErrorKind::Unavailable) if the disk fails.
+    pub async fn compact(&self, series: &SeriesId, dry_run: bool) -> Result<CompactedSeries> {
+        let Some(files) = &self.files else {
+            let why = "only tick files over Parquet files can be compacted";
+            return Err(told(Error::unsupported(why), "compact", series));
+        };
+        if !matches!(series, SeriesId::Ticks { .. }) {
+            let why = "only tick series can be compacted";
+            return Err(told(Error::unsupported(why), "compact", series));
+        }
+        if dry_run {
+            files.plan(series).await
+        } else {
+            files.compact(series).await
+        }
+    }
+}
+
+impl Minutebook {
+    /// Compacts the tick series that match: see [`Tiered::compact`].
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) unless the setting `ticks.tiered` is on: without it other programs on this store would not read what was
+    /// moved. As [`Tiered::compact`].
+    pub async fn compact_ticks(
+        &self,
+        filter: &SeriesFilter,
+        dry_run: bool,
+    ) -> Result<Vec<CompactedSeries>> {
+        let Some(tiered) = self.disk().and_then(|disk| disk.tiered.as_ref()) else {
+            return Err(Error::unsupported(
+                "the ticks of this store are not tiered; set tiered = true under [ticks] in minutebook.toml, for every program that opens the store",
+            ));
+        };
+        let mut all = Vec::new();
+        for series in self.ticks().list(filter).await? {
+            if matches!(series, SeriesId::Ticks { .. }) {
+                all.push(tiered.compact(&series, dry_run).await?);
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl CompactedSeries {
+    fn new(series: &SeriesId) -> Self {
+        Self {
+            series: series.clone(),
+            moved: Vec::new(),
+            resumed: Vec::new(),
+            refused: Vec::new(),
+            freed_bytes: 0,
+        }
+    }
+
+    fn refuse(&mut self, segment: SegmentInfo, error: Error) {
+        tracing_refused(&self.series, &segment, &error);
+        self.refused.push(RefusedSegment { segment, error });
+    }
+}
+
+fn tracing_refused(series: &SeriesId, segment: &SegmentInfo, error: &Error) {
+    // The report says it; who reads no report finds it here.
+    let number = segment.number;
+    tracing::warn!(%series, number, %error, "a segment was not moved and stays");
+}
+
+fn not_rows(segment: &SegmentInfo) -> Option<Error> {
+    (segment.flaws > 0).then(|| {
+        Error::unsupported(format!(
+            "{} lines of the segment are no rows, which Parquet cannot keep",
+            segment.flaws
+        ))
+        .with_resource(segment.path.display())
+    })
+}
+
+impl Files {
+    async fn plan(&self, series: &SeriesId) -> Result<CompactedSeries> {
+        let mut report = CompactedSeries::new(series);
+        let Some(hot) = self.hot.existing()? else {
+            return Ok(report);
+        };
+        let Some(snapshot) = hot.snapshot(series).await? else {
+            return Ok(report);
+        };
+        let cold = self.cold_state(series).await?;
+        for segment in snapshot.segments() {
+            let moved = |cold: &minutebook_parquet::AbsorbedState| {
+                cold.absorbed.has(snapshot.log_id(), segment.number)
+            };
+            if cold.as_ref().is_some_and(moved) {
+                report.resumed.push(segment);
+            } else if let Some(error) = not_rows(&segment) {
+                report.refused.push(RefusedSegment { segment, error });
+            } else {
+                report.moved.push(segment);
+            }
+        }
+        Ok(report)
+    }
+
+    async fn compact(&self, series: &SeriesId) -> Result<CompactedSeries> {
+        let mut report = CompactedSeries::new(series);
+        let Some(hot) = self.hot.existing()? else {
+            return Ok(report);
+        };
+        let Some(mut held) = hot.hand_over(series).await? else {
+            return Ok(report);
+        };
+        let id = held.id().to_owned();
+        let state = self.cold_state(series).await?;
+        let (moved, open): (Vec<_>, Vec<_>) =
+            held.segments().iter().cloned().partition(|segment| {
+                state
+                    .as_ref()
+                    .is_some_and(|state| state.absorbed.has(&id, segment.number))
+            });
+        let numbers: Vec<u64> = moved.iter().map(|segment| segment.number).collect();
+        report.freed_bytes += held.remove(&numbers).await?;
+        report.resumed = moved;
+        for segment in open {
+            if let Some(error) = not_rows(&segment) {
+                report.refuse(segment, error);
+                continue;
+            }
+            let cold = self.cold.opened()?;
+            match self.take_over(cold, series, &held, &segment).await {
+                Ok(()) => {
+                    report.freed_bytes += held.remove(&[segment.number]).await?;
+                    report.moved.push(segment);
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::SchemaMismatch | ErrorKind::Unsupported | ErrorKind::Corrupt
+                    ) =>
+                {
+                    report.refuse(segment, error);
+                }
+                Err(error) => return Err(told(error, "compact", series)),
+            }
+        }
+        Ok(report)
+    }
+
+    /// Makes the rows of a segment rows of the Parquet series, durably.
+    async fn take_over(
+        &self,
+        cold: &ParquetTimeSeriesRepository,
+        series: &SeriesId,
+        held: &SegmentHandover,
+        segment: &SegmentInfo,
+    ) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            let state = self.cold_state(series).await?;
+            let schema: Option<SchemaRef> = state.map(|state| state.summary.schema);
+            let rows = held.read(segment.number, schema.as_ref()).await?;
+            let rows = counted(rows, segment.clone());
+            match cold.absorb(series, held.id(), segment.number, rows).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                done => return done.map(drop),
+            }
+        }
+    }
+}
+
+type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
+
+/// The batches, at whose end rows and times must be those that the segment is said to have. The column of lines is left out where it says nothing.
+fn counted(batches: BatchStream, segment: SegmentInfo) -> Batches {
+    struct Count {
+        rows: u64,
+        bounds: Option<(i64, i64)>,
+    }
+    let count = Count {
+        rows: 0,
+        bounds: None,
+    };
+    let segment = Arc::new(segment);
+    stream::unfold(Some((batches, count)), move |state| {
+        let segment = Arc::clone(&segment);
+        async move {
+            let (mut batches, mut count) = state?;
+            match batches.next().await {
+                Some(Ok(batch)) => {
+                    count.rows += batch.num_rows() as u64;
+                    let times = timestamps(&batch).map(|times| times.values().clone());
+                    let times = match times {
+                        Ok(times) => times,
+                        Err(error) => return Some((Err(error), None)),
+                    };
+                    for time in times.iter().copied() {
+                        let (min, max) = count.bounds.unwrap_or((time, time));
+                        count.bounds = Some((min.min(time), max.max(time)));
+                    }
+                    Some((Ok(slim(batch)), Some((batches, count))))
+                }
+                Some(Err(error)) => Some((Err(error), None)),
+                None => {
+                    let nanos = |time: Option<_>| time.and_then(|time| to_nanos(time).ok());
+                    let said = nanos(segment.first).zip(nanos(segment.last));
+                    (count.rows != segment.rows || count.bounds != said).then(|| {
+                        let why = "its rows or their times are not those that its statistics say";
+                        let error = Error::new(ErrorKind::Corrupt, why);
+                        (Err(error.with_resource(segment.path.display())), None)
+                    })
+                }
+            }
+        }
+    })
+    .boxed()
+}
+
+/// The batch without the column of lines, if that is empty.
+fn slim(batch: RecordBatch) -> RecordBatch {
+    let Ok(at) = batch.schema().index_of(LINE_COLUMN) else {
+        return batch;
+    };
+    if batch.column(at).null_count() < batch.num_rows() {
+        return batch;
+    }
+    let others: Vec<usize> = (0..batch.num_columns()).filter(|i| *i != at).collect();
+    batch.project(&others).unwrap_or(batch)
+}

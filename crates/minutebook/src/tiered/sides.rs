@@ -1,0 +1,65 @@
+//! What a tiered store needs of its two sides.
+
+use std::fmt::Debug;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, SchemaRef};
+use async_trait::async_trait;
+
+use crate::{
+    BatchStream, Capabilities, Result, ScanQuery, SeriesFilter, SeriesId, SeriesSummary, Version,
+    WriteReceipt,
+};
+
+/// A series as both sides have it at one moment: no row is in both, and none in neither.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) hot: Option<Side>,
+    pub(super) cold: Option<Side>,
+    pub(super) version: Version,
+}
+
+/// One side of a series.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) summary: SeriesSummary,
+    /// Columns of which no value says what type they have.
+    pub(super) untyped: Vec<String>,
+    pub(super) scan: Box<dyn Scan>,
+}
+
+impl Side {
+    /// The type of a column, if there is such a column and its type is known.
+    pub(super) fn type_of(&self, name: &str) -> Option<&DataType> {
+        let (_, field) = self.summary.schema.fields().find(name)?;
+        let typed = !self.untyped.iter().any(|untyped| untyped == name);
+        typed.then(|| field.data_type())
+    }
+}
+
+/// Reads a side as it was looked at, in the order in which the tiered store needs it.
+#[async_trait]
+pub(super) trait Scan: Debug + Send + Sync {
+    async fn scan(&self, query: &ScanQuery) -> Result<BatchStream>;
+}
+
+/// The two sides.
+#[async_trait]
+pub(super) trait Sides: Debug + Send + Sync {
+    fn capabilities(&self) -> Capabilities;
+
+    /// Whether the hot side keeps every Arrow type.
+    fn keeps_types(&self) -> bool;
+
+    async fn look(&self, series: &SeriesId) -> Result<Look>;
+
+    /// What of the version is the cold side's, and its schema.
+    async fn cold(&self, series: &SeriesId) -> Result<Option<(u64, SchemaRef)>>;
+
+    /// Appends to the hot side.
+    async fn append(&self, series: &SeriesId, batch: RecordBatch) -> Result<WriteReceipt>;
+
+    async fn list(&self, filter: &SeriesFilter) -> Result<Vec<SeriesId>>;
+
+    async fn delete(&self, series: &SeriesId) -> Result<u64>;
+}

@@ -1,0 +1,128 @@
+//! One schema for the columns of both sides.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, new_null_array};
+use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
+
+use super::sides::Side;
+use crate::series::batch::TIMESTAMP;
+use crate::{Error, ErrorKind, Result};
+
+/// The columns of the cold side in their order, then those that the hot one has besides.
+pub(super) fn schema(cold: &Side, hot: &Side) -> Result<SchemaRef> {
+    let (of_cold, of_hot) = (&cold.summary.schema, &hot.summary.schema);
+    let mut fields: Vec<FieldRef> = Vec::with_capacity(of_cold.fields().len());
+    for field in of_cold.fields() {
+        let name = field.name();
+        if name == TIMESTAMP {
+            fields.push(Arc::clone(field));
+            continue;
+        }
+        let data_type = match (cold.type_of(name), hot.type_of(name)) {
+            (None, Some(known)) => known.clone(),
+            (Some(a), Some(b)) if a != b => match (a, b) {
+                (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => {
+                    DataType::Float64
+                }
+                _ => return Err(mismatch(name, a, b)),
+            },
+            _ => field.data_type().clone(),
+        };
+        fields.push(Arc::new(Field::new(name, data_type, true)));
+    }
+    for field in of_hot.fields() {
+        if of_cold.fields().find(field.name()).is_none() {
+            fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
+        }
+    }
+    Ok(Arc::new(Schema::new_with_metadata(
+        fields,
+        of_cold.metadata().clone(),
+    )))
+}
+
+fn mismatch(name: &str, cold: &DataType, hot: &DataType) -> Error {
+    Error::new(
+        ErrorKind::SchemaMismatch,
+        format!(
+            "the column \"{name}\" has the type {cold} in the cold store and {hot} in the hot one; read the two apart, or without the column"
+        ),
+    )
+}
+
+/// Refuses a batch with a column that has another type in the cold store.
+pub(super) fn check(cold: &SchemaRef, batch: &RecordBatch, exact: bool) -> Result<()> {
+    for field in batch.schema().fields() {
+        let Some((_, known)) = cold.fields().find(field.name()) else {
+            continue;
+        };
+        let (stored, new) = (known.data_type(), field.data_type());
+        let same = if exact {
+            stored == new
+        } else {
+            *new == DataType::Null || as_json(stored) == as_json(new)
+        };
+        // What is wrong with the time column is said by the hot store.
+        if !same && field.name() != TIMESTAMP {
+            return Err(Error::new(
+                ErrorKind::SchemaMismatch,
+                format!(
+                    "the column \"{}\" has the type {stored} in the series and {new} in the batch",
+                    field.name()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The type as which a column comes back from JSON.
+fn as_json(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => as_json(values),
+        DataType::RunEndEncoded(_, values) => as_json(values.data_type()),
+        DataType::Boolean => DataType::Boolean,
+        data_type if data_type.is_integer() => DataType::Int64,
+        data_type if data_type.is_floating() => DataType::Float64,
+        _ => DataType::Utf8,
+    }
+}
+
+/// A batch of one side with the columns of the answer.
+pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let wanted = field.data_type();
+        columns.push(match batch.column_by_name(field.name()) {
+            Some(column) if column.data_type() == wanted => Arc::clone(column),
+            Some(column) if column.null_count() < column.len() => floats(column, wanted)
+                .ok_or_else(|| mismatch(field.name(), wanted, column.data_type()))?,
+            _ => new_null_array(wanted, batch.num_rows()),
+        });
+    }
+    RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| {
+        Error::new(ErrorKind::SchemaMismatch, "the columns do not fit together").with_source(error)
+    })
+}
+
+/// Integers as floats, if floats are wanted and hold each of them.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "only up to 2^53, where every integer is a float"
+)]
+fn floats(column: &ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
+    let ints = column
+        .as_primitive_opt::<Int64Type>()
+        .filter(|_| *wanted == DataType::Float64)?;
+    let exact = ints
+        .iter()
+        .flatten()
+        .all(|int| int.unsigned_abs() <= 1 << 53);
+    exact.then(|| {
+        let floats: PrimitiveArray<Float64Type> = ints.unary(|int| int as f64);
+        Arc::new(floats) as ArrayRef
+    })
+}
