@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, SchemaRef};
-use minutebook_core::{BatchStream, Result, ScanQuery, SeriesId, SeriesSummary, Snapshot, Take};
+use minutebook_core::{BatchStream, Direction, Result, ScanQuery, SeriesId, SeriesSummary, Snapshot, Take};
 use minutebook_fs::task::blocking;
 
 use super::summary::summary_of;
@@ -142,6 +142,10 @@ impl SeriesSnapshot {
         let id = &self.series.id;
         if query.snapshot != Snapshot::Latest {
             let why = "JSON Lines series keep no versions; read the latest state";
+            return Err(JsonlError::Unsupported(why).of_series("scan", id));
+        }
+        if query.direction != Direction::OldestFirst {
+            let why = "JSON Lines series are read the earliest row first";
             return Err(JsonlError::Unsupported(why).of_series("scan", id));
         }
         let mut types = declared_types(declared)

@@ -18,7 +18,7 @@ use self::merge::{Merge, Order};
 use self::sides::{Look, Side, Sides};
 use crate::series::ReportHandle;
 use crate::{
-    BatchStream, Capabilities, Error, ErrorKind, Result, ScanQuery, SeriesFilter, SeriesId,
+    BatchStream, Capabilities, Direction, Error, ErrorKind, Result, ScanQuery, SeriesFilter, SeriesId,
     SeriesSummary, Snapshot, TimeRange, TimeSeriesRepository, Version, WriteMode, WriteReceipt,
 };
 
@@ -154,6 +154,10 @@ impl TimeSeriesRepository for Tiered {
     async fn scan(&self, series: &SeriesId, query: &ScanQuery) -> Result<BatchStream> {
         if query.snapshot != Snapshot::Latest {
             let why = "tiered series keep no versions; read the latest state";
+            return Err(told(Error::unsupported(why), "scan", series));
+        }
+        if query.direction != Direction::OldestFirst {
+            let why = "tiered series are read the earliest row first; last(n) takes the last rows";
             return Err(told(Error::unsupported(why), "scan", series));
         }
         let mut attempt = 1;
