@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, SchemaRef};
-use minutebook_core::{BatchStream, Direction, Result, ScanQuery, SeriesId, SeriesSummary, Snapshot, Take};
+use minutebook_core::{
+    BatchStream, Direction, Result, ScanQuery, SeriesId, SeriesSummary, Snapshot, Take,
+};
 use minutebook_fs::task::blocking;
 
 use super::summary::summary_of;

@@ -18,8 +18,9 @@ use self::merge::{Merge, Order};
 use self::sides::{Look, Side, Sides};
 use crate::series::ReportHandle;
 use crate::{
-    BatchStream, Capabilities, Direction, Error, ErrorKind, Result, ScanQuery, SeriesFilter, SeriesId,
-    SeriesSummary, Snapshot, TimeRange, TimeSeriesRepository, Version, WriteMode, WriteReceipt,
+    BatchStream, Capabilities, Direction, Error, ErrorKind, Result, ScanQuery, SeriesFilter,
+    SeriesId, SeriesSummary, Snapshot, TimeRange, TimeSeriesRepository, Version, WriteMode,
+    WriteReceipt,
 };
 
 #[cfg(all(feature = "jsonl", feature = "parquet"))]
