@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use minutebook_core::{
-    Decision, DecisionId, DecisionQuery, DecisionRepository, DecisionRepositoryExt, ErrorKind,
-    SaveMode, StateContent, WatchFrom,
+    Decision, DecisionId, DecisionQuery, DecisionRepository, DecisionRepositoryExt, DecisionState,
+    ErrorKind, SaveMode, StateContent, WatchFrom,
 };
 use minutebook_fs::Durability;
 use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
@@ -196,7 +196,8 @@ async fn eight_processes_that_are_killed_lose_nothing() {
         let ended = children[i].try_wait().unwrap();
         assert!(ended.is_none(), "{} ended by itself: {ended:?}", names[i]);
         // Some are killed while they start, most while they write.
-        if acknowledged(dir.path(), &names[i]) % 3 != 0 || random % 8 == 0 {
+        let done = acknowledged(dir.path(), &names[i]);
+        if !done.is_multiple_of(3) || random.is_multiple_of(8) {
             children[i].kill().unwrap();
             children[i].wait().unwrap();
             children[i] = spawn(dir.path(), &names[i]);
@@ -240,7 +241,7 @@ async fn eight_processes_that_are_killed_lose_nothing() {
             assert_eq!(present(&own), found, "{own} in the feed");
         }
         let history = store.history(&id(name)).await.unwrap();
-        let states = history.iter().filter_map(|state| state.stored());
+        let states = history.iter().filter_map(DecisionState::stored);
         let numbers: Vec<_> = states.map(|stored| number(&stored.decision)).collect();
         assert!(numbers.is_sorted_by(|a, b| a < b), "{name}: {numbers:?}");
     }
