@@ -143,6 +143,8 @@ fn execute(command: Command, context: &mut Context<'_>) -> Outcome {
             Command::Series(command) => command.run(context).await,
             Command::Catalog(command) => command.run(context).await,
             Command::Document(command) => command.run(context).await,
+            Command::Verify(command) => command.run(context).await,
+            Command::Repair(command) => command.run(context).await,
             Command::Demo(command) => command.run(context).await,
             Command::Completions(command) => command.run(context),
         }

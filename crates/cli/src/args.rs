@@ -91,6 +91,10 @@ pub(crate) enum Command {
     /// Keep run logs, parameters and other JSON values under names
     #[command(subcommand)]
     Document(commands::document::Document),
+    /// Check everything that the store has
+    Verify(commands::verify::Verify),
+    /// Mend what verify finds; what is replaced or removed is kept in quarantine/
+    Repair(commands::repair::Repair),
     /// Record a trading bot's run on bundled sample data, and show what is then on disk
     Demo(commands::demo::Demo),
     /// Print a completion script for a shell

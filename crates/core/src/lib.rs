@@ -12,6 +12,7 @@
 //! | [`series`] | [`SeriesId`], [`Bar`], [`Tick`], scans over Arrow batches and [`TimeSeriesRepository`] |
 //! | [`catalog`] | [`DatasetEntry`] and [`Catalog`] |
 //! | [`document`] | any JSON value under a name and [`DocumentRepository`] |
+//! | [`check`] | what a check over stored data finds |
 //! | [`time`] | UTC instants, half-open [`TimeRange`]s, clocks |
 //! | [`error`] | the one [`Error`] type and its kinds |
 //!
@@ -30,6 +31,7 @@
 
 pub mod capability;
 pub mod catalog;
+pub mod check;
 pub mod decision;
 pub mod document;
 pub mod error;
@@ -44,6 +46,7 @@ pub use catalog::{
     Catalog, CatalogExt, Column, Contents, DatasetChange, DatasetEntry, DatasetFilter, DatasetName,
     Lineage, StaleReason, Statistics, StoredEntry,
 };
+pub use check::{Finding, FindingKind, Severity};
 pub use decision::{
     Action, At, ChangeStream, Cursor, Decision, DecisionChange, DecisionFilter, DecisionId,
     DecisionPage, DecisionQuery, DecisionRepository, DecisionRepositoryExt, DecisionState, Expired,

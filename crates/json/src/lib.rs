@@ -28,6 +28,7 @@
 //! ```
 
 mod catalog;
+mod check;
 mod codec;
 mod config;
 mod decisions;
@@ -43,6 +44,7 @@ mod text;
 mod wide;
 
 pub use catalog::{JsonCatalog, Resolved, resolve};
+pub use check::{DecisionsChecked, Salvaged, check_decisions, check_registry, salvage_registry};
 pub use config::{JsonCatalogConfig, JsonDecisionConfig, KeepRevisions};
 pub use decisions::JsonDecisionRepository;
 pub use documents::{JsonDocuments, JsonDocumentsConfig};

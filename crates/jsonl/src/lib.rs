@@ -13,6 +13,7 @@
 //! Rows cannot be replaced, and come in the order written: the capabilities say so. How the files look is in `docs/format/ticks.md`.
 
 mod appender;
+mod check;
 mod codec;
 mod config;
 mod entries;
@@ -27,6 +28,7 @@ mod time_series;
 mod types_file;
 
 pub use appender::{Appender, AppenderOptions, AppenderStatus};
+pub use check::{TicksChecked, check_ticks};
 pub use config::{EpochUnit, JsonlConfig, Rotation, TimeField};
 pub use entries::{Entry, EntryQuery, EntryStream, Follow, FollowFrom, FollowQuery, Position};
 pub use segments::{LINE_COLUMN, SegmentHandover, SegmentInfo};

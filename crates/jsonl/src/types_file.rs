@@ -85,6 +85,29 @@ impl Types {
     }
 }
 
+/// What a look at the file gave.
+#[derive(Debug)]
+pub(crate) enum TypesFile {
+    Absent,
+    Read(Types),
+    /// A later release wrote it.
+    Newer(u32),
+    Damaged(String),
+}
+
+/// Looks at the file, once.
+pub(crate) fn look(fs: &dyn Fs, path: &Path) -> Result<TypesFile, FsError> {
+    let Some(bytes) = read(fs, path, MAX_BYTES)? else {
+        return Ok(TypesFile::Absent);
+    };
+    Ok(match serde_json::from_slice::<Types>(&bytes) {
+        Ok(types) if types.format == FORMAT && types.version == VERSION => TypesFile::Read(types),
+        Ok(types) if types.format == FORMAT => TypesFile::Newer(types.version),
+        Ok(types) => TypesFile::Damaged(format!("its format is {:?}", types.format)),
+        Err(error) => TypesFile::Damaged(error.to_string()),
+    })
+}
+
 /// The file as it was last read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {

@@ -50,7 +50,7 @@ mod json {
     ]);
 
     impl Backends<'_> {
-        pub(crate) fn decisions(&self) -> Arc<Lazy<JsonDecisionRepository>> {
+        pub(crate) fn decisions_config(&self) -> JsonDecisionConfig {
             let said = &self.config.decisions;
             let mut config = JsonDecisionConfig::default()
                 .fs(Arc::clone(self.fs))
@@ -62,6 +62,11 @@ mod json {
             if let Some(bytes) = said.max_document_bytes {
                 config = config.max_document_bytes(bytes);
             }
+            config
+        }
+
+        pub(crate) fn decisions(&self) -> Arc<Lazy<JsonDecisionRepository>> {
+            let config = self.decisions_config();
             Arc::new(Lazy::new(
                 self.fs,
                 &self.layout.decisions,
@@ -82,11 +87,15 @@ mod json {
             ))
         }
 
-        pub(crate) fn catalog(&self) -> Arc<dyn Catalog> {
-            let config = JsonCatalogConfig::default()
+        pub(crate) fn catalog_config(&self) -> JsonCatalogConfig {
+            JsonCatalogConfig::default()
                 .fs(Arc::clone(self.fs))
                 .clock(Arc::clone(self.clock))
-                .durability(self.durability());
+                .durability(self.durability())
+        }
+
+        pub(crate) fn catalog(&self) -> Arc<dyn Catalog> {
+            let config = self.catalog_config();
             Arc::new(Lazy::new(
                 self.fs,
                 &self.layout.registry,
@@ -112,7 +121,7 @@ mod jsonl {
         Capabilities::of(&[Capability::Persistent, Capability::Shared]);
 
     impl Backends<'_> {
-        pub(crate) fn ticks(&self) -> Arc<Lazy<JsonlTimeSeriesRepository>> {
+        pub(crate) fn ticks_config(&self) -> JsonlConfig {
             let mut config = JsonlConfig::default()
                 .fs(Arc::clone(self.fs))
                 .clock(Arc::clone(self.clock))
@@ -124,6 +133,11 @@ mod jsonl {
             rotation.bytes = self.config.ticks.rotate_bytes.filter(|bytes| *bytes > 0);
             rotation.daily = self.config.ticks.rotate_daily == Some(true);
             config = config.rotation(rotation);
+            config
+        }
+
+        pub(crate) fn ticks(&self) -> Arc<Lazy<JsonlTimeSeriesRepository>> {
+            let config = self.ticks_config();
             Arc::new(Lazy::new(
                 self.fs,
                 &self.layout.ticks,

@@ -29,6 +29,28 @@ pub(crate) struct Disk {
     pub(crate) decision_files: Arc<crate::lazy::Lazy<minutebook_json::JsonDecisionRepository>>,
 }
 
+#[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
+impl Disk {
+    /// Every directory below that of the series, itself included.
+    pub(crate) fn series_dirs(&self, root: &Path) -> Result<Vec<std::path::PathBuf>> {
+        let mut found = Vec::new();
+        let mut open = vec![root.to_owned()];
+        while let Some(dir) = open.pop() {
+            let entries = match self.fs.read_dir(&dir) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(crate::error::io("list the directory", &dir, error)),
+            };
+            let dirs = entries
+                .into_iter()
+                .filter(|entry| entry.kind == minutebook_fs::FileKind::Dir);
+            open.extend(dirs.map(|entry| dir.join(entry.name)));
+            found.push(dir);
+        }
+        Ok(found)
+    }
+}
+
 /// How a store is opened.
 ///
 /// ```

@@ -83,7 +83,11 @@ pub struct Readme;
 mod absent;
 #[cfg(feature = "disk")]
 mod backends;
+#[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
+pub mod backup;
 mod builder;
+#[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
+pub mod check;
 #[cfg(feature = "disk")]
 pub mod config;
 mod datasets;
@@ -96,6 +100,8 @@ mod layout;
 mod lazy;
 #[cfg(feature = "memory")]
 pub mod memory;
+#[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
+pub mod repair;
 mod store;
 mod tiered;
 
@@ -122,6 +128,7 @@ pub use minutebook_core::{
     TimeSeriesRepositoryExt, Timeframe, UuidV7Source, Version, WatchFrom, WriteMode, WriteReceipt,
 };
 pub use minutebook_core::{Column, Contents, Lineage, StaleReason};
+pub use minutebook_core::{Finding, FindingKind, Severity};
 pub use minutebook_core::{
     DocumentFilter, DocumentInfo, DocumentName, DocumentRepository, DocumentRepositoryExt,
     StoredDocument, document,

@@ -25,7 +25,8 @@ pub use file::{
 pub use log::{Absorbed, Metadata, Operation};
 pub use series::{
     AbsorbReceipt, AbsorbedState, ChangedRange, CompactionPlan, CompactionReason, CompactionReport,
-    CompactionStep, NamedSnapshot, ParquetTimeSeriesRepository, VacuumOptions, VacuumReport,
+    CompactionStep, LeftOut, NamedSnapshot, ParquetTimeSeriesRepository, SeriesChecked,
+    VacuumOptions, VacuumReport,
     VerifyReport, VersionDiff, VersionInfo,
 };
 pub use store::DurableStore;

@@ -7,5 +7,7 @@ pub(crate) mod decision;
 pub(crate) mod demo;
 pub(crate) mod document;
 pub(crate) mod init;
+pub(crate) mod repair;
 pub(crate) mod series;
 pub(crate) mod ticks;
+pub(crate) mod verify;

@@ -32,6 +32,12 @@ impl Progress {
         self.0.inc(bytes);
     }
 
+    /// Where it is now, of how much in all.
+    pub(crate) fn at(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
         self.0.finish_and_clear();

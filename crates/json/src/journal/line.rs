@@ -49,6 +49,22 @@ pub(crate) struct Put {
     pub(crate) raw: bool,
 }
 
+impl Put {
+    /// A line for a state that an earlier line had brought.
+    pub(crate) fn again(id: &DecisionId, known: &super::Known) -> Self {
+        Self {
+            id: id.clone(),
+            file: Arc::clone(&known.file),
+            token: known.token,
+            at: known.at,
+            time: known.time,
+            base: None,
+            gone: Vec::new(),
+            doc: known.doc,
+        }
+    }
+}
+
 /// A decision was deleted.
 #[derive(Debug, Clone)]
 pub(crate) struct Delete {

@@ -5,6 +5,7 @@ mod combine;
 mod facts;
 mod history;
 mod index;
+mod mend;
 mod open;
 mod plan;
 mod query;
@@ -26,6 +27,8 @@ use minutebook_fs::{AppendLog, Fs};
 
 use crate::config::JsonDecisionConfig;
 use crate::error::Result;
+pub(crate) use refresh::max_line_bytes;
+
 use cache::Cache;
 use combine::Queue;
 pub(crate) use raw::{Raw, RawBytes};

@@ -461,7 +461,7 @@ impl Store {
 }
 
 /// The longest line of the journal: a document, the same as a string with every byte escaped, and what stands beside them.
-pub(super) fn max_line_bytes(max_document_bytes: u64) -> usize {
+pub(crate) fn max_line_bytes(max_document_bytes: u64) -> usize {
     let limit = max_document_bytes
         .saturating_mul(3)
         .saturating_add(64 << 10);

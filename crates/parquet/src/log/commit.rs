@@ -45,6 +45,8 @@ pub enum Operation {
     Describe,
     /// Ranges were marked as complete, or no longer.
     Mark,
+    /// Files that were damaged or missing were left out.
+    Repair,
 }
 
 /// What users say of a series or of a commit: texts by key, carried along and never looked at.

@@ -2,12 +2,14 @@
 
 mod absorb;
 mod append;
+mod check;
 mod cleanup;
 mod compact;
 mod describe;
 mod diff;
 mod draft;
 mod edit;
+mod mend;
 mod merge;
 mod named;
 mod pack;
@@ -34,6 +36,8 @@ pub use absorb::{AbsorbReceipt, AbsorbedState};
 pub use compact::{CompactionPlan, CompactionReason, CompactionReport, CompactionStep};
 pub use diff::{ChangedRange, VersionDiff};
 pub use named::NamedSnapshot;
+pub use check::SeriesChecked;
+pub use mend::LeftOut;
 pub use vacuum::{VacuumOptions, VacuumReport};
 pub use verify::VerifyReport;
 pub use versions::VersionInfo;

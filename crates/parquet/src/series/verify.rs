@@ -67,7 +67,7 @@ impl Inner {
         Ok(report)
     }
 
-    async fn verify_segment(&self, log: &Log, segment: &Segment) -> Result<u64> {
+    pub(super) async fn verify_segment(&self, log: &Log, segment: &Segment) -> Result<u64> {
         let path = log.dir.data(&segment.file);
         let max = segment.bytes.saturating_mul(2).max(1 << 20);
         let bytes = self

@@ -1,0 +1,13 @@
+//! Checking what is on disk without opening a repository, which would mend it; and the calls that mend.
+
+mod decisions;
+mod journal;
+mod mend;
+mod registry;
+mod salvage;
+
+pub(crate) use journal::Walk;
+
+pub use decisions::{DecisionsChecked, check_decisions};
+pub use registry::check_registry;
+pub use salvage::{Salvaged, salvage_registry};

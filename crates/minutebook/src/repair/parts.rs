@@ -1,0 +1,211 @@
+//! One round over the findings of all parts, in the order in which the parts rest on each other.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use minutebook_core::check::{Finding, FindingKind, Mend, Part};
+use minutebook_core::{DecisionId, SeriesId};
+use minutebook_fs::{Durability, replace};
+use minutebook_json::salvage_registry;
+
+use super::files::{self, Outcomes, copy};
+use super::quarantine::Quarantine;
+use super::rewrite::locked;
+use crate::disk::Disk;
+use crate::error::fs as fs_error;
+use crate::{Error, ErrorKind, Minutebook, Result};
+
+/// More bytes than a registry has.
+const MAX_REGISTRY: u64 = 1 << 30;
+
+pub(super) struct Round<'a> {
+    book: &'a Minutebook,
+    disk: &'a Disk,
+    quarantine: &'a mut Quarantine,
+    pub(super) mended: Vec<Finding>,
+    pub(super) failed: Vec<(Finding, Error)>,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(
+        book: &'a Minutebook,
+        disk: &'a Disk,
+        quarantine: &'a mut Quarantine,
+    ) -> Self {
+        Self {
+            book,
+            disk,
+            quarantine,
+            mended: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    pub(super) async fn run(&mut self, findings: Vec<Finding>) -> Result<()> {
+        let (backend, files): (Vec<Finding>, Vec<Finding>) = findings
+            .into_iter()
+            .partition(|finding| finding.mend == Mend::Backend);
+        let decisions = &self.disk.layout.decisions;
+        let (in_decisions, elsewhere): (Vec<_>, Vec<_>) = files
+            .into_iter()
+            .partition(|finding| finding.path.parent() == Some(decisions));
+        let lock = decisions.join(".decisions.lock");
+        let lock = self.disk.fs.metadata(&lock).is_ok().then_some(lock);
+        let done = files::mend(self.quarantine, in_decisions, lock.as_ref());
+        self.note(done);
+        let done = files::mend(self.quarantine, elsewhere, None);
+        self.note(done);
+
+        let mut by_part: BTreeMap<Part, Vec<Finding>> = BTreeMap::new();
+        for finding in backend {
+            by_part
+                .entry(finding.kind.part())
+                .or_default()
+                .push(finding);
+        }
+        for (part, findings) in by_part {
+            match part {
+                Part::Decisions => self.decisions(findings).await,
+                Part::Series => self.series(findings).await,
+                _ => self.catalog(findings).await,
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, outcomes: Outcomes) {
+        for (finding, done) in outcomes {
+            match done {
+                Ok(()) => self.mended.push(finding),
+                Err(error) => self.failed.push((finding, error)),
+            }
+        }
+    }
+
+    /// One outcome for several findings.
+    fn note_all(&mut self, findings: Vec<Finding>, done: &Result<()>) {
+        for finding in findings {
+            match done {
+                Ok(()) => self.mended.push(finding),
+                Err(error) => self.failed.push((finding, copy(error))),
+            }
+        }
+    }
+
+    async fn decisions(&mut self, findings: Vec<Finding>) {
+        let (journal, documents): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| {
+            matches!(
+                finding.kind,
+                FindingKind::JournalLineDamaged | FindingKind::JournalChainBroken
+            )
+        });
+        if !documents.is_empty() {
+            let done = self.restore(&documents).await;
+            self.note_all(documents, &done);
+        }
+        if let Some(first) = journal.first() {
+            let done = self.refound(first).await;
+            self.note_all(journal, &done);
+        }
+    }
+
+    async fn restore(&mut self, findings: &[Finding]) -> Result<()> {
+        let mut ids = Vec::new();
+        for finding in findings {
+            if finding.kind == FindingKind::DecisionUnfinished {
+                continue;
+            }
+            if finding.kind != FindingKind::DecisionMissing {
+                self.quarantine.keep(finding, &finding.path, None)?;
+            }
+            if let Some(id) = &finding.subject {
+                ids.push(DecisionId::new(id)?);
+            }
+        }
+        let repository = self.disk.decision_files.opened()?;
+        let wanted = ids.len();
+        let restored = repository.restore_documents(ids).await?;
+        if restored.len() < wanted {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "the journal changed meanwhile; run the repair again",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn refound(&mut self, finding: &Finding) -> Result<()> {
+        let keep = self.quarantine.announce(finding, &finding.path, None)?;
+        let repository = self.disk.decision_files.opened()?;
+        repository.refound_journal(&keep).await.map(drop)
+    }
+
+    async fn series(&mut self, findings: Vec<Finding>) {
+        let mut by_series: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
+        for finding in findings {
+            let series = finding.subject.clone().unwrap_or_default();
+            by_series.entry(series).or_default().push(finding);
+        }
+        for (series, findings) in by_series {
+            let done = self.leave_out(&series, &findings).await;
+            self.note_all(findings, &done);
+        }
+    }
+
+    async fn leave_out(&mut self, series: &str, findings: &[Finding]) -> Result<()> {
+        let id: SeriesId = series.parse()?;
+        let files: Vec<String> = findings
+            .iter()
+            .filter_map(|finding| Some(finding.path.file_name()?.to_string_lossy().into_owned()))
+            .collect();
+        self.disk
+            .series_files
+            .opened()?
+            .leave_out(&id, &files)
+            .await
+            .map(drop)
+    }
+
+    async fn catalog(&mut self, findings: Vec<Finding>) {
+        let (drifted, others): (Vec<_>, Vec<_>) = findings
+            .into_iter()
+            .partition(|finding| finding.kind == FindingKind::EntryDrifted);
+        if !others.is_empty() {
+            let done = self.registry(&others);
+            self.note_all(others, &done);
+        }
+        for finding in drifted {
+            let done = self.refresh(&finding).await;
+            self.note(vec![(finding, done)]);
+        }
+    }
+
+    async fn refresh(&self, finding: &Finding) -> Result<()> {
+        let name = finding.subject.as_deref().unwrap_or_default();
+        self.book.refresh(&name.parse()?).await.map(drop)
+    }
+
+    /// Writes the registry without some entries, or with those alone that can be read.
+    fn registry(&mut self, findings: &[Finding]) -> Result<()> {
+        let Some(first) = findings.first() else {
+            return Ok(());
+        };
+        let path = self.disk.layout.registry.clone();
+        let fs = std::sync::Arc::clone(&self.disk.fs);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let lock: PathBuf = path.with_file_name(format!(".{name}.lock"));
+        let _lock = locked(&*fs, Some(&lock))?;
+        let failed = |error| fs_error("read the registry", &path, error);
+        let Some(bytes) = minutebook_fs::read(&*fs, &path, MAX_REGISTRY).map_err(failed)? else {
+            return Ok(());
+        };
+        let names: Vec<&str> = findings
+            .iter()
+            .filter_map(|finding| finding.subject.as_deref())
+            .collect();
+        let saved = salvage_registry(&bytes, &names);
+        self.quarantine.keep(first, &path, None)?;
+        replace(&*fs, &path, saved.text.as_bytes(), Durability::Synced)
+            .map_err(|error| fs_error("write the registry", &path, error))
+    }
+}

@@ -1,0 +1,166 @@
+//! Going on without what is lost: a version that leaves out files that are damaged or missing, and keeps what can still be read of them.
+
+use arrow_array::RecordBatch;
+use minutebook_core::{SeriesId, Version};
+
+use super::draft::{Draft, Group};
+use super::write::{ATTEMPTS, Committed, Patience};
+use super::{Inner, ParquetTimeSeriesRepository};
+use crate::codec::{Wanted, without};
+use crate::error::{Fault, Result};
+use crate::log::{Log, Operation, Segment};
+
+/// A stretch that cannot be read is halved until it has no more rows than this.
+const SMALLEST: u64 = 64;
+
+/// What was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// The version that was committed; that of before if nothing had to be.
+    pub version: Version,
+    /// Rows that were still readable in damaged files, and are kept.
+    pub saved_rows: u64,
+    /// Rows that are lost.
+    pub lost_rows: u64,
+}
+
+impl ParquetTimeSeriesRepository {
+    /// Commits a version without these files (segments or groups, by file name), which are damaged or missing, and with those of their rows
+    /// that can still be read. Files that the newest version does not name are no matter. Earlier versions stay as they are.
+    ///
+    /// # Errors
+    /// [`Conflict`](minutebook_core::ErrorKind::Conflict) if other writers are always first;
+    /// [`Corrupt`](minutebook_core::ErrorKind::Corrupt) if other files of the series are damaged too.
+    pub async fn leave_out(
+        &self,
+        series: &SeriesId,
+        files: &[String],
+    ) -> minutebook_core::Result<LeftOut> {
+        let done = self.inner.leave_out(series, files).await;
+        done.map_err(|fault| fault.told("repair", series))
+    }
+}
+
+impl Inner {
+    async fn leave_out(&self, series: &SeriesId, files: &[String]) -> Result<LeftOut> {
+        let log = self.log(series);
+        let turn = self.state().entry(series.clone()).or_default().turn.clone();
+        let _turn = turn.lock().await;
+        let mut patience = Patience::default();
+        for _ in 0..ATTEMPTS {
+            let mut draft = self.draft(&log).await?;
+            let mut report = LeftOut {
+                version: Version(draft.base_version()),
+                ..LeftOut::default()
+            };
+            if !draft.exists() {
+                return Ok(report);
+            }
+            let changed = match self.without(&log, &mut draft, files, &mut report).await {
+                Ok(changed) => changed,
+                Err(fault) => {
+                    self.discard(std::mem::take(&mut draft.written)).await;
+                    return Err(fault);
+                }
+            };
+            if !changed {
+                return Ok(report);
+            }
+            report.version = Version(draft.version());
+            match self.commit(&log, draft, Operation::Repair).await? {
+                Committed::Done => return Ok(report),
+                missed => patience.again(missed)?,
+            }
+        }
+        Err(Fault::Conflict { attempts: ATTEMPTS })
+    }
+
+    /// Takes the files out of a draft.
+    async fn without(
+        &self,
+        log: &Log,
+        draft: &mut Draft,
+        files: &[String],
+        report: &mut LeftOut,
+    ) -> Result<bool> {
+        let mut changed = false;
+        let mut groups = Vec::new();
+        for group in std::mem::take(&mut draft.groups) {
+            let segments = match &group {
+                Group::Kept(reference) if files.contains(&reference.file) => {
+                    report.lost_rows += reference.rows;
+                    changed = true;
+                    continue;
+                }
+                Group::Kept(reference) => self.group(log, reference).await?.to_vec(),
+                Group::Changed(segments) => segments.clone(),
+            };
+            if segments.iter().any(|segment| files.contains(&segment.file)) {
+                changed = true;
+                let left = self.saved(log, draft, segments, files, report).await?;
+                groups.push(Group::Changed(left));
+            } else {
+                groups.push(group);
+            }
+        }
+        draft.groups = groups;
+        let segments = std::mem::take(&mut draft.segments);
+        changed |= segments.iter().any(|segment| files.contains(&segment.file));
+        draft.segments = self.saved(log, draft, segments, files, report).await?;
+        Ok(changed)
+    }
+
+    /// The segments, with what can be read of damaged ones in their place.
+    async fn saved(
+        &self,
+        log: &Log,
+        draft: &mut Draft,
+        segments: Vec<Segment>,
+        files: &[String],
+        report: &mut LeftOut,
+    ) -> Result<Vec<Segment>> {
+        let mut left = Vec::with_capacity(segments.len());
+        for segment in segments {
+            if !files.contains(&segment.file) {
+                left.push(segment);
+                continue;
+            }
+            let batches = self.readable(log, &segment).await?;
+            let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+            report.saved_rows += rows;
+            report.lost_rows += segment.live_rows().saturating_sub(rows);
+            if rows > 0 {
+                left.extend(draft.write_joined(self, log, batches).await?);
+            }
+        }
+        Ok(left)
+    }
+
+    /// The rows of a segment that count and can be read, in their order.
+    async fn readable(&self, log: &Log, segment: &Segment) -> Result<Vec<RecordBatch>> {
+        let reader = self.segments(log);
+        let mut open = without(0..segment.rows, &segment.dead);
+        open.reverse();
+        let mut found = Vec::new();
+        while let Some(rows) = open.pop() {
+            let wanted = Wanted {
+                columns: None,
+                rows: vec![rows.clone()],
+                batch_size: 1 << 16,
+            };
+            match reader.rows(segment, wanted).await {
+                Ok(batches) => found.extend(batches),
+                Err(Fault::Corrupt { .. }) if rows.end - rows.start > SMALLEST => {
+                    let middle = rows.start + (rows.end - rows.start) / 2;
+                    open.push(middle..rows.end);
+                    open.push(rows.start..middle);
+                }
+                Err(Fault::Corrupt { .. }) => {}
+                Err(Fault::Vanished { .. }) => return Ok(Vec::new()),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(found)
+    }
+}
