@@ -192,6 +192,9 @@ kinds! {
     JournalTornTail = "journal-torn-tail", Decisions, Untidy,
         "bytes after the last line of the journal: a writer died while it wrote; nothing of it was acknowledged",
         "they are moved to quarantine";
+    JournalSegmentOrphaned = "journal-segment-orphaned", Decisions, Untidy,
+        "a sealed file of the journal that no file after it names: the journal was founded anew, or exchanged",
+        "it is moved to quarantine";
     JournalMissing = "journal-missing", Decisions, Damage,
         "there is a checkpoint and no journal: the trail of changes was removed",
         "the checkpoint is moved to quarantine; documents stay, and the trail begins anew";

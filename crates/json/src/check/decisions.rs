@@ -103,7 +103,7 @@ impl<'a> Check<'a> {
     ) -> Self {
         let fs = Arc::clone(&config.fs);
         let max_line = max_line_bytes(config.max_document_bytes);
-        let walk = Walk::new(Arc::clone(&fs), dir.join(layout::JOURNAL), max_line, head);
+        let walk = Walk::new(Arc::clone(&fs), dir, max_line, head);
         Self {
             dir,
             fs,
@@ -147,8 +147,7 @@ impl<'a> Check<'a> {
         names = now;
         self.judge(&names);
         self.checkpoint()?;
-        let lock_path = self.dir.join(layout::LOCK);
-        self.walk.finish(&lock_path, self.watch);
+        self.walk.finish(self.watch)?;
         if lock.is_some() || !self.dir_has(layout::LOCK) {
             self.unfinished();
         }

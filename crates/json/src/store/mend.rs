@@ -60,12 +60,7 @@ impl Store {
             .map_err(|error| FsError::not_applied(OP, "lock", &lock_path, error))?;
         let journal = self.path(layout::JOURNAL);
         let max_line = max_line_bytes(self.config.max_document_bytes);
-        let mut walk = Walk::new(
-            std::sync::Arc::clone(&self.fs),
-            journal.clone(),
-            max_line,
-            None,
-        );
+        let mut walk = Walk::new(std::sync::Arc::clone(&self.fs), &self.dir, max_line, None);
         walk.go_on(&Unheard)?;
         walk.settle();
         let mut known: Vec<(&DecisionId, &Known)> = walk.known.iter().collect();
