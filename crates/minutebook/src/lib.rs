@@ -83,8 +83,6 @@ pub struct Readme;
 mod absent;
 #[cfg(feature = "disk")]
 mod backends;
-#[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
-pub mod backup;
 mod builder;
 #[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
 pub mod check;
@@ -128,11 +126,11 @@ pub use minutebook_core::{
     TimeSeriesRepositoryExt, Timeframe, UuidV7Source, Version, WatchFrom, WriteMode, WriteReceipt,
 };
 pub use minutebook_core::{Column, Contents, Lineage, StaleReason};
-pub use minutebook_core::{Finding, FindingKind, Severity};
 pub use minutebook_core::{
     DocumentFilter, DocumentInfo, DocumentName, DocumentRepository, DocumentRepositoryExt,
     StoredDocument, document,
 };
+pub use minutebook_core::{Finding, FindingKind, Severity};
 pub use minutebook_core::{
     capability, catalog, decision, id, json as json_text, report, series, time,
 };

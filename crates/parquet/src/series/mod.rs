@@ -33,11 +33,11 @@ use minutebook_core::SeriesId;
 use object_store::ObjectStore;
 
 pub use absorb::{AbsorbReceipt, AbsorbedState};
+pub use check::SeriesChecked;
 pub use compact::{CompactionPlan, CompactionReason, CompactionReport, CompactionStep};
 pub use diff::{ChangedRange, VersionDiff};
-pub use named::NamedSnapshot;
-pub use check::SeriesChecked;
 pub use mend::LeftOut;
+pub use named::NamedSnapshot;
 pub use vacuum::{VacuumOptions, VacuumReport};
 pub use verify::VerifyReport;
 pub use versions::VersionInfo;
