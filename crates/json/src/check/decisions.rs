@@ -77,6 +77,8 @@ enum Content {
         damaged: bool,
         /// Whether it would be a decision without its byte order mark.
         marked: bool,
+        /// Of the bytes, if they could be read.
+        digest: Option<Digest>,
     },
 }
 
@@ -232,6 +234,7 @@ impl<'a> Check<'a> {
                     location: Location::default(),
                     damaged,
                     marked: false,
+                    digest: None,
                 }
             }
         };
@@ -331,9 +334,14 @@ impl<'a> Check<'a> {
         }
         let mut spoken_for: HashSet<&DecisionId> = HashSet::new();
         for (name, content) in &self.files {
-            if let Content::Bad { .. } = content {
+            if let Content::Bad { digest, .. } = content {
                 let id = held.get(&**name).copied();
                 spoken_for.extend(id);
+                // Text that is wider than JSON and was saved so.
+                let known = id.and_then(|id| self.walk.known.get(id));
+                if known.is_some_and(|known| known.raw && *digest == Some(known.token.digest)) {
+                    continue;
+                }
                 if id.is_none_or(|id| !self.walk.is_pending(id)) {
                     self.bad(name, content, id);
                 }
@@ -366,6 +374,7 @@ impl<'a> Check<'a> {
             location,
             damaged,
             marked,
+            ..
         } = content
         else {
             return;
@@ -534,6 +543,7 @@ fn content_of(name: &str, bytes: &[u8]) -> Content {
             marked: bytes
                 .strip_prefix(MARK)
                 .is_some_and(|rest| codec::decode(name, rest).is_ok()),
+            digest: unreadable.digest,
         },
     }
 }

@@ -61,6 +61,8 @@ impl Put {
             base: None,
             gone: Vec::new(),
             doc: known.doc,
+            text: known.text,
+            raw: known.raw,
         }
     }
 }

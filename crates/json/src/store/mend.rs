@@ -36,7 +36,7 @@ impl Store {
                 let Some(known) = self.read_state().known.get(id).cloned() else {
                     continue;
                 };
-                let text = self.journaled(&known)?.decision.to_json_pretty();
+                let text = self.journaled_text(&known)?;
                 let path = self.path(&known.file);
                 minutebook_fs::replace(&*self.fs, &path, text.as_bytes(), Durability::Synced)?;
                 tracing::info!(%id, file = %known.file, "a document was restored from the journal");
@@ -80,7 +80,11 @@ impl Store {
         for (id, known) in known {
             let document = text(&*self.fs, &journal, known.doc)?;
             let put = Put::again(id, known);
-            chain.put(&mut out, &put, &document);
+            let exact = match known.text.len {
+                0 => None,
+                _ => Some(self.journaled_text(known)?),
+            };
+            chain.put(&mut out, &put, &document, exact.as_deref());
             if out.len() >= CHUNK {
                 file.write_all(&out).map_err(step)?;
                 out.clear();
