@@ -26,7 +26,6 @@ pub use log::{Absorbed, Metadata, Operation};
 pub use series::{
     AbsorbReceipt, AbsorbedState, ChangedRange, CompactionPlan, CompactionReason, CompactionReport,
     CompactionStep, LeftOut, NamedSnapshot, ParquetTimeSeriesRepository, SeriesChecked,
-    VacuumOptions, VacuumReport,
-    VerifyReport, VersionDiff, VersionInfo,
+    VacuumOptions, VacuumReport, VerifyReport, VersionDiff, VersionInfo,
 };
 pub use store::DurableStore;
