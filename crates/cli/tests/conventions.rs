@@ -44,6 +44,7 @@ const COMMANDS: &[&[&str]] = &[
     &["series", "complete"],
     &["series", "resample"],
     &["series", "merge"],
+    &["series", "adopt"],
     &["series", "snapshot", "create"],
     &["catalog", "register"],
     &["catalog", "list"],

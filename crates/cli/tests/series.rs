@@ -240,3 +240,34 @@ fn bars_are_checked_resampled_and_merged() {
         &["NONE@1h"],
     );
 }
+
+#[test]
+fn files_of_other_programs_are_adopted() {
+    use minutebook::{Bar, Row, time::parse_timestamp};
+    let world = World::new();
+    let bar = |time: &str| Bar {
+        timestamp: parse_timestamp(time).unwrap(),
+        open: 1.0,
+        high: 2.0,
+        low: 0.5,
+        close: 1.5,
+        volume: 3.0,
+    };
+    let file = world.dir().join("BTCUSD_1h_2024-01-01_2024-01-02.parquet");
+    let batch = Bar::to_batch(&[bar("2024-01-01"), bar("2024-01-01T01:00Z")]).unwrap();
+    minutebook::parquet::save_parquet(&[batch], &file, &Default::default()).unwrap();
+    let file = file.to_str().unwrap();
+    let done = world.json(&["series", "adopt", "BTCUSD@1h", file, "--note", "from=files"]);
+    assert_eq!(
+        (&done[0]["rows"], &done[0]["version"]),
+        (&2.into(), &1.into())
+    );
+    assert_eq!(world.json(&["bars", "read", "BTCUSD", "1h"]).len(), 2);
+    let other = world.file("x.parquet", "no parquet");
+    world.refused(
+        &["series", "adopt", "BTCUSD@1h", &other],
+        "",
+        6,
+        &["x.parquet"],
+    );
+}

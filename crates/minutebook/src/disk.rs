@@ -360,6 +360,19 @@ impl Minutebook {
         self.disk().and_then(|disk| disk.tiered.as_ref())
     }
 
+    /// As [`series_files`](Self::series_files), but makes their directory if there is none yet: for what writes.
+    ///
+    /// # Errors
+    /// [`Unavailable`](crate::ErrorKind::Unavailable) if the directory cannot be made or opened.
+    #[cfg(feature = "parquet")]
+    pub fn series_files_made(
+        &self,
+    ) -> Result<Option<&Arc<minutebook_parquet::ParquetTimeSeriesRepository>>> {
+        self.disk()
+            .map(|disk| disk.series_files.opened())
+            .transpose()
+    }
+
     /// The decision files themselves. `None` for a store that was built or is in memory, and where there are no decisions yet.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | a repository of series | [`ParquetTimeSeriesRepository`], with [`ParquetConfig`] |
 //! | single files | [`save_parquet`], [`load_parquet`], [`parquet_statistics`], [`list_parquet_files`] |
+//! | a file for each asset pair, timeframe and dates | [`save_frame`], [`load_frame`], [`FrameKey`] |
 //! | the object store over a directory, durable | [`DurableStore`] |
 //!
 //! The files are described in `docs/format/series.md`.
@@ -19,13 +20,14 @@ mod store;
 
 pub use config::{ParquetConfig, Retention};
 pub use file::{
-    LoadParquet, ParquetCompression, ParquetStatistics, SaveParquet, list_parquet_files,
-    load_parquet, parquet_batches, parquet_statistics, save_parquet,
+    FrameKey, Freshness, LoadParquet, ParquetCompression, ParquetStatistics, SaveParquet,
+    list_parquet_files, load_frame, load_parquet, parquet_batches, parquet_statistics, save_frame,
+    save_parquet,
 };
 pub use log::{Absorbed, Metadata, Operation};
 pub use series::{
-    AbsorbReceipt, AbsorbedState, ChangedRange, CompactionPlan, CompactionReason, CompactionReport,
-    CompactionStep, LeftOut, NamedSnapshot, ParquetTimeSeriesRepository, SeriesChecked,
-    VacuumOptions, VacuumReport, VerifyReport, VersionDiff, VersionInfo,
+    AbsorbReceipt, AbsorbedState, AdoptReport, ChangedRange, CompactionPlan, CompactionReason,
+    CompactionReport, CompactionStep, LeftOut, NamedSnapshot, ParquetTimeSeriesRepository,
+    SeriesChecked, VacuumOptions, VacuumReport, VerifyReport, VersionDiff, VersionInfo,
 };
 pub use store::DurableStore;

@@ -10,10 +10,14 @@ mod common;
 use std::sync::Arc;
 
 use common::{Row, all, batch, inline, range, series};
-use minutebook_core::{ManualClock, OnConflict, TimeSeriesRepository, WriteMode, time::from_nanos};
+use minutebook_core::{
+    ManualClock, OnConflict, Snapshot, TimeSeriesRepository, WriteMode, time::from_nanos,
+};
 use minutebook_fs::crash::{Crashed, Kind, Options, enumerate};
 use minutebook_fs::{Durability, Images, SimFs};
-use minutebook_parquet::{ParquetConfig, ParquetTimeSeriesRepository, Retention, VacuumOptions};
+use minutebook_parquet::{
+    Metadata, ParquetConfig, ParquetTimeSeriesRepository, Retention, VacuumOptions,
+};
 
 type Content = Option<Vec<Row>>;
 
@@ -139,6 +143,80 @@ fn replace_range() {
         },
         &Some(OLD.to_vec()),
         &Some(vec![(12, 7), (30, 3)]),
+    );
+}
+
+/// Two segments that no append merges.
+fn in_two_files(disk: &SimFs) -> Result<(), String> {
+    let clock = Arc::new(ManualClock::at(from_nanos(7_258_118_400_000_000_000)));
+    let config = ParquetConfig::default()
+        .fs(Arc::new(disk.clone()))
+        .clock(clock)
+        .merge_floor_rows(0)
+        .orphan_grace(std::time::Duration::ZERO);
+    let repo =
+        ParquetTimeSeriesRepository::open("/store/series", config).map_err(|e| format!("{e:?}"))?;
+    inline(async {
+        repo.write(
+            &series(),
+            batch(&[(10, 1), (20, 4), (30, 3)]),
+            WriteMode::Append,
+        )
+        .await?;
+        repo.write(&series(), batch(&[(15, 5)]), WriteMode::Append)
+            .await
+    })
+    .map(drop)
+    .map_err(|e| format!("{e:?}"))
+}
+
+#[test]
+fn compaction() {
+    let rows = Some(vec![(10, 1), (15, 5), (20, 4), (30, 3)]);
+    survives(
+        in_two_files,
+        |repo| inline(repo.compact(&series())).map(drop),
+        &rows,
+        &rows,
+    );
+}
+
+#[test]
+fn restoration() {
+    let note = Metadata::new();
+    survives(
+        in_two_files,
+        |repo| {
+            let first = Snapshot::Version(minutebook_core::Version(1));
+            inline(repo.restore(&series(), first, &note)).map(drop)
+        },
+        &Some(vec![(10, 1), (15, 5), (20, 4), (30, 3)]),
+        &Some(OLD.to_vec()),
+    );
+}
+
+#[test]
+fn naming_a_snapshot_and_vacuuming_what_it_does_not_name() {
+    let rows = Some(vec![(10, 1), (15, 5), (20, 4), (30, 3)]);
+    survives(
+        in_two_files,
+        |repo| {
+            inline(async {
+                let first = Snapshot::Version(minutebook_core::Version(1));
+                let named = [(series(), first)];
+                repo.create_snapshot("kept", &named, &Metadata::new())
+                    .await?;
+                repo.compact(&series()).await?;
+                let options = VacuumOptions::default().retention(Retention::versions(1));
+                repo.vacuum(&series(), &options).await?;
+                // Whatever happened, what is named can be read.
+                let query = minutebook_core::ScanQuery::new().as_of(first);
+                let stream = repo.scan(&series(), &query).await?;
+                stream.collect().await.map(drop)
+            })
+        },
+        &rows,
+        &rows,
     );
 }
 

@@ -1,5 +1,6 @@
 //! What reading and listing have in common for bars and ticks, and `minutebook series`.
 
+mod adopt;
 mod bars;
 mod compact;
 mod describe;

@@ -72,6 +72,12 @@ impl Footer {
             .sum()
     }
 
+    /// Nanoseconds in one unit of a column of times.
+    pub(crate) fn nanos_per(&self, column: &str) -> Option<i64> {
+        let field = self.arrow.schema().field_with_name(column).ok()?;
+        crate::file::nanos_per(field.data_type())
+    }
+
     /// The row ranges of the row groups.
     pub(crate) fn row_groups(&self) -> impl Iterator<Item = Range<u64>> {
         self.metadata().row_groups().iter().scan(0, |start, group| {

@@ -10,5 +10,5 @@ mod writer;
 
 pub(crate) use footer::{Footer, FooterCache};
 pub(crate) use reader::{Wanted, decode_with};
-pub(crate) use segments::{Segments, without};
-pub(crate) use writer::{WriteOptions, segment, segment_options, table};
+pub(crate) use segments::{Segments, scaled, without};
+pub(crate) use writer::{WriteOptions, segment, segment_of_file, segment_options, table};

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use minutebook_core::series::batch::{TIMESTAMP, timestamps};
+use minutebook_core::series::batch::{TIMESTAMP, conform, timestamps};
 use object_store::path::Path;
 
 use super::footer::{Footer, FooterCache};
@@ -86,7 +86,16 @@ impl Segments {
     }
 
     /// Rows of some columns, by position; columns that the segment does not have are left out.
-    pub(crate) async fn rows(&self, segment: &Segment, wanted: Wanted) -> Result<Vec<RecordBatch>> {
+    pub(crate) async fn rows(
+        &self,
+        segment: &Segment,
+        mut wanted: Wanted,
+    ) -> Result<Vec<RecordBatch>> {
+        if let (Some(time), Some(columns)) = (&segment.time, &mut wanted.columns) {
+            for column in columns.iter_mut().filter(|column| *column == TIMESTAMP) {
+                column.clone_from(&time.name);
+            }
+        }
         let expected: u64 = wanted
             .rows
             .iter()
@@ -101,6 +110,10 @@ impl Segments {
                 &path,
                 format!("it gave {got} rows instead of {expected}"),
             ));
+        }
+        if let Some(time) = &segment.time {
+            let conformed = batches.iter().map(|batch| conform(batch, &time.name));
+            return Ok(conformed.collect::<std::result::Result<_, _>>()?);
         }
         Ok(batches)
     }
@@ -126,14 +139,21 @@ impl Segments {
     /// How many rows of the segment, dead ones included, are before a time.
     pub(crate) async fn rows_before(&self, segment: &Segment, time: i64) -> Result<u64> {
         let footer = self.footer(segment).await?;
+        let (leaf, nanos) = match &segment.time {
+            None => (TIME_LEAF, 1),
+            Some(time) => (time.leaf, footer.nanos_per(&time.name).unwrap_or(0)),
+        };
         for (i, group) in footer.row_groups().enumerate() {
-            let bounds = footer.bounds(i, TIME_LEAF);
+            let bounds = footer.bounds(i, leaf).and_then(|(min, max)| {
+                let scaled = min.checked_mul(nanos).zip(max.checked_mul(nanos));
+                scaled.filter(|_| nanos > 0)
+            });
             match bounds {
                 Some((_, max)) if max < time => continue,
                 Some((min, _)) if min >= time => return Ok(group.start),
                 _ => {}
             }
-            let within = match footer.pages(i, TIME_LEAF) {
+            let within = match footer.pages(i, leaf).and_then(|pages| scaled(pages, nanos)) {
                 Some(pages) => {
                     let at = pages.partition_point(|(_, _, max)| *max < time);
                     let Some((first, min, _)) = pages.get(at) else {
@@ -175,6 +195,18 @@ impl Segments {
             _ => segment.rows,
         };
         Ok(without(from..to, &segment.dead))
+    }
+}
+
+/// Pages with their bounds in nanoseconds; `None` if one does not fit.
+pub(crate) fn scaled(pages: Vec<(u64, i64, i64)>, nanos: i64) -> Option<Vec<(u64, i64, i64)>> {
+    match nanos {
+        0 => None,
+        1 => Some(pages),
+        _ => pages
+            .into_iter()
+            .map(|(row, min, max)| Some((row, min.checked_mul(nanos)?, max.checked_mul(nanos)?)))
+            .collect(),
     }
 }
 

@@ -21,7 +21,7 @@ use parquet::file::writer::SerializedFileWriter;
 use super::crc::{Recorder, checksummed};
 use super::{encoding, pandas};
 use crate::error::{Fault, Result};
-use crate::log::Segment;
+use crate::log::{Segment, TimeColumn};
 
 /// From so many values in a row group on, its columns are encoded by several threads.
 const PARALLEL_VALUES: usize = 1 << 17;
@@ -58,8 +58,32 @@ pub(crate) fn segment(batch: &RecordBatch, options: &WriteOptions) -> Result<(By
         digest: blake3::hash(&bytes).to_hex().to_string(),
         footer_digest: blake3::hash(&footer).to_hex().to_string(),
         dead: Vec::new(),
+        time: None,
     };
     Ok((bytes, segment))
+}
+
+/// A file of another program as a segment, as it is. Its file name is still to be given.
+pub(crate) fn segment_of_file(
+    bytes: &Bytes,
+    metadata: &ParquetMetaData,
+    (min, max): (i64, i64),
+    time: Option<TimeColumn>,
+) -> Segment {
+    let footer = bytes.slice(data_end(metadata).min(bytes.len())..);
+    let rows = metadata.row_groups().iter().map(|group| group.num_rows());
+    Segment {
+        file: String::new(),
+        rows: u64::try_from(rows.sum::<i64>()).unwrap_or(0),
+        bytes: bytes.len() as u64,
+        footer: footer.len() as u64,
+        min,
+        max,
+        digest: blake3::hash(bytes).to_hex().to_string(),
+        footer_digest: blake3::hash(&footer).to_hex().to_string(),
+        dead: Vec::new(),
+        time,
+    }
 }
 
 /// Writes a whole table.

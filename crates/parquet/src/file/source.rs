@@ -184,6 +184,14 @@ impl Source {
         guarded(&self.path, work)
     }
 
+    /// Every byte of the file.
+    pub(super) fn bytes(&self) -> crate::error::Result<Bytes> {
+        let all = 0..self.footer.len;
+        let read = read_ranges(&*self.file, std::slice::from_ref(&all));
+        let read = read.map_err(|e| damaged(&self.path, e))?;
+        Ok(read.into_iter().next().unwrap_or_default())
+    }
+
     /// The leaf of a flat column.
     pub(super) fn leaf(&self, column: &str) -> Option<usize> {
         let schema = self.footer.metadata().file_metadata().schema_descr();

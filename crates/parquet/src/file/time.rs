@@ -38,7 +38,7 @@ pub(super) fn pandas_index(schema: &Schema) -> Option<String> {
 }
 
 /// Nanoseconds in one unit of a type, if it is a time. Without a zone it is UTC.
-pub(super) fn nanos_per(data_type: &DataType) -> Option<i64> {
+pub(crate) fn nanos_per(data_type: &DataType) -> Option<i64> {
     match data_type {
         DataType::Timestamp(TimeUnit::Second, _) => Some(1_000_000_000),
         DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date64 => Some(1_000_000),

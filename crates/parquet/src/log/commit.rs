@@ -47,6 +47,8 @@ pub enum Operation {
     Mark,
     /// Files that were damaged or missing were left out.
     Repair,
+    /// Files of other programs were made part of the series.
+    Adopt,
 }
 
 /// What users say of a series or of a commit: texts by key, carried along and never looked at.
@@ -107,6 +109,17 @@ pub(crate) struct Segment {
     /// Row ranges `[from, to)` that were deleted or replaced since the file was written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) dead: Vec<(u64, u64)>,
+    /// Where the time stands in a file of another program. In ours it is the first column, `timestamp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) time: Option<TimeColumn>,
+}
+
+/// The time index of a file that another program wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct TimeColumn {
+    pub(crate) name: String,
+    /// Its place among the leaves of the file.
+    pub(crate) leaf: usize,
 }
 
 impl Segment {
@@ -352,6 +365,7 @@ mod tests {
                 digest: String::new(),
                 footer_digest: String::new(),
                 dead: vec![(2, 4)],
+                time: None,
             }],
             absorbed: None,
         };

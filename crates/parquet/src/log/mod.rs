@@ -12,7 +12,7 @@ use minutebook_core::SeriesId;
 
 pub use commit::{Absorbed, Metadata, Operation};
 pub(crate) use commit::{
-    Commit, FORMAT, GroupRef, MAX_DOCUMENT, Segment, group_from_bytes, group_to_bytes,
+    Commit, FORMAT, GroupRef, MAX_DOCUMENT, Segment, TimeColumn, group_from_bytes, group_to_bytes,
 };
 pub(crate) use head::{ANCHOR_STEP, Known, is_anchor};
 

@@ -50,7 +50,12 @@ impl Draft {
     }
 
     /// Takes out the rows at these times, and says how many.
-    async fn remove_times(&mut self, inner: &Inner, log: &Log, times: &[i64]) -> Result<u64> {
+    pub(super) async fn remove_times(
+        &mut self,
+        inner: &Inner,
+        log: &Log,
+        times: &[i64],
+    ) -> Result<u64> {
         self.remove(inner, log, Out::Times(times)).await
     }
 

@@ -1,6 +1,7 @@
 //! The repository: series as segments and versions.
 
 mod absorb;
+mod adopt;
 mod append;
 mod check;
 mod cleanup;
@@ -33,6 +34,7 @@ use minutebook_core::SeriesId;
 use object_store::ObjectStore;
 
 pub use absorb::{AbsorbReceipt, AbsorbedState};
+pub use adopt::AdoptReport;
 pub use check::SeriesChecked;
 pub use compact::{CompactionPlan, CompactionReason, CompactionReport, CompactionStep};
 pub use diff::{ChangedRange, VersionDiff};

@@ -134,6 +134,7 @@ mod tests {
             digest: String::new(),
             footer_digest: String::new(),
             dead: Vec::new(),
+            time: None,
         }
     }
 

@@ -183,6 +183,7 @@ mod tests {
                 digest: String::new(),
                 footer_digest: String::new(),
                 dead: Vec::new(),
+                time: None,
             },
             order,
             rows: std::iter::once(0..count).collect(),

@@ -7,7 +7,7 @@ use minutebook::parquet::ParquetTimeSeriesRepository;
 use minutebook::time::parse_timestamp;
 use minutebook::{Error, ErrorKind, Minutebook, SeriesId, Snapshot, Version};
 
-use super::{bars, compact, describe, merge, snapshots, vacuum, versions};
+use super::{adopt, bars, compact, describe, merge, snapshots, vacuum, versions};
 use crate::app::Context;
 use crate::args::parsed;
 use crate::failure::{Failure, Outcome};
@@ -38,6 +38,8 @@ pub(crate) enum Series {
     Complete(bars::Complete),
     /// Make bars of a coarser timeframe
     Resample(bars::Resample),
+    /// Make Parquet files of other programs part of a series as they are
+    Adopt(adopt::Adopt),
     /// Read several series as one, in order of time
     Merge(merge::Merge),
 }
@@ -56,6 +58,7 @@ impl Series {
             Self::Coverage(command) => command.run(context).await,
             Self::Complete(command) => command.run(context).await,
             Self::Resample(command) => command.run(context).await,
+            Self::Adopt(command) => command.run(context).await,
             Self::Merge(command) => command.run(context).await,
         }
     }
