@@ -255,7 +255,12 @@ fn files_of_other_programs_are_adopted() {
     };
     let file = world.dir().join("BTCUSD_1h_2024-01-01_2024-01-02.parquet");
     let batch = Bar::to_batch(&[bar("2024-01-01"), bar("2024-01-01T01:00Z")]).unwrap();
-    minutebook::parquet::save_parquet(&[batch], &file, &Default::default()).unwrap();
+    minutebook::parquet::save_parquet(
+        &[batch],
+        &file,
+        &minutebook::parquet::SaveParquet::default(),
+    )
+    .unwrap();
     let file = file.to_str().unwrap();
     let done = world.json(&["series", "adopt", "BTCUSD@1h", file, "--note", "from=files"]);
     assert_eq!(

@@ -71,7 +71,10 @@ pub(crate) fn segment_of_file(
     time: Option<TimeColumn>,
 ) -> Segment {
     let footer = bytes.slice(data_end(metadata).min(bytes.len())..);
-    let rows = metadata.row_groups().iter().map(|group| group.num_rows());
+    let rows = metadata
+        .row_groups()
+        .iter()
+        .map(parquet::file::metadata::RowGroupMetaData::num_rows);
     Segment {
         file: String::new(),
         rows: u64::try_from(rows.sum::<i64>()).unwrap_or(0),
