@@ -29,6 +29,10 @@ struct Place {
 }
 
 /// The journal, all its files, as far as it was walked.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about the journal"
+)]
 #[derive(Debug)]
 pub(crate) struct Walk {
     fs: Arc<dyn Fs>,
@@ -100,12 +104,11 @@ impl Walk {
             Err(error) => return Err(step(error).into()),
         }
         self.present = true;
-        let mut reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => {
-                self.check_start(watch)?;
-                Lines::open(&self.fs, &self.dir, 0, self.max_line)?
-            }
+        let mut reader = if let Some(reader) = self.reader.take() {
+            reader
+        } else {
+            self.check_start(watch)?;
+            Lines::open(&self.fs, &self.dir, 0, self.max_line)?
         };
         let mut end = 0;
         loop {
