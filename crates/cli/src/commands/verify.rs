@@ -28,7 +28,7 @@ Examples:
   minutebook verify --json | jq -r .journal_head > head.txt       # keep it elsewhere, ...
   minutebook verify --head $(cat head.txt)                        # ... and a journal that was cut is noticed")]
 pub(crate) struct Verify {
-    /// This part only (decisions, ticks, series, catalog, store, documents); may be given several times
+    /// This part only (decisions, ticks, series, catalog, store); may be given several times
     #[arg(long, value_name = "PART", value_parser = parsed::<Part>)]
     part: Vec<Part>,
     /// A hash that a line of the decisions' journal must have, as an earlier run gave it as `journal_head`

@@ -47,8 +47,6 @@ pub enum Part {
     Series,
     /// The catalog, with the files that it names.
     Catalog,
-    /// Named documents.
-    Documents,
 }
 
 impl Part {
@@ -59,7 +57,6 @@ impl Part {
         Self::Ticks,
         Self::Series,
         Self::Catalog,
-        Self::Documents,
     ];
 
     /// Its name.
@@ -70,7 +67,6 @@ impl Part {
             Self::Ticks => "ticks",
             Self::Series => "series",
             Self::Catalog => "catalog",
-            Self::Documents => "documents",
         }
     }
 }
@@ -229,12 +225,6 @@ kinds! {
     TypesOrphaned = "types-orphaned", Ticks, Untidy,
         "the file of types of a series that is not there; a new series would inherit it",
         "it is moved to quarantine";
-    TickSegmentDamaged = "tick-segment-damaged", Ticks, Damage,
-        "a sealed segment of ticks that does not fit its digest, cannot be read, or is missing",
-        "nothing here: restore it from a backup";
-    TickSegmentOrphaned = "tick-segment-orphaned", Ticks, Untidy,
-        "a file among the sealed segments that their list does not name",
-        "it is moved to quarantine";
 
     VersionDamaged = "version-damaged", Series, Damage,
         "an entry of a version log that does not fit its digest, does not parse, or is of another version or series",
@@ -288,10 +278,6 @@ kinds! {
     DatasetDamaged = "dataset-damaged", Catalog, Damage,
         "a Parquet file that an entry names is damaged",
         "file and entry are moved to quarantine; get the data again from its source";
-
-    DocumentDamaged = "document-damaged", Documents, Damage,
-        "a named document that is no JSON",
-        "it is moved to quarantine; it is lost unless a backup has it";
 }
 
 impl fmt::Display for FindingKind {
