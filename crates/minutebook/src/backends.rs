@@ -99,7 +99,11 @@ mod json {
             Arc::new(Lazy::new(
                 self.fs,
                 &self.layout.registry,
-                CAPABILITIES,
+                Capabilities::of(&[
+                    Capability::Persistent,
+                    Capability::Shared,
+                    Capability::Revisions,
+                ]),
                 move |file| JsonCatalog::open(file, config.clone()),
             ))
         }

@@ -8,6 +8,7 @@ use minutebook_core::{Result, SeriesId, Version, WriteMode, WriteReceipt};
 use minutebook_fs::task::blocking;
 use minutebook_fs::{Created, Locked, create_new};
 
+use super::scan::again_if_moved;
 use crate::codec::encode::{Encoded, encode};
 use crate::codec::kind::{ColumnType, Seen};
 use crate::error::JsonlError;
@@ -86,7 +87,8 @@ fn append_locked(
     log: &mut Locked<'_>,
     encoded: Encoded,
 ) -> Result<u64, JsonlError> {
-    let sealed = sealed_columns(store, series, state)?;
+    // Segments move to Parquet without the writers' lock.
+    let sealed = again_if_moved(|| sealed_columns(store, series, state))?;
     let index = current(store, series, state)?;
     let none = Columns::default();
     let mut shown = index.as_ref().map_or(&none, |index| &index.part.columns);
@@ -102,9 +104,15 @@ fn append_locked(
     let before = state.types.types.clone();
     let types = types_with(&encoded, shown, &before, store)?;
     if encoded.bytes.is_empty() {
-        if let Some(view) = segments::view_known(store, series, state)? {
+        let version = again_if_moved(|| {
+            let Some(view) = segments::view_known(store, series, state)? else {
+                return Ok(None);
+            };
             let sections = segments::sections(store, series, state, &view)?;
-            return Ok(super::summary::version(&view, &sections));
+            Ok(Some(super::summary::version(&view, &sections)))
+        })?;
+        if let Some(version) = version {
+            return Ok(version);
         }
         put_types(store, series, state, types)?;
         let created = create_new(
