@@ -410,7 +410,7 @@ fn raw_text_is_kept_letter_for_letter() {
     );
     let fine = world.ok_with(
         &["decision", "add", "--raw", "--upsert"],
-        &text.replace("NaN", "1.0"),
+        text.replace("NaN", "1.0"),
     );
     assert_eq!(fine, "updated py as raw text\n");
     assert_eq!(world.ok(&["decision", "delete", "py"]), "deleted py\n");
