@@ -63,7 +63,9 @@ pub(crate) enum JsonError {
     NotWide { at: usize, message: &'static str },
     #[error("the text has the id \"{inside}\", which is not the one it is saved under")]
     OtherId { inside: String },
-    #[error("it is kept as raw text, which is wider than JSON; read it with get_raw")]
+    #[error(
+        "it is kept as raw text, which is wider than JSON; read its text (get_raw, decision get --raw)"
+    )]
     RawOnly,
     #[error("{0} is no name of a document: {{date}}_{{id}}.json, without a path")]
     NoDocument(String),

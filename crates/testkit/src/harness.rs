@@ -19,7 +19,7 @@ use crate::case::Outcome;
 /// use std::sync::Arc;
 /// use minutebook_core::{DecisionRepository, ManualClock, Result};
 /// use minutebook_testkit::{Harness, async_trait, test_clock};
-/// # async fn open_my_store(clock: Arc<ManualClock>) -> Result<Arc<dyn DecisionRepository>> { unimplemented!() }
+/// # async fn open_my_store(_: Arc<ManualClock>) -> Result<Arc<dyn DecisionRepository>> { Err(minutebook_core::Error::unsupported("only an example")) }
 ///
 /// struct MyHarness {
 ///     // dir: tempfile::TempDir,
