@@ -7,23 +7,17 @@ mod common;
 use std::io::ErrorKind as Io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::*;
-use minutebook_core::{ErrorKind, SeriesId};
+use minutebook_core::{Clock, ErrorKind, SeriesId, SystemClock};
 use minutebook_fs::crash::{self, Crashed, Kind, Options};
 use minutebook_fs::{Durability, Fs, LockMode, LockWait, OpKind, OsFs, SimFs};
 use minutebook_jsonl::{
-    Appender, AppenderOptions, EntryQuery, JsonlConfig, JsonlTimeSeriesRepository,
+    Appender, AppenderOptions, EntryQuery, JsonlConfig, JsonlTimeSeriesRepository, Rotation,
 };
-
-fn entry(n: usize) -> String {
-    format!(
-        "{{\"timestamp\":\"2025-01-01T00:00:{:02}\",\"n\":{n}}}",
-        n % 60
-    )
-}
 
 fn sim(disk: &SimFs, durability: Durability) -> JsonlTimeSeriesRepository {
     let config = JsonlConfig::default()
@@ -395,4 +389,57 @@ fn a_flush_without_a_sync_is_caught() {
     )
     .unwrap_err();
     assert!(failure.message.contains("acknowledged"), "{failure}");
+}
+
+#[test]
+fn waits_may_be_as_long_as_there_is_time() {
+    for linger in [Duration::ZERO, Duration::MAX] {
+        let place = Place::new();
+        let options = AppenderOptions::new()
+            .durability(Durability::Buffered)
+            .linger(linger)
+            .sync_interval(Duration::MAX);
+        let appender = place.repo.appender(options).unwrap();
+        for n in 0..3 {
+            appender.push_blocking(&btc(), &entry(n)).unwrap();
+            appender.flush_blocking().unwrap();
+        }
+        appender.push_blocking(&btc(), &entry(3)).unwrap();
+        appender.close_blocking().unwrap();
+        assert_eq!(found(&place.repo, &btc()), expected(0..4));
+    }
+}
+
+/// A clock that fails who asks it the third time.
+#[derive(Debug, Default)]
+struct Broken(AtomicUsize);
+
+impl Clock for Broken {
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        assert!(self.0.fetch_add(1, Ordering::SeqCst) < 2, "the clock broke");
+        SystemClock.now()
+    }
+}
+
+#[test]
+fn what_a_panicking_thread_had_in_hand_is_given_back() {
+    let config = JsonlConfig::default()
+        .durability(Durability::Buffered)
+        .clock(Arc::new(Broken::default()))
+        .rotation(Rotation::default().daily());
+    let place = Place::with(config);
+    let series: Vec<_> = (0..4).map(|n| id(&format!("S{n}@ticks"))).collect();
+    let slow = AppenderOptions::new().linger(Duration::from_hours(1));
+    let appender = place.repo.appender(slow).unwrap();
+    for (n, series) in series.iter().enumerate() {
+        appender.push_blocking(series, &entry(n)).unwrap();
+    }
+    assert!(appender.flush_blocking().is_err());
+    assert!(appender.close_blocking().is_err());
+    let rest = appender.take_unwritten();
+    let wanted: Vec<_> = (2..4).map(|n| (series[n].clone(), entry(n))).collect();
+    assert_eq!(rest, wanted);
+    for (n, series) in series.iter().enumerate().take(2) {
+        assert_eq!(found(&place.repo, series), [entry(n)]);
+    }
 }

@@ -7,7 +7,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{btc, run};
+use common::{btc, entry, run};
 use minutebook_core::{ErrorKind, ScanQuery, TimeSeriesRepository};
 use minutebook_fs::crash::{self, Crashed, Options};
 use minutebook_fs::{Durability, Fault, Fs as _, OpKind, SimFs};
@@ -19,10 +19,6 @@ fn open(disk: &SimFs) -> minutebook_core::Result<JsonlTimeSeriesRepository> {
         .durability(Durability::Synced)
         .read_ahead(std::num::NonZeroUsize::MIN);
     JsonlTimeSeriesRepository::open("/ticks", config)
-}
-
-fn entry(n: usize) -> String {
-    format!("{{\"timestamp\":\"2025-01-01T00:00:{n:02}\",\"n\":{n}}}")
 }
 
 async fn put(

@@ -12,21 +12,22 @@ use futures_util::StreamExt;
 use minutebook_core::{ErrorKind, TimeSeriesRepository};
 use minutebook_jsonl::{Follow, FollowFrom, FollowQuery, JsonlConfig, Position};
 
-fn entry(n: usize) -> String {
-    format!(
-        "{{\"timestamp\":\"2025-01-01T00:00:{:02}\",\"n\":{n}}}",
-        n % 60
-    )
-}
-
-fn entries(numbers: std::ops::Range<usize>) -> Vec<String> {
-    numbers.map(entry).collect()
-}
-
 fn query(from: FollowFrom) -> FollowQuery {
     FollowQuery::new()
         .from(from)
         .poll_interval(Duration::from_millis(1))
+}
+
+/// A series with these entries.
+async fn with(numbers: std::ops::Range<usize>) -> Place {
+    let place = Place::new();
+    add(&place, numbers).await;
+    place
+}
+
+async fn add(place: &Place, numbers: std::ops::Range<usize>) {
+    let entries = entries(numbers);
+    place.repo.append_entries(&btc(), &entries).await.unwrap();
 }
 
 /// The next so many entries.
@@ -55,24 +56,15 @@ fn append(place: &Place, bytes: &str) {
 
 #[test]
 fn what_is_there_and_what_comes() {
-    let place = Place::new();
     run(async {
-        place
-            .repo
-            .append_entries(&btc(), &entries(0..5))
-            .await
-            .unwrap();
+        let place = with(0..5).await;
         let mut start = place.repo.follow(&btc(), &query(FollowFrom::Start));
         let mut end = place.repo.follow(&btc(), &query(FollowFrom::End));
         let mut last = place.repo.follow(&btc(), &query(FollowFrom::Last(2)));
         assert_eq!(next(&mut start, 5).await, entries(0..5));
         assert_eq!(next(&mut last, 2).await, entries(3..5));
         quiet(&mut end).await;
-        place
-            .repo
-            .append_entries(&btc(), &entries(5..7))
-            .await
-            .unwrap();
+        add(&place, 5..7).await;
         for follow in [&mut start, &mut end, &mut last] {
             assert_eq!(next(follow, 2).await, entries(5..7));
             assert!(follow.report().is_clean());
@@ -107,13 +99,8 @@ fn only_complete_lines_are_seen() {
 
 #[test]
 fn a_position_is_taken_up_again() {
-    let place = Place::new();
     run(async {
-        place
-            .repo
-            .append_entries(&btc(), &entries(0..5))
-            .await
-            .unwrap();
+        let place = with(0..5).await;
         let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
         assert_eq!(follow.position(), None);
         next(&mut follow, 3).await;
@@ -125,20 +112,12 @@ fn a_position_is_taken_up_again() {
         assert_eq!(next(&mut follow, 2).await, entries(3..5));
         // Sealed meanwhile: the position is in the segment now.
         place.repo.rotate(&btc()).await.unwrap().unwrap();
-        place
-            .repo
-            .append_entries(&btc(), &entries(5..6))
-            .await
-            .unwrap();
+        add(&place, 5..6).await;
         let mut follow = place.repo.follow(&btc(), &at);
         assert_eq!(next(&mut follow, 3).await, entries(3..6));
         // Another series of the same name: from its first entry.
         place.repo.delete(&btc(), None).await.unwrap();
-        place
-            .repo
-            .append_entries(&btc(), &entries(20..30))
-            .await
-            .unwrap();
+        add(&place, 20..30).await;
         let mut follow = place.repo.follow(&btc(), &at);
         assert_eq!(next(&mut follow, 10).await, entries(20..30));
         for bad in ["", "1", "1:2", "0:1:00000001", "x:1:1", "1:2:3:4"] {
@@ -149,23 +128,14 @@ fn a_position_is_taken_up_again() {
 
 #[test]
 fn rotation_and_deletion_are_followed() {
-    let place = Place::new();
     run(async {
-        place
-            .repo
-            .append_entries(&btc(), &entries(0..2))
-            .await
-            .unwrap();
+        let place = with(0..2).await;
         let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
         assert_eq!(next(&mut follow, 1).await, entries(0..1));
         // Several rotations while nobody looks.
         for n in 2..6 {
             place.repo.rotate(&btc()).await.unwrap().unwrap();
-            place
-                .repo
-                .append_entries(&btc(), &[entry(n)])
-                .await
-                .unwrap();
+            add(&place, n..n + 1).await;
         }
         assert_eq!(next(&mut follow, 5).await, entries(1..6));
         quiet(&mut follow).await;
@@ -175,21 +145,13 @@ fn rotation_and_deletion_are_followed() {
         let mut end = place.repo.follow(&btc(), &query(FollowFrom::End));
         assert_eq!(next(&mut last, 3).await, entries(3..6));
         quiet(&mut end).await;
-        place
-            .repo
-            .append_entries(&btc(), &entries(6..8))
-            .await
-            .unwrap();
+        add(&place, 6..8).await;
         for follow in [&mut follow, &mut last, &mut end] {
             assert_eq!(next(follow, 2).await, entries(6..8));
         }
         place.repo.delete(&btc(), None).await.unwrap();
         quiet(&mut follow).await;
-        place
-            .repo
-            .append_entries(&btc(), &entries(40..42))
-            .await
-            .unwrap();
+        add(&place, 40..42).await;
         for follow in [&mut follow, &mut last, &mut end] {
             assert_eq!(next(follow, 2).await, entries(40..42));
         }

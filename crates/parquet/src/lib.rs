@@ -24,7 +24,7 @@ pub use file::{
     list_parquet_files, load_frame, load_parquet, parquet_batches, parquet_statistics, save_frame,
     save_parquet,
 };
-pub use log::{Absorbed, Metadata, Operation};
+pub use log::{Absorbed, AbsorbedEarlier, AbsorbedSegment, Metadata, Operation};
 pub use series::{
     AbsorbReceipt, AbsorbedState, AdoptReport, ChangedRange, CompactionPlan, CompactionReason,
     CompactionReport, CompactionStep, LeftOut, NamedSnapshot, ParquetTimeSeriesRepository,

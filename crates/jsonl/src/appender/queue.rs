@@ -264,7 +264,8 @@ impl Queue {
                     return Job::Sync(state.written);
                 }
                 let now = Instant::now();
-                let lingered = since.is_some_and(|since| now >= since + self.pace.linger);
+                let lingered =
+                    since.is_some_and(|since| now.duration_since(since) >= self.pace.linger);
                 if waiting && (lingered || state.hurry(&self.pace)) {
                     return state.take();
                 }
@@ -284,11 +285,11 @@ impl Queue {
         state: MutexGuard<'a, State>,
         since: Option<Instant>,
     ) -> MutexGuard<'a, State> {
-        let write_at = since.map(|since| since + self.pace.linger);
+        let write_at = since.and_then(|since| since.checked_add(self.pace.linger));
         let sync_at = state
             .unsynced_since
             .zip(self.pace.sync_interval)
-            .map(|(since, interval)| since + interval);
+            .and_then(|(since, interval)| since.checked_add(interval));
         let next = [write_at, sync_at].into_iter().flatten().min();
         match next.filter(|_| state.failure.is_none()) {
             Some(at) => {
@@ -335,13 +336,17 @@ impl Queue {
         self.tell(state);
     }
 
-    /// For the thread, as the last thing it does.
-    pub(super) fn end(&self, panicked: bool) {
+    /// For the thread, as the last thing it does. `hand` is what it was about to write, if it panicked over it.
+    pub(super) fn end(&self, panicked: bool, mut hand: Vec<Waiting>) {
         let mut state = self.lock();
         state.ended = true;
         state.closing = true;
         if panicked {
             state.failure.get_or_insert_with(Failure::panicked);
+            hand.append(&mut state.waiting);
+            state.unwritten.append(&mut hand);
+            state.places.clear();
+            state.bytes = 0;
         }
         self.tell(state);
     }

@@ -1,5 +1,6 @@
 //! The thread that writes what was pushed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use minutebook_fs::Durability;
@@ -11,17 +12,21 @@ use crate::store::{Series, Store};
 
 /// Writes until the queue is closed and empty.
 pub(super) fn run(queue: &Queue, store: &Arc<Store>) {
-    let end = End { queue };
+    let mut end = End {
+        queue,
+        hand: VecDeque::new(),
+    };
     loop {
         match queue.next() {
-            Job::Write(batch, upto) => match write(store, batch) {
+            Job::Write(batch, upto) => match write(store, end.take(batch)) {
                 Ok(due) => {
                     queue.note_written(upto);
                     for series in due {
                         series.keep_index(store);
                     }
                 }
-                Err((error, rest)) => {
+                Err(error) => {
+                    let rest: Vec<_> = end.hand.drain(..).collect();
                     let series = rest.first().map(|waiting| waiting.series.id.to_string());
                     stop(queue, &error, series, rest);
                 }
@@ -42,34 +47,36 @@ fn stop(queue: &Queue, error: &JsonlError, series: Option<String>, rest: Vec<Wai
     queue.fail(failure, rest);
 }
 
-/// One lock and one write for each series. Gives the series whose index is to be written down; what was not written, if one of them fails.
+/// One lock and one write for each series. What is written is taken out of the batch. Gives the series whose index is to be written down.
 fn write(
     store: &Arc<Store>,
-    batch: Vec<Waiting>,
-) -> Result<Vec<Arc<Series>>, (JsonlError, Vec<Waiting>)> {
+    batch: &mut VecDeque<Waiting>,
+) -> Result<Vec<Arc<Series>>, JsonlError> {
     let mut due = Vec::new();
-    let mut batch = batch.into_iter();
-    while let Some(waiting) = batch.next() {
-        let written = append_lines(store, &waiting.series, &waiting.lines, Durability::Buffered);
-        match written {
-            Ok(_) if waiting.series.index_is_due(store) => due.push(waiting.series),
-            Ok(_) => {}
-            Err(error) => {
-                let rest = std::iter::once(waiting).chain(batch).collect();
-                return Err((error, rest));
-            }
-        }
+    while let Some(waiting) = batch.front() {
+        append_lines(store, &waiting.series, &waiting.lines, Durability::Buffered)?;
+        let written = batch.pop_front().map(|waiting| waiting.series);
+        due.extend(written.filter(|series| series.index_is_due(store)));
     }
     Ok(due)
 }
 
-/// Tells those who wait that the thread has ended, also when it panicked.
+/// Tells those who wait that the thread has ended, also when it panicked: then what it had in hand is not known to be written.
 struct End<'a> {
     queue: &'a Queue,
+    hand: VecDeque<Waiting>,
+}
+
+impl End<'_> {
+    fn take(&mut self, batch: Vec<Waiting>) -> &mut VecDeque<Waiting> {
+        self.hand = batch.into();
+        &mut self.hand
+    }
 }
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.queue.end(std::thread::panicking());
+        self.queue
+            .end(std::thread::panicking(), self.hand.drain(..).collect());
     }
 }

@@ -17,8 +17,10 @@ use crate::time_series::JsonlTimeSeriesRepository;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentInfo {
-    /// Its number, counted from 1; none is used twice.
+    /// Its number: they are read in this order. None is used twice under one `log_id`.
     pub number: u64,
+    /// Tells it from segments with this number of an earlier series of the same name, and of this one before its manifest was lost.
+    pub log_id: String,
     /// Its file.
     pub path: PathBuf,
     /// Bytes of the file.
@@ -43,6 +45,7 @@ impl SegmentInfo {
     pub(crate) fn new(series: &Series, entry: &Entry) -> Self {
         Self {
             number: entry.number,
+            log_id: entry.id.clone(),
             path: series.sealed.sealed(entry.number),
             stored_bytes: entry.stored,
             bytes: entry.bytes,

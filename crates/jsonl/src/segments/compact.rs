@@ -33,7 +33,6 @@ pub struct SegmentHandover {
     store: Arc<Store>,
     series: Arc<Series>,
     guard: Arc<Guard>,
-    id: String,
     segments: Vec<SegmentInfo>,
 }
 
@@ -72,7 +71,6 @@ impl JsonlTimeSeriesRepository {
                 segments: entries
                     .map(|entry| SegmentInfo::new(&series, entry))
                     .collect(),
-                id: manifest.id.clone(),
                 guard: Arc::new(guard),
                 store,
                 series,
@@ -86,11 +84,6 @@ impl JsonlTimeSeriesRepository {
 }
 
 impl SegmentHandover {
-    /// Tells this series' segments from those of an earlier series of the same name.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
     /// The segments, in the order of their lines.
     pub fn segments(&self) -> &[SegmentInfo] {
         &self.segments

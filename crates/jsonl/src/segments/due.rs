@@ -1,11 +1,10 @@
 //! When the plain file is due to be sealed, and doing it on the way of an append.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
-use minutebook_fs::{LockMode, LockWait};
+use minutebook_fs::{FileId, LockMode, LockWait};
 
 use super::{Guard, finish, rotate};
 use crate::error::JsonlError;
@@ -20,6 +19,8 @@ pub(crate) struct Due {
     day: AtomicI64,
     /// Bytes of lines before the plain file, which is the one that was opened under this number.
     base: Mutex<Option<(u64, u64)>>,
+    /// The plain file that has lines of an earlier day and could not be sealed, as somebody else was at work. Our next append makes it look new.
+    overdue: Mutex<Option<FileId>>,
 }
 
 impl Default for Due {
@@ -28,6 +29,7 @@ impl Default for Due {
             end: AtomicU64::new(0),
             day: AtomicI64::new(i64::MIN),
             base: Mutex::default(),
+            overdue: Mutex::default(),
         }
     }
 }
@@ -41,6 +43,16 @@ impl Due {
     /// Notes that the plain file begins anew.
     pub(crate) fn sealed(&self) {
         self.end.store(0, Ordering::Relaxed);
+        *self.overdue() = None;
+    }
+
+    fn overdue(&self) -> MutexGuard<'_, Option<FileId>> {
+        self.overdue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the next append look again whether a day is over.
+    fn look_again(&self) {
+        self.day.store(i64::MIN, Ordering::Relaxed);
     }
 }
 
@@ -106,7 +118,7 @@ pub(crate) fn before_append(store: &Arc<Store>, series: &Arc<Series>) {
         Ok(()) => {}
         Err(error) => {
             if today.is_some() {
-                series.due.day.store(i64::MIN, Ordering::Relaxed);
+                series.due.look_again();
             }
             let path = series.data.display();
             tracing::warn!(%path, %error, "the file is due to be sealed, which did not succeed; the next append tries again");
@@ -123,30 +135,37 @@ fn seal_if_due(
     series: &Arc<Series>,
     today: Option<i64>,
 ) -> Result<(), JsonlError> {
-    // Whether the last line was written on an earlier day.
-    let is_old = |store: &Store| -> Result<bool, JsonlError> {
-        let Some(today) = today else {
-            return Ok(false);
+    // The plain file, if it has lines of an earlier day: the last one was written then, or it is known to be overdue.
+    let old = |store: &Store| -> Result<Option<FileId>, JsonlError> {
+        let (Some(today), Some(meta)) = (today, store.metadata(&series.data)?) else {
+            return Ok(None);
         };
-        let written = store.metadata(&series.data)?.map(|meta| meta.modified);
-        let written = written.unwrap_or(SystemTime::UNIX_EPOCH);
-        Ok(day(DateTime::<Utc>::from(written)) < today)
+        let is_old = day(DateTime::<Utc>::from(meta.modified)) < today
+            || *series.due.overdue() == Some(meta.id);
+        Ok(is_old.then_some(meta.id))
     };
     let limit = store.config.rotation.bytes.unwrap_or(u64::MAX);
     let known = series.due.end.load(Ordering::Relaxed);
-    if known < limit && !is_old(store)? {
+    let overdue = old(store)?;
+    if known < limit && overdue.is_none() {
         return Ok(());
     }
     let guard = match Guard::take(store, series, LockMode::Exclusive, LockWait::Try) {
         Ok(guard) => guard,
         // Somebody is at it.
-        Err(JsonlError::Fs(error)) if error.is_locked() => return Ok(()),
+        Err(JsonlError::Fs(error)) if error.is_locked() => {
+            if overdue.is_some() {
+                *series.due.overdue() = overdue;
+                series.due.look_again();
+            }
+            return Ok(());
+        }
         Err(error) => return Err(error),
     };
     // Rarely anything: what an interrupted rotation left must be out of the way.
     finish(store, series, &guard)?;
     let sealed = rotate::seal(store, series, &guard, |log| {
-        Ok(log.len() >= limit || is_old(store)?)
+        Ok(log.len() >= limit || old(store)?.is_some())
     })?;
     if !sealed {
         series.was_sealed();

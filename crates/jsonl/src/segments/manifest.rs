@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::format::Sealed;
 use super::stats::Stats;
-use super::{Member, Paths, member};
+use super::{MAX_NUMBER, Member, Paths, member};
 use crate::codec::kind::Seen;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
@@ -20,13 +20,20 @@ const VERSION: u32 = 1;
 /// More than a manifest of a hundred thousand segments.
 const MAX_BYTES: u64 = 256 << 20;
 
+/// More bytes of lines than a series has in its life.
+const MAX_TOTAL: u64 = u64::MAX / 4;
+
 /// Which segments a series has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     format: String,
     version: u32,
-    /// Tells this series from an earlier one of the same name, whose segments had the same numbers.
+    /// Tells what is sealed from now on from segments that had the same numbers: those of an earlier series of the same name, and those of this one
+    /// before its manifest was lost. Empty as long as a lost one was not written again.
     pub(crate) id: String,
+    /// Ids under which segments of this very series were sealed before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier: Vec<String>,
     /// Grows with every change.
     pub(crate) generation: u64,
     /// The number that the plain file gets when it is sealed.
@@ -39,6 +46,9 @@ pub(crate) struct Manifest {
 /// What is known of one segment without opening it. All of it can be found out again by reading the segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
+    /// The `id` of the manifest under which it was sealed: with the number it is what nothing else is called.
+    #[serde(default)]
+    pub(crate) id: String,
     pub(crate) number: u64,
     /// Bytes of its lines.
     pub(crate) bytes: u64,
@@ -75,6 +85,7 @@ impl Manifest {
             format: FORMAT.to_owned(),
             version: VERSION,
             id,
+            earlier: Vec::new(),
             generation: 1,
             next: 1,
             gone_bytes: 0,
@@ -113,20 +124,35 @@ impl Manifest {
         if blake3::hash(text.as_bytes()).to_hex().as_str() != envelope.blake3 {
             return Err("its digest does not match it".to_owned());
         }
-        let manifest: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let mut manifest: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        for entry in &mut manifest.segments {
+            if entry.id.is_empty() {
+                entry.id.clone_from(&manifest.id);
+            }
+        }
         let mut last = 0;
         let ascending = manifest.segments.iter().all(|entry| {
             let ascends = entry.number > last;
             last = entry.number;
             ascends
         });
-        if !ascending || last >= manifest.next {
+        let bytes = manifest.segments.iter().map(|entry| entry.bytes);
+        let total = bytes.fold(manifest.gone_bytes, u64::saturating_add);
+        if !ascending || last >= manifest.next || manifest.next > MAX_NUMBER || total > MAX_TOTAL {
             return Err("its numbers contradict each other".to_owned());
         }
         Ok(manifest)
     }
 
+    /// Whether segments that this series has, or goes on with, were sealed under an id.
+    pub(crate) fn is_of(&self, id: &str) -> bool {
+        self.id == id || self.earlier.iter().any(|earlier| earlier == id)
+    }
+
     /// Puts a manifest together from the segments that lie in the directory: their files say what is in them.
+    ///
+    /// Which numbers were given before cannot be told: a segment that was moved away has left nothing. So it has no id, and gets another one when it
+    /// is written.
     fn rebuilt(fs: &dyn Fs, paths: &Paths) -> Result<Option<Self>, JsonlError> {
         let mut numbers = Vec::new();
         let mut raw = Vec::new();
@@ -144,9 +170,10 @@ impl Manifest {
         }
         numbers.sort_unstable();
         let after = numbers.last().map_or(1, |last| last + 1);
-        raw.retain(|number| !numbers.contains(number));
         let mut manifest = Self::new(String::new());
-        manifest.next = raw.into_iter().min().unwrap_or(after).max(after);
+        // Of what is sealed and not compressed the manifest had announced the number.
+        raw.retain(|number| *number >= after);
+        manifest.next = raw.into_iter().min().unwrap_or(after);
         for number in numbers {
             let path = paths.sealed(number);
             let file = fs
@@ -154,8 +181,11 @@ impl Manifest {
                 .map_err(|error| FsError::not_applied("read", "open", &path, error))?;
             let sealed = Sealed::open(file.into(), &path)?;
             let stats: Stats = sealed.stats()?;
-            manifest.id.clone_from(&stats.id);
-            manifest.segments.push(stats.entry(number, &sealed));
+            let entry = stats.entry(number, &sealed);
+            if !manifest.is_of(&entry.id) {
+                manifest.earlier.push(entry.id.clone());
+            }
+            manifest.segments.push(entry);
         }
         Ok(Some(manifest))
     }

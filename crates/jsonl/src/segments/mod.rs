@@ -37,6 +37,9 @@ use std::path::{Path, PathBuf};
 /// Bytes of plain lines in one frame.
 pub(crate) const FRAME_BYTES: usize = 256 << 10;
 
+/// No segment has a number as high as this: there is room to count on.
+pub(crate) const MAX_NUMBER: u64 = u64::MAX / 2;
+
 /// The paths in a series' directory of segments.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {
@@ -87,7 +90,7 @@ pub(crate) fn member(path: &Path) -> Option<Member> {
         (digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))
             .then(|| digits.parse().ok())
             .flatten()
-            .filter(|number| *number > 0)
+            .filter(|number| (1..MAX_NUMBER).contains(number))
     };
     number(SEALED)
         .map(Member::Sealed)
@@ -112,5 +115,8 @@ mod tests {
         assert_eq!(member(&paths.manifest()), None);
         assert_eq!(member(Path::new("/x~sealed/notes.jsonl")), None);
         assert_eq!(member(Path::new("/x~sealed/00000000.jsonl")), None);
+        // Nothing could be counted on from there.
+        let highest = paths.sealed(u64::MAX);
+        assert_eq!(member(&highest), None);
     }
 }

@@ -86,6 +86,7 @@ impl Stats {
     pub(crate) fn entry(&self, number: u64, sealed: &Sealed) -> Entry {
         let filled = || self.blocks.iter().filter(|block| block.3 > 0);
         Entry {
+            id: self.id.clone(),
             number,
             bytes: sealed.bytes,
             stored: sealed.stored,

@@ -7,6 +7,7 @@ use arrow_schema::{DataType, SchemaRef};
 use minutebook_core::{
     BatchStream, Direction, Result, ScanQuery, SeriesId, SeriesSummary, Snapshot, Take,
 };
+use minutebook_fs::FsFile;
 use minutebook_fs::task::blocking;
 
 use super::summary::summary_of;
@@ -59,14 +60,6 @@ impl JsonlTimeSeriesRepository {
 }
 
 impl SeriesSnapshot {
-    /// Tells the segments of this series from those of an earlier series of the same name; empty if it never had one.
-    pub fn log_id(&self) -> &str {
-        self.view
-            .manifest
-            .as_ref()
-            .map_or("", |manifest| &manifest.id)
-    }
-
     /// The compressed segments, in the order of their lines.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let entries = self.view.manifest.iter().flat_map(|m| &m.segments);
@@ -75,22 +68,61 @@ impl SeriesSnapshot {
             .collect()
     }
 
-    /// Leaves out the compressed segments whose rows are kept elsewhere, by the id of the log and their number. The version stays what it was.
-    #[must_use]
-    pub fn without(mut self, is_elsewhere: impl Fn(&str, u64) -> bool) -> Self {
-        if let Some(manifest) = &self.view.manifest {
-            let mut left = (**manifest).clone();
-            let id = left.id.clone();
+    /// Leaves out the segments whose rows are kept elsewhere by now, told by [`log_id`](SegmentInfo::log_id) and number; also what was not sealed yet when
+    /// the snapshot was taken, and has been sealed and moved since. The version stays what it was.
+    ///
+    /// # Errors
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if the series has got its first segment since, or its manifest was lost and is written again:
+    /// then it is not known what was moved, and a new snapshot has to be taken.
+    pub async fn without(mut self, is_elsewhere: impl Fn(&str, u64) -> bool) -> Result<Self> {
+        let Some(manifest) = self.view.manifest.clone().filter(|m| !m.id.is_empty()) else {
+            // Under which id its plain files will be sealed is not known yet.
+            self.work("snapshot", Self::still_without_id).await?;
+            return Ok(self.without_segments(is_elsewhere));
+        };
+        let mut left = (*manifest).clone();
+        let len = |file: &Arc<dyn FsFile>| file.len().map_err(JsonlError::Read);
+        let fail = |error: JsonlError| error.of_series("snapshot", &self.series.id);
+        let mut number = manifest.next;
+        if let Some(raw) = &self.view.raw {
+            if is_elsewhere(&manifest.id, number) {
+                left.gone_bytes += len(raw).map_err(fail)?;
+                left.next += 1;
+                self.view.raw = None;
+            }
+            number += 1;
+        }
+        if let Some(live) = &self.view.live
+            && is_elsewhere(&manifest.id, number)
+        {
+            left.gone_bytes += len(live).map_err(fail)?;
+            self.view.live = None;
+        }
+        self.view.manifest = Some(Arc::new(left));
+        Ok(self.without_segments(is_elsewhere))
+    }
+
+    fn without_segments(mut self, is_elsewhere: impl Fn(&str, u64) -> bool) -> Self {
+        if let Some(manifest) = &mut self.view.manifest {
+            let left = Arc::make_mut(manifest);
             left.segments.retain(|entry| {
-                let stays = !is_elsewhere(&id, entry.number);
+                let stays = !is_elsewhere(&entry.id, entry.number);
                 if !stays {
                     left.gone_bytes += entry.bytes;
                 }
                 stays
             });
-            self.view.manifest = Some(Arc::new(left));
         }
         self
+    }
+
+    fn still_without_id(&self) -> std::result::Result<(), JsonlError> {
+        let known = &mut self.series.state().segments.known;
+        known.refresh(&*self.store.config.fs, &self.series.sealed)?;
+        match &known.manifest {
+            Some(manifest) if !manifest.id.is_empty() => Err(JsonlError::Moved),
+            _ => Ok(()),
+        }
     }
 
     /// What is known of it.

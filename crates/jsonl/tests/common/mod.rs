@@ -10,8 +10,8 @@ use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray};
 use minutebook_core::series::batch::{TIMESTAMP, timestamps};
 use minutebook_core::{
-    ProblemKind, ReadReport, Result, ScanQuery, SeriesId, TimeSeriesRepository, WriteMode,
-    WriteReceipt,
+    ProblemKind, ReadReport, Result, ScanQuery, SeriesId, TimeRange, TimeSeriesRepository,
+    WriteMode, WriteReceipt,
 };
 use minutebook_fs::Durability;
 use minutebook_jsonl::{EntryQuery, JsonlConfig, JsonlTimeSeriesRepository};
@@ -147,4 +147,39 @@ pub(crate) async fn append(
 
 pub(crate) fn null_counts(batch: &RecordBatch) -> Vec<usize> {
     batch.columns().iter().map(Array::null_count).collect()
+}
+
+/// One of many entries that can be told apart; its time is its number in seconds.
+pub(crate) fn entry(n: usize) -> String {
+    format!(
+        "{{\"timestamp\":\"2025-01-01T00:{:02}:{:02}\",\"n\":{n}}}",
+        n / 60 % 60,
+        n % 60
+    )
+}
+
+pub(crate) fn entries(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(entry).collect()
+}
+
+/// The directory as a process opens it that has not seen it before.
+pub(crate) fn fresh(place: &Place) -> JsonlTimeSeriesRepository {
+    JsonlTimeSeriesRepository::open(place.dir.path(), JsonlConfig::default()).unwrap()
+}
+
+/// Three segments and a plain file, ten entries each.
+pub(crate) async fn four(place: &Place) {
+    for part in 0..4 {
+        let entries = entries(part * 10..part * 10 + 10);
+        place.repo.append_entries(&btc(), &entries).await.unwrap();
+        if part < 3 {
+            place.repo.rotate(&btc()).await.unwrap().unwrap();
+        }
+    }
+}
+
+/// Half-open, of times in text.
+pub(crate) fn range(from: &str, to: &str) -> TimeRange {
+    let time = |text| minutebook_core::time::parse_timestamp(text).unwrap();
+    TimeRange::new(time(from), time(to)).unwrap()
 }

@@ -7,7 +7,7 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::SchemaRef;
 use futures_util::{Stream, StreamExt, stream};
 use minutebook_jsonl::{LINE_COLUMN, SegmentHandover, SegmentInfo};
-use minutebook_parquet::ParquetTimeSeriesRepository;
+use minutebook_parquet::{AbsorbedSegment, AbsorbedState, ParquetTimeSeriesRepository};
 
 use super::files::Files;
 use super::{Tiered, told};
@@ -131,6 +131,30 @@ fn not_rows(segment: &SegmentInfo) -> Option<Error> {
     })
 }
 
+fn identity(segment: &SegmentInfo) -> AbsorbedSegment {
+    AbsorbedSegment::new(&segment.log_id, segment.number, &segment.digest)
+}
+
+/// Whether Parquet has a segment of this name. Only one that is certain to be this very segment may be removed: the one that was taken over last, if it has
+/// the same lines. A segment of that name with others tells that the tick files, or their manifest, are older than the Parquet files.
+fn absorbed(cold: Option<&AbsorbedState>, segment: &SegmentInfo) -> Option<Result<()>> {
+    let absorbed = &cold?.absorbed;
+    if !absorbed.has(&segment.log_id, segment.number) {
+        return None;
+    }
+    if absorbed
+        .last
+        .as_ref()
+        .is_none_or(|last| *last == identity(segment))
+    {
+        return Some(Ok(()));
+    }
+    let why = "Parquet has taken over a segment of this number, and it is not known to be this one: the tick files are older than the Parquet files";
+    Some(Err(
+        Error::new(ErrorKind::Conflict, why).with_resource(segment.path.display())
+    ))
+}
+
 impl Files {
     async fn plan(&self, series: &SeriesId) -> Result<CompactedSeries> {
         let mut report = CompactedSeries::new(series);
@@ -142,11 +166,11 @@ impl Files {
         };
         let cold = self.cold_state(series).await?;
         for segment in snapshot.segments() {
-            let moved = |cold: &minutebook_parquet::AbsorbedState| {
-                cold.absorbed.has(snapshot.log_id(), segment.number)
-            };
-            if cold.as_ref().is_some_and(moved) {
-                report.resumed.push(segment);
+            if let Some(same) = absorbed(cold.as_ref(), &segment) {
+                match same {
+                    Ok(()) => report.resumed.push(segment),
+                    Err(error) => report.refused.push(RefusedSegment { segment, error }),
+                }
             } else if let Some(error) = not_rows(&segment) {
                 report.refused.push(RefusedSegment { segment, error });
             } else {
@@ -164,17 +188,18 @@ impl Files {
         let Some(mut held) = hot.hand_over(series).await? else {
             return Ok(report);
         };
-        let id = held.id().to_owned();
         let state = self.cold_state(series).await?;
-        let (moved, open): (Vec<_>, Vec<_>) =
-            held.segments().iter().cloned().partition(|segment| {
-                state
-                    .as_ref()
-                    .is_some_and(|state| state.absorbed.has(&id, segment.number))
-            });
-        let numbers: Vec<u64> = moved.iter().map(|segment| segment.number).collect();
-        report.freed_bytes += held.remove(&numbers).await?;
-        report.resumed = moved;
+        let mut open = Vec::new();
+        for segment in held.segments().to_vec() {
+            match absorbed(state.as_ref(), &segment) {
+                None => open.push(segment),
+                Some(Ok(())) => {
+                    report.freed_bytes += held.remove(&[segment.number]).await?;
+                    report.resumed.push(segment);
+                }
+                Some(Err(error)) => report.refuse(segment, error),
+            }
+        }
         for segment in open {
             if let Some(error) = not_rows(&segment) {
                 report.refuse(segment, error);
@@ -208,13 +233,14 @@ impl Files {
         held: &SegmentHandover,
         segment: &SegmentInfo,
     ) -> Result<()> {
+        let identity = identity(segment);
         let mut attempt = 1;
         loop {
             let state = self.cold_state(series).await?;
             let schema: Option<SchemaRef> = state.map(|state| state.summary.schema);
             let rows = held.read(segment.number, schema.as_ref()).await?;
             let rows = counted(rows, segment.clone());
-            match cold.absorb(series, held.id(), segment.number, rows).await {
+            match cold.absorb(series, &identity, rows).await {
                 Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {
                     attempt += 1;
                 }

@@ -98,10 +98,11 @@ impl Sides for Files {
         let hot = match hot {
             None => None,
             Some(hot) => {
-                let hot = hot.without(|id, number| {
-                    cold.as_ref()
-                        .is_some_and(|cold| cold.absorbed.has(id, number))
-                });
+                let moved = |id: &str, number| {
+                    let absorbed = cold.as_ref().map(|cold| &cold.absorbed);
+                    absorbed.is_some_and(|absorbed| absorbed.has(id, number))
+                };
+                let hot = hot.without(moved).await?;
                 let types = hot.column_types().await?;
                 let untyped = types.into_iter().filter(|(_, known)| known.is_none());
                 Some(Side {
@@ -155,10 +156,12 @@ impl Sides for Files {
             // What has become rows of the other side must not be counted, nor come back once the other side is gone.
             if let Some(mut held) = hot.hand_over(series).await? {
                 let cold = self.cold_state(series).await?;
-                let id = held.id().to_owned();
-                let moved = |number| cold.as_ref().is_some_and(|c| c.absorbed.has(&id, number));
-                let numbers = held.segments().iter().map(|segment| segment.number);
-                let numbers: Vec<u64> = numbers.filter(|number| moved(*number)).collect();
+                let segments = held.segments().iter();
+                let moved = segments.filter(|segment| {
+                    let absorbed = cold.as_ref().map(|cold| &cold.absorbed);
+                    absorbed.is_some_and(|absorbed| absorbed.has(&segment.log_id, segment.number))
+                });
+                let numbers: Vec<u64> = moved.map(|segment| segment.number).collect();
                 held.remove(&numbers).await?;
             }
             rows += hot.delete(series, None).await?;

@@ -175,7 +175,16 @@ impl TimeSeriesRepository for Tiered {
     }
 
     async fn summary(&self, series: &SeriesId) -> Result<Option<SeriesSummary>> {
-        let Look { hot, cold, version } = self.sides.look(series).await?;
+        let mut attempt = 1;
+        let Look { hot, cold, version } = loop {
+            match self.sides.look(series).await {
+                // A segment moved while it was looked at.
+                Err(error) if error.kind() == ErrorKind::Unavailable && attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                looked => break looked?,
+            }
+        };
         let mut summary = match (hot, cold) {
             (None, None) => return Ok(None),
             (Some(one), None) | (None, Some(one)) => one.summary,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use minutebook_core::SeriesId;
 
-pub use commit::{Absorbed, Metadata, Operation};
+pub use commit::{Absorbed, AbsorbedEarlier, AbsorbedSegment, Metadata, Operation};
 pub(crate) use commit::{
     Commit, FORMAT, GroupRef, MAX_DOCUMENT, Segment, TimeColumn, group_from_bytes, group_to_bytes,
 };

@@ -17,7 +17,7 @@ use super::write::{ATTEMPTS, Committed, Patience};
 use super::{Inner, ParquetTimeSeriesRepository, rows};
 use crate::error::{Fault, Result};
 use crate::layout::written_for;
-use crate::log::{Absorbed, Log, Operation, Segment};
+use crate::log::{Absorbed, AbsorbedSegment, Log, Operation, Segment};
 
 /// Rows of one file of what is taken over.
 const FILE_ROWS: usize = 1 << 19;
@@ -68,9 +68,8 @@ impl ParquetTimeSeriesRepository {
         }))
     }
 
-    /// Appends the rows of one sealed segment of another store's log, and writes into the same commit that it has them: `source` tells the log
-    /// from others and `number` the segment in it. A segment that is there already is not added again, whoever else is at it. Rows are
-    /// appended, so equal ones stay several.
+    /// Appends the rows of one sealed segment of another store's log, and writes into the same commit that it has them. A segment that is there
+    /// already, by log and number, is not added again, whoever else is at it. Rows are appended, so equal ones stay several.
     ///
     /// All files are read back and compared with the rows given before the commit is made. Until then nothing is visible, and a call that was
     /// interrupted can be made again.
@@ -82,11 +81,10 @@ impl ParquetTimeSeriesRepository {
     pub async fn absorb(
         &self,
         series: &SeriesId,
-        source: &str,
-        number: u64,
+        segment: &AbsorbedSegment,
         batches: impl Stream<Item = minutebook_core::Result<RecordBatch>> + Send + Unpin,
     ) -> minutebook_core::Result<AbsorbReceipt> {
-        let absorbed = self.inner.absorb(series, source, number, batches).await;
+        let absorbed = self.inner.absorb(series, segment, batches).await;
         self.inner.explained(series, "absorb", absorbed).await
     }
 }
@@ -105,15 +103,14 @@ impl Inner {
     async fn absorb(
         &self,
         series: &SeriesId,
-        source: &str,
-        number: u64,
+        segment: &AbsorbedSegment,
         batches: impl Stream<Item = minutebook_core::Result<RecordBatch>> + Send + Unpin,
     ) -> Result<AbsorbReceipt> {
         let log = self.log(series);
         let turn = self.state().entry(series.clone()).or_default().turn.clone();
         let _turn = turn.lock().await;
         let mut draft = self.draft(&log).await?;
-        if let Some(receipt) = there(&draft, source, number) {
+        if let Some(receipt) = there(&draft, segment)? {
             return Ok(receipt);
         }
         let mut files = Files {
@@ -130,9 +127,9 @@ impl Inner {
         let mut patience = Patience::default();
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
-                if let Some(receipt) = there(&draft, source, number) {
+                if let Some(done) = there(&draft, segment).transpose() {
                     self.discard(files.paths(&log)).await;
-                    return Ok(receipt);
+                    return done;
                 }
                 if let Err(fault) = self.name_again(&mut draft, &files) {
                     self.discard(files.paths(&log)).await;
@@ -141,7 +138,7 @@ impl Inner {
             }
             // Not garbage if this attempt loses: the next names them.
             draft.written.clear();
-            draft.absorbed.get_or_insert_default().add(source, number);
+            draft.absorbed.get_or_insert_default().add(segment);
             let version = Version(draft.version());
             match self.commit(&log, draft, Operation::Append).await? {
                 Committed::Done => {
@@ -280,11 +277,25 @@ impl Files {
 }
 
 /// The receipt, if the segment is there already.
-fn there(draft: &Draft, source: &str, number: u64) -> Option<AbsorbReceipt> {
-    let absorbed = draft.absorbed.as_ref()?;
-    absorbed.has(source, number).then(|| AbsorbReceipt {
+fn there(draft: &Draft, segment: &AbsorbedSegment) -> Result<Option<AbsorbReceipt>> {
+    let Some(absorbed) = draft.absorbed.as_ref() else {
+        return Ok(None);
+    };
+    if !absorbed.has(&segment.source, segment.number) {
+        return Ok(None);
+    }
+    let same = |last: &AbsorbedSegment| {
+        last.source != segment.source || last.number != segment.number || last == segment
+    };
+    if !absorbed.last.as_ref().is_none_or(same) {
+        return Err(Fault::Invalid(format!(
+            "segment {} was taken over with other lines",
+            segment.number
+        )));
+    }
+    Ok(Some(AbsorbReceipt {
         version: Version(draft.base_version()),
         rows: 0,
         already: true,
-    })
+    }))
 }

@@ -179,11 +179,17 @@ impl Follower {
             self.judge.set_unit(state.unit(&self.store));
         }
         let lineage = view.manifest.as_ref().map_or("", |manifest| &manifest.id);
-        if !self.lineage.is_empty() && self.lineage != lineage {
+        let goes_on = view
+            .manifest
+            .as_ref()
+            .is_some_and(|manifest| manifest.is_of(&self.lineage));
+        if !self.lineage.is_empty() && !goes_on {
             tracing::warn!(series = %self.id, "the series that is followed was deleted; what there is now is read from its start");
             self.next = Next::First;
         }
-        lineage.clone_into(&mut self.lineage);
+        if !lineage.is_empty() {
+            lineage.clone_into(&mut self.lineage);
+        }
         let files = files(&view);
         let last = files.last().map_or(0, File::number);
         match self.next {
