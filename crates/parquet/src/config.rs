@@ -1,6 +1,7 @@
 //! The settings of the repository.
 
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -35,14 +36,20 @@ pub struct ParquetConfig {
     pub merge_floor_rows: u64,
     /// How many row groups a scan decodes ahead, and so how many threads it may use.
     pub read_ahead: usize,
-    /// Footers of so many segments are kept in memory.
-    pub cached_footers: usize,
+    /// So many bytes of footers and of the newest rows of segments are kept in memory.
+    pub cache_bytes: usize,
     /// Which versions [`vacuum`](crate::ParquetTimeSeriesRepository::vacuum) keeps.
     pub retention: Retention,
     /// Files that no version names, and versions, stay at least that long: a writer may be about to commit the one or to build upon
     /// the other. A write that takes longer than half of it (but may always take a second) fails. All processes should have
     /// the same; with zero, vacuum only while nobody writes.
     pub orphan_grace: Duration,
+}
+
+/// How many processors this process may use. Asked once: the answer comes from several files.
+pub(crate) fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 impl Default for ParquetConfig {
@@ -56,8 +63,8 @@ impl Default for ParquetConfig {
             row_group_rows: 1 << 17,
             page_rows: 1 << 13,
             merge_floor_rows: 1 << 10,
-            read_ahead: std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)),
-            cached_footers: 256,
+            read_ahead: processors().clamp(2, 4),
+            cache_bytes: 64 << 20,
             retention: Retention::all(),
             orphan_grace: Duration::from_hours(1),
         }
@@ -129,10 +136,10 @@ impl ParquetConfig {
         self
     }
 
-    /// Footers kept in memory.
+    /// Bytes of footers and newest rows kept in memory; with 0 each read takes them from the files.
     #[must_use]
-    pub fn cached_footers(mut self, segments: usize) -> Self {
-        self.cached_footers = segments;
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 

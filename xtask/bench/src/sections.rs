@@ -4,6 +4,7 @@ mod bars;
 mod catalog;
 mod decisions;
 mod limits;
+mod segments;
 mod symbols;
 mod ticks;
 

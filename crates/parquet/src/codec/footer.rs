@@ -1,8 +1,7 @@
 //! The end of a Parquet file: what is where in it.
 
-use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::DecodeResult;
@@ -87,6 +86,25 @@ impl Footer {
         })
     }
 
+    /// The first rows of the pages of the row group that has a row, ascending; empty if the file does not say.
+    pub(crate) fn page_starts(&self, row: u64) -> Vec<u64> {
+        let Some((i, group)) = self
+            .row_groups()
+            .enumerate()
+            .find(|(_, group)| group.contains(&row))
+        else {
+            return Vec::new();
+        };
+        let pages = self
+            .metadata()
+            .offset_index()
+            .and_then(|index| index.get(i)?.first());
+        let locations = pages.iter().flat_map(|pages| pages.page_locations());
+        locations
+            .map(|location| group.start + rows_of(location.first_row_index))
+            .collect()
+    }
+
     /// Smallest and largest value of a 64-bit column in a row group, where the file says them.
     pub(crate) fn bounds(&self, group: usize, leaf: usize) -> Option<(i64, i64)> {
         match self
@@ -156,44 +174,4 @@ fn check(metadata: &ParquetMetaData, len: u64) -> Result<()> {
 
 fn rows_of(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
-}
-
-/// The footers read last, by the path of their file: segments never change.
-#[derive(Debug)]
-pub(crate) struct FooterCache {
-    room: usize,
-    kept: Mutex<Kept>,
-}
-
-/// What is kept, and in which order it came.
-type Kept = (HashMap<String, Arc<Footer>>, VecDeque<String>);
-
-impl FooterCache {
-    pub(crate) fn new(room: usize) -> Self {
-        Self {
-            room,
-            kept: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn get(&self, path: &str) -> Option<Arc<Footer>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.0.get(path).map(Arc::clone)
-    }
-
-    pub(crate) fn insert(&self, path: String, footer: Arc<Footer>) {
-        if self.room == 0 {
-            return;
-        }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (map, order) = &mut *kept;
-        if map.insert(path.clone(), footer).is_none() {
-            order.push_back(path);
-        }
-        while map.len() > self.room
-            && let Some(oldest) = order.pop_front()
-        {
-            map.remove(&oldest);
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Between Arrow batches and Parquet bytes.
 
+mod cache;
 mod crc;
 mod encoding;
 mod footer;
@@ -8,7 +9,11 @@ mod reader;
 mod segments;
 mod writer;
 
-pub(crate) use footer::{Footer, FooterCache};
+pub(crate) use cache::SegmentCache;
+pub(crate) use encoding::Choices;
+pub(crate) use footer::Footer;
 pub(crate) use reader::{Wanted, decode_with};
 pub(crate) use segments::{Segments, scaled, without};
-pub(crate) use writer::{WriteOptions, segment, segment_of_file, segment_options, table};
+pub(crate) use writer::{
+    WriteOptions, segment, segment_of_file, segment_options, table, unwritable,
+};

@@ -4,16 +4,20 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
 use minutebook_core::series::batch::{TIMESTAMP, conform, timestamps};
 use object_store::path::Path;
 
-use super::footer::{Footer, FooterCache};
+use super::cache::SegmentCache;
+use super::footer::Footer;
 use super::reader::{self, Wanted};
 use crate::error::{Fault, Result};
 use crate::layout::SeriesDir;
 use crate::log::Segment;
 use crate::store::Storage;
 
+/// So many rows at the end of a segment are kept decoded once one of them was asked for.
+const NEWEST_ROWS: u64 = 1 << 10;
 /// The time is the first column, and flat.
 const TIME_LEAF: usize = 0;
 
@@ -22,7 +26,7 @@ const TIME_LEAF: usize = 0;
 pub(crate) struct Segments {
     pub(crate) storage: Storage,
     pub(crate) dir: SeriesDir,
-    pub(crate) footers: Arc<FooterCache>,
+    pub(crate) cache: Arc<SegmentCache>,
 }
 
 impl Segments {
@@ -33,7 +37,7 @@ impl Segments {
     /// The footer, checked against the log.
     pub(crate) async fn footer(&self, segment: &Segment) -> Result<Arc<Footer>> {
         let path = self.path(segment);
-        if let Some(footer) = self.footers.get(path.as_ref()) {
+        if let Some(footer) = self.cache.footer(path.as_ref()) {
             return Ok(footer);
         }
         let range = segment.bytes.saturating_sub(segment.footer)..segment.bytes;
@@ -81,16 +85,41 @@ impl Segments {
             return Err(Fault::corrupt(&path, message));
         }
         let footer = Arc::new(footer);
-        self.footers.insert(path.to_string(), Arc::clone(&footer));
+        self.cache.keep_footer(path.as_ref(), &footer);
         Ok(footer)
     }
 
-    /// Rows of some columns, by position; columns that the segment does not have are left out.
-    pub(crate) async fn rows(
-        &self,
-        segment: &Segment,
-        mut wanted: Wanted,
-    ) -> Result<Vec<RecordBatch>> {
+    /// Rows of some columns, by position; columns that the segment does not have are left out. The last rows of a segment, which are
+    /// asked for again and again, are kept in memory.
+    pub(crate) async fn rows(&self, segment: &Segment, wanted: Wanted) -> Result<Vec<RecordBatch>> {
+        let start = segment.rows.saturating_sub(NEWEST_ROWS);
+        let newest = wanted
+            .rows
+            .first()
+            .is_some_and(|first| first.start >= start);
+        if !newest {
+            return self.decoded(segment, wanted).await;
+        }
+        let path = self.path(segment);
+        if let Some(kept) = self.cache.rows(path.as_ref(), &wanted.columns) {
+            return cut(&kept, start, &wanted);
+        }
+        let all = Wanted {
+            columns: wanted.columns.clone(),
+            rows: std::iter::once(start..segment.rows).collect(),
+            batch_size: usize::try_from(NEWEST_ROWS).unwrap_or(usize::MAX),
+        };
+        let batches = self.decoded(segment, all).await?;
+        let Some(first) = batches.first() else {
+            return Ok(batches);
+        };
+        let kept = concat_batches(&first.schema(), &batches)
+            .map_err(|e| Fault::Invalid(format!("the rows do not fit together: {e}")))?;
+        self.cache.keep_rows(path.as_ref(), &wanted.columns, &kept);
+        cut(&kept, start, &wanted)
+    }
+
+    async fn decoded(&self, segment: &Segment, mut wanted: Wanted) -> Result<Vec<RecordBatch>> {
         if let (Some(time), Some(columns)) = (&segment.time, &mut wanted.columns) {
             for column in columns.iter_mut().filter(|column| *column == TIMESTAMP) {
                 column.clone_from(&time.name);
@@ -196,6 +225,27 @@ impl Segments {
         };
         Ok(without(from..to, &segment.dead))
     }
+}
+
+/// Row ranges of a segment out of its last rows, which begin at `start`, in batches.
+fn cut(kept: &RecordBatch, start: u64, wanted: &Wanted) -> Result<Vec<RecordBatch>> {
+    let index = |row: u64| usize::try_from(row.saturating_sub(start)).unwrap_or(usize::MAX);
+    let mut slices = Vec::with_capacity(wanted.rows.len());
+    for range in &wanted.rows {
+        let (from, to) = (index(range.start), index(range.end).min(kept.num_rows()));
+        slices.push(kept.slice(from.min(to), to.saturating_sub(from)));
+    }
+    let rows = match slices.as_slice() {
+        [] => return Ok(Vec::new()),
+        [one] => one.clone(),
+        many => concat_batches(&kept.schema(), many)
+            .map_err(|e| Fault::Invalid(format!("the rows do not fit together: {e}")))?,
+    };
+    let size = wanted.batch_size.max(1);
+    let starts = (0..rows.num_rows()).step_by(size);
+    Ok(starts
+        .map(|at| rows.slice(at, size.min(rows.num_rows() - at)))
+        .collect())
 }
 
 /// Pages with their bounds in nanoseconds; `None` if one does not fit.

@@ -19,7 +19,9 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 
 use super::crc::{Recorder, checksummed};
-use super::{encoding, pandas};
+use super::encoding::Choices;
+use super::pandas;
+use crate::config::processors;
 use crate::error::{Fault, Result};
 use crate::log::{Segment, TimeColumn};
 
@@ -32,6 +34,10 @@ pub(crate) struct WriteOptions {
     pub(crate) row_group_rows: usize,
     pub(crate) page_rows: usize,
     pub(crate) compression: Compression,
+    /// Whether encodings are tried on a sample, and columns that compression does little for are left uncompressed.
+    pub(crate) measured: bool,
+    /// What was chosen before; else it is chosen by looking at the largest batch.
+    pub(crate) choices: Option<Choices>,
     /// The column that pandas makes its index of.
     pub(crate) index: Option<String>,
     /// Whether rows are in order of the column `timestamp`, which is the first.
@@ -96,11 +102,15 @@ pub(crate) fn table(
     options: &WriteOptions,
 ) -> Result<(Bytes, ParquetMetaData)> {
     writable(schema)?;
-    let failed = |source: ParquetError| Fault::Schema {
+    write(schema, batches, options).map_err(unwritable)
+}
+
+/// Rows that the Parquet writer refuses.
+pub(crate) fn unwritable(source: ParquetError) -> Fault {
+    Fault::Schema {
         message: "the rows cannot be written as Parquet".into(),
         source: Some(source),
-    };
-    write(schema, batches, options).map_err(failed)
+    }
 }
 
 fn write(
@@ -109,7 +119,7 @@ fn write(
     options: &WriteOptions,
 ) -> parquet::errors::Result<(Bytes, ParquetMetaData)> {
     let pandas = pandas::metadata(schema, options.index.as_deref());
-    let mut properties = properties(&pandas, batches, options);
+    let mut properties = properties(&pandas, batches, options)?;
     // pyarrow takes the metadata from the Arrow schema alone where there is one, other readers from the file.
     let mut metadata = schema.metadata().clone();
     metadata.insert(pandas::KEY.to_owned(), pandas);
@@ -188,9 +198,7 @@ fn encode(
     };
     let values = jobs.len() * group.iter().map(RecordBatch::num_rows).sum::<usize>();
     let threads = match values {
-        PARALLEL_VALUES.. => std::thread::available_parallelism()
-            .map_or(1, std::num::NonZero::get)
-            .min(8),
+        PARALLEL_VALUES.. => processors().min(8),
         _ => 1,
     };
     std::thread::scope(|scope| {
@@ -227,7 +235,11 @@ fn column(
     })
 }
 
-fn properties(pandas: &str, batches: &[RecordBatch], options: &WriteOptions) -> WriterProperties {
+fn properties(
+    pandas: &str,
+    batches: &[RecordBatch],
+    options: &WriteOptions,
+) -> parquet::errors::Result<WriterProperties> {
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("minutebook version {}", env!("CARGO_PKG_VERSION")))
         .set_compression(options.compression)
@@ -245,10 +257,15 @@ fn properties(pandas: &str, batches: &[RecordBatch], options: &WriteOptions) -> 
             nulls_first: false,
         }]));
     }
-    match batches.iter().max_by_key(|batch| batch.num_rows()) {
-        Some(sample) => encoding::choose(builder, sample).build(),
-        None => builder.build(),
-    }
+    let chosen = match (
+        &options.choices,
+        batches.iter().max_by_key(|b| b.num_rows()),
+    ) {
+        (Some(choices), _) => choices.clone(),
+        (None, Some(sample)) => Choices::of(sample, options)?,
+        (None, None) => Choices::default(),
+    };
+    Ok(chosen.set(builder).build())
 }
 
 /// Cuts batches into row groups.
@@ -310,6 +327,8 @@ pub(crate) fn segment_options(row_group_rows: usize, page_rows: usize) -> WriteO
         row_group_rows,
         page_rows,
         compression: Compression::ZSTD(parquet::basic::ZstdLevel::default()),
+        measured: true,
+        choices: None,
         index: Some(TIMESTAMP.to_owned()),
         sorted: true,
     }

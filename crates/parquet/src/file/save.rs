@@ -154,6 +154,8 @@ fn save(
         row_group_rows: 1 << 17,
         page_rows: 1 << 13,
         compression: options.compression.codec(),
+        measured: false,
+        choices: None,
         index,
         sorted: false,
     };

@@ -1,11 +1,14 @@
 //! The next version while it is being made.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
 use minutebook_core::series::batch::timestamp_field;
 use minutebook_fs::task;
 use object_store::path::Path;
@@ -20,6 +23,9 @@ use crate::log::{
 
 /// Segments in one group. A commit writes at most twice as many itself.
 const GROUP: usize = 64;
+
+/// So many segments of one write are encoded at the same time.
+const SEGMENTS_AT_ONCE: usize = 2;
 
 /// A version in the making: what the one before consists of, and the changes so far.
 pub(super) struct Draft {
@@ -93,27 +99,43 @@ impl Draft {
         log: &Log,
         batch: RecordBatch,
     ) -> Result<Vec<Segment>> {
-        let mut segments = Vec::new();
         let target = inner.config.target_segment_rows.max(1);
         // Equal parts: the last one should not be a splinter.
         let count = batch.num_rows().div_ceil(target).max(1);
         let rows = batch.num_rows().div_ceil(count).max(1);
-        for start in (0..batch.num_rows()).step_by(rows) {
-            let slice = batch.slice(start, rows.min(batch.num_rows() - start));
-            let options = inner.write_options();
-            let (bytes, mut segment) =
-                task::blocking(move || codec::segment(&slice, &options)).await??;
-            let version = self.version();
-            let name = |unique| {
-                let file = file_name(version, unique, "parquet");
-                let path = log.dir.data(&file);
-                (file, path)
-            };
-            segment.file = inner.storage.put_unique(name, &bytes).await?;
-            self.written.push(log.dir.data(&segment.file));
-            segments.push(segment);
+        let mut options = inner.write_options();
+        if count > 1 {
+            let (sample, asked) = (batch.slice(0, rows), options.clone());
+            let chosen = task::blocking(move || codec::Choices::of(&sample, &asked)).await?;
+            options.choices = Some(chosen.map_err(codec::unwritable)?);
         }
-        Ok(segments)
+        let failed = AtomicBool::new(false);
+        let slices = (0..batch.num_rows())
+            .step_by(rows)
+            .take_while(|_| !failed.load(Ordering::Relaxed))
+            .map(|start| batch.slice(start, rows.min(batch.num_rows() - start)));
+        let version = self.version();
+        // While one segment is being encoded, the one before it is finished and stored.
+        let mut stored = pin!(
+            stream::iter(slices)
+                .map(|slice| inner.put_rows(log, version, slice, options.clone()))
+                .buffered(SEGMENTS_AT_ONCE)
+        );
+        let (mut segments, mut first_fault) = (Vec::with_capacity(count), None);
+        while let Some(result) = stored.next().await {
+            match result {
+                Ok(segment) => {
+                    self.written.push(log.dir.data(&segment.file));
+                    segments.push(segment);
+                }
+                // What is under way is waited for, so that its file can be discarded.
+                Err(fault) => {
+                    failed.store(true, Ordering::Relaxed);
+                    first_fault = first_fault.or(Some(fault));
+                }
+            }
+        }
+        first_fault.map_or(Ok(segments), Err)
     }
 
     /// All of a segment's rows that count.
@@ -218,5 +240,26 @@ impl Draft {
         group.file = inner.storage.put_unique(name, &bytes).await?;
         self.written.push(log.dir.group(&group.file));
         Ok(group)
+    }
+}
+
+impl Inner {
+    /// Stores rows as one segment under a name of its own.
+    async fn put_rows(
+        &self,
+        log: &Log,
+        version: u64,
+        rows: RecordBatch,
+        options: codec::WriteOptions,
+    ) -> Result<Segment> {
+        let encoded = task::blocking(move || codec::segment(&rows, &options)).await?;
+        let (bytes, mut segment) = encoded?;
+        let name = |unique| {
+            let file = file_name(version, unique, "parquet");
+            let path = log.dir.data(&file);
+            (file, path)
+        };
+        segment.file = self.storage.put_unique(name, &bytes).await?;
+        Ok(segment)
     }
 }

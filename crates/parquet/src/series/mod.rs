@@ -44,7 +44,7 @@ pub use vacuum::{VacuumOptions, VacuumReport};
 pub use verify::VerifyReport;
 pub use versions::VersionInfo;
 
-use crate::codec::{FooterCache, Segments, WriteOptions, segment_options};
+use crate::codec::{SegmentCache, Segments, WriteOptions, segment_options};
 use crate::config::ParquetConfig;
 use crate::error::Fault;
 use crate::log::{Known, Log, Segment};
@@ -84,7 +84,7 @@ pub struct ParquetTimeSeriesRepository {
 struct Inner {
     storage: Storage,
     config: ParquetConfig,
-    footers: Arc<FooterCache>,
+    cache: Arc<SegmentCache>,
     state: Mutex<HashMap<SeriesId, State>>,
     groups: Mutex<HashMap<String, Arc<Vec<Segment>>>>,
 }
@@ -128,7 +128,7 @@ impl ParquetTimeSeriesRepository {
         Self {
             inner: Arc::new(Inner {
                 storage,
-                footers: Arc::new(FooterCache::new(config.cached_footers)),
+                cache: Arc::new(SegmentCache::new(config.cache_bytes)),
                 config,
                 state: Mutex::default(),
                 groups: Mutex::default(),
@@ -151,7 +151,7 @@ impl Inner {
         Segments {
             storage: self.storage.clone(),
             dir: log.dir.clone(),
-            footers: Arc::clone(&self.footers),
+            cache: Arc::clone(&self.cache),
         }
     }
 

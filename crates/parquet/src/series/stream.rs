@@ -13,11 +13,13 @@ use minutebook_core::series::batch::align;
 
 use super::merge;
 use super::plan::{Part, Piece};
-use crate::codec::{Segments, Wanted};
+use crate::codec::{Footer, Segments, Wanted};
 use crate::error::{Fault, Result};
 
 /// Rows that are decoded at once at most, unless a single batch is larger.
 const UNIT_ROWS: u64 = 1 << 17;
+/// Fewer rows are not worth another thread.
+const SHARED_ROWS: u64 = 1 << 14;
 /// Rows that all parts of a merge hold decoded, together.
 const MERGE_ROWS: u64 = 1 << 20;
 
@@ -78,11 +80,12 @@ fn in_order(
 ) -> BoxStream<'static, Result<RecordBatch>> {
     let ahead = shape.read_ahead.max(1);
     let unit_rows = unit_rows.max(shape.batch_size as u64);
+    let threads = if parts.len() == 1 { ahead } else { 1 };
     let (splitting, decoding) = (shape.clone(), shape);
     stream::iter(parts)
         .map(move |part| {
             let shape = splitting.clone();
-            async move { units(&shape, part, unit_rows).await }
+            async move { units(&shape, part, unit_rows, threads).await }
         })
         .buffered(2)
         .map_ok(move |mut units| {
@@ -145,6 +148,7 @@ async fn units(
     shape: &Shape,
     part: Part,
     unit_rows: u64,
+    threads: usize,
 ) -> Result<Vec<(Arc<Part>, Vec<Range<u64>>)>> {
     let footer = shape.reader.footer(&part.segment).await?;
     let mut cuts: Vec<Vec<Range<u64>>> = Vec::new();
@@ -170,11 +174,60 @@ async fn units(
             }
         }
     }
+    share(&mut cuts, threads, &footer);
     let part = Arc::new(part);
     Ok(cuts
         .into_iter()
         .map(|cut| (Arc::clone(&part), cut))
         .collect())
+}
+
+/// Cuts what one thread would be long at, at the borders of pages, so that no page is decoded twice.
+fn share(cuts: &mut Vec<Vec<Range<u64>>>, threads: usize, footer: &Footer) {
+    let rows = |cut: &[Range<u64>]| cut.iter().map(|range| range.end - range.start).sum::<u64>();
+    let total: u64 = cuts.iter().map(|cut| rows(cut)).sum();
+    let fair = total / threads.max(1) as u64;
+    for _ in 1..threads {
+        let Some(at) = (0..cuts.len()).max_by_key(|at| cuts.get(*at).map(|cut| rows(cut))) else {
+            return;
+        };
+        let Some(cut) = cuts.get_mut(at) else { return };
+        let count = rows(cut);
+        if count < SHARED_ROWS || count * 2 < fair * 3 {
+            return;
+        }
+        let Some(rest) = split(cut, count / 2, footer) else {
+            return;
+        };
+        cuts.insert(at + 1, rest);
+    }
+}
+
+/// Takes the rows from the border of a page near the middle on off a cut.
+fn split(cut: &mut Vec<Range<u64>>, middle: u64, footer: &Footer) -> Option<Vec<Range<u64>>> {
+    let mut left = middle;
+    let middle = cut.iter().find_map(|range| {
+        let count = range.end - range.start;
+        let found = (left < count).then_some(range.start + left);
+        left = left.saturating_sub(count);
+        found
+    })?;
+    let (first, last) = (cut.first()?.start, cut.last()?.end);
+    let borders = footer.page_starts(middle);
+    let border = borders
+        .into_iter()
+        .filter(|border| (first + 1..last).contains(border))
+        .min_by_key(|border| border.abs_diff(middle))?;
+    let rest = cut
+        .iter()
+        .map(|range| range.start.max(border)..range.end)
+        .filter(|range| range.start < range.end)
+        .collect();
+    for range in cut.iter_mut() {
+        range.end = range.end.min(border);
+    }
+    cut.retain(|range| range.start < range.end);
+    Some(rest)
 }
 
 /// The rows in the opposite order.

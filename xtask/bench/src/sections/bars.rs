@@ -7,13 +7,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use arrow_array::RecordBatch;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::TryStreamExt as _;
 use minutebook_core::series::Row as _;
 use minutebook_core::{
     Bar, OnConflict, ScanQuery, SeriesId, TimeRange, TimeSeriesRepository, Timeframe, WriteMode,
 };
 use minutebook_fs::Durability;
 
-use super::Section;
+use super::{Section, segments};
 use crate::bare;
 use crate::config::{Config, disk_bytes, wipe};
 use crate::inputs::frame;
@@ -27,12 +28,16 @@ const DAY: usize = 1_440;
 const MONTH_ROWS: usize = 43_200;
 
 /// Operations in the order of the peers, with whether they are worth timing without syncs too.
-const OPS: [(&str, bool); 7] = [
+const OPS: [(&str, bool); 11] = [
     ("write", true),
     ("read_full", false),
+    ("read_stream", false),
     ("read_month", false),
     ("read_col", false),
     ("latest", false),
+    ("last_1000", false),
+    ("read_month_fresh", false),
+    ("latest_fresh", false),
     ("append_day", true),
     ("upsert_day", true),
 ];
@@ -50,7 +55,7 @@ pub(super) fn run(config: &Config) -> Result<()> {
         }
         wipe(&directory)?;
     }
-    Ok(())
+    segments::run(config, SECTION)
 }
 
 /// One operation on the store at a directory.
@@ -86,8 +91,9 @@ pub(super) fn case(op: &str, args: &[String], config: &Config) -> Result<String>
     };
     match op {
         "write" => case.write(),
+        "read_stream" => case.stream(op),
         "read_full" => case.read(op, &ScanQuery::new(), case.rows, 6),
-        "read_month" => {
+        "read_month" | "read_month_fresh" => {
             // The peers' month: it begins after 55 hundredths of the days.
             let start = at(YEAR_2014) + TimeDelta::days(days * 55 / 100);
             let last = start + TimeDelta::days(30) - TimeDelta::minutes(1);
@@ -95,7 +101,8 @@ pub(super) fn case(op: &str, args: &[String], config: &Config) -> Result<String>
             case.read(op, &query, MONTH_ROWS, 6)
         }
         "read_col" => case.read(op, &ScanQuery::new().columns(["close"]), case.rows, 2),
-        "latest" => case.read(op, &ScanQuery::new().last(1), 1, 6),
+        "latest" | "latest_fresh" => case.read(op, &ScanQuery::new().last(1), 1, 6),
+        "last_1000" => case.read(op, &ScanQuery::new().last(1_000), 1_000, 6),
         "append_day" | "upsert_day" => case.day(op),
         _ => bail!("no case {op} here"),
     }?;
@@ -159,10 +166,16 @@ impl Case<'_> {
         Ok(timing)
     }
 
-    /// Reads, checks the number of rows, and compares with reading a like share of the bytes and filling the result.
+    /// Reads, checks the number of rows, and compares with reading a like share of the bytes and filling the result. A fresh
+    /// read opens the store each time, and so knows nothing of it.
     fn read(&self, op: &str, query: &ScanQuery, wanted: usize, columns: usize) -> Result<()> {
-        let repo = self.open()?;
+        let (repo, fresh) = (self.open()?, op.ends_with("_fresh"));
         let scan = || -> Result<Vec<RecordBatch>> {
+            let repo = if fresh {
+                self.open()?
+            } else {
+                Arc::clone(&repo)
+            };
             let collected = self
                 .runtime
                 .block_on(async { repo.scan(&self.series, query).await?.collect().await });
@@ -191,6 +204,30 @@ impl Case<'_> {
                 &limit,
                 "a bare read of the bytes and filling memory with the result",
             )
+            .with("peak_rss_mb", grown / 1_000_000)
+            .with("process_rss_mb", peak / 1_000_000)
+            .write(self.config)
+    }
+
+    /// Reads all, batch by batch, and keeps none: what memory that takes.
+    fn stream(&self, op: &str) -> Result<()> {
+        let repo = self.open()?;
+        let memory = Memory::start();
+        let timing = measure(Plan::of(self.config.runs).cold(), || {
+            let rows = self.runtime.block_on(async {
+                let mut stream = repo.scan(&self.series, &ScanQuery::new()).await?;
+                let mut rows = 0;
+                while let Some(batch) = stream.try_next().await? {
+                    rows += batch.num_rows();
+                }
+                anyhow::Ok(rows)
+            })?;
+            ensure!(rows == self.rows, "{op} gave {rows} rows");
+            Ok(())
+        })?;
+        let (grown, peak) = memory.peak();
+        self.record(op)
+            .timed(&timing)
             .with("peak_rss_mb", grown / 1_000_000)
             .with("process_rss_mb", peak / 1_000_000)
             .write(self.config)
