@@ -145,6 +145,8 @@ fn execute(command: Command, context: &mut Context<'_>) -> Outcome {
             Command::Document(command) => command.run(context).await,
             Command::Verify(command) => command.run(context).await,
             Command::Repair(command) => command.run(context).await,
+            Command::Backup(command) => command.run(context).await,
+            Command::Restore(command) => command.run(context).await,
             Command::Demo(command) => command.run(context).await,
             Command::Completions(command) => command.run(context),
         }

@@ -95,6 +95,10 @@ pub(crate) enum Command {
     Verify(commands::verify::Verify),
     /// Mend what verify finds; what is replaced or removed is kept in quarantine/
     Repair(commands::repair::Repair),
+    /// Copy the store, which may be in use, into a directory of backups
+    Backup(commands::backup::Backup),
+    /// Bring a store back from a backup
+    Restore(commands::restore::Restore),
     /// Record a trading bot's run on bundled sample data, and show what is then on disk
     Demo(commands::demo::Demo),
     /// Print a completion script for a shell

@@ -147,6 +147,12 @@ pub trait FsFile: Debug + Send + Sync + 'static {
     /// Sets the permission bits; nothing where the platform has none.
     fn set_mode(&self, mode: u32) -> io::Result<()>;
 
+    /// Sets when the content was last modified. `Unsupported` where the platform has no such call.
+    fn set_modified(&self, time: SystemTime) -> io::Result<()> {
+        let _ = time;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Takes an advisory lock, which belongs to this open file: a second one of the same file excludes it.
     ///
     /// Fails with `WouldBlock` or `TimedOut` if another holds it.

@@ -161,6 +161,10 @@ impl FsFile for OsFile {
         platform::set_mode(&self.0, mode)
     }
 
+    fn set_modified(&self, time: std::time::SystemTime) -> io::Result<()> {
+        self.0.set_modified(time)
+    }
+
     fn lock(&self, mode: LockMode, wait: LockWait) -> io::Result<()> {
         match wait {
             LockWait::Block => loop {

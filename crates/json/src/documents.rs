@@ -17,7 +17,7 @@ use minutebook_fs::{
 
 use crate::error::{BACKEND, JsonError, Result};
 
-const SUFFIX: &str = ".json";
+pub(crate) const SUFFIX: &str = ".json";
 
 /// Settings of [`JsonDocuments`].
 #[derive(Clone)]

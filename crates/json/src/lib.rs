@@ -44,7 +44,10 @@ mod text;
 mod wide;
 
 pub use catalog::{JsonCatalog, Resolved, resolve};
-pub use check::{DecisionsChecked, Salvaged, check_decisions, check_registry, salvage_registry};
+pub use check::{
+    DecisionsChecked, DocumentsChecked, Salvaged, check_decisions, check_documents, check_registry,
+    salvage_registry,
+};
 pub use config::{JsonCatalogConfig, JsonDecisionConfig, KeepRevisions};
 pub use decisions::JsonDecisionRepository;
 pub use documents::{JsonDocuments, JsonDocumentsConfig};

@@ -99,6 +99,15 @@ pub(crate) fn entry(name: &str) -> Entry {
     }
 }
 
+/// The series to which a file (or directory of sealed segments) of this name belongs, by its name alone: the data file
+/// `btcusd_timeseries.jsonl` or the directory `btcusd~sealed`.
+pub fn series_of_file(name: &str) -> Option<SeriesId> {
+    match entry(name) {
+        Entry::Series(series) | Entry::Sealed(series) => Some(series),
+        Entry::Foreign | Entry::Other => None,
+    }
+}
+
 fn series_of(stem: &str) -> Option<SeriesId> {
     if let Some(name) = stem.strip_prefix('@') {
         let name = SeriesName::new(names::decode_folded(name).ok()?).ok()?;

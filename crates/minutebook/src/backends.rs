@@ -75,10 +75,14 @@ mod json {
             ))
         }
 
-        pub(crate) fn documents(&self) -> Arc<dyn DocumentRepository> {
-            let config = JsonDocumentsConfig::default()
+        pub(crate) fn documents_config(&self) -> JsonDocumentsConfig {
+            JsonDocumentsConfig::default()
                 .fs(Arc::clone(self.fs))
-                .durability(self.durability());
+                .durability(self.durability())
+        }
+
+        pub(crate) fn documents(&self) -> Arc<dyn DocumentRepository> {
+            let config = self.documents_config();
             Arc::new(Lazy::new(
                 self.fs,
                 &self.layout.documents,

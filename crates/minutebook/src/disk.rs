@@ -180,6 +180,14 @@ impl OpenOptions {
 
     fn assemble(self, path: &Path, names: Names) -> Result<Minutebook> {
         let fs = self.file_system();
+        #[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
+        if fs.metadata(&path.join(crate::backup::UNFINISHED)).is_ok() {
+            return Err(Error::new(
+                crate::ErrorKind::Corrupt,
+                "a restore into this directory was not finished; restore into it again",
+            )
+            .with_resource(path.display()));
+        }
         let file = Config::read(&*fs, &path.join(CONFIG_FILE))?.unwrap_or_default();
         let config = self.spoken()?.over(file).over(names.implied());
         // Absolute, so that a program that changes its directory later still means the same store.

@@ -83,6 +83,8 @@ pub struct Readme;
 mod absent;
 #[cfg(feature = "disk")]
 mod backends;
+#[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
+pub mod backup;
 mod builder;
 #[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
 pub mod check;

@@ -8,7 +8,7 @@ use minutebook::config::Environment;
 use minutebook::parquet::{SaveParquet, save_parquet};
 use minutebook::{
     Action, Bar, DatasetEntry, DatasetFilter, Decision, DecisionQuery, DecisionRepositoryExt,
-    Minutebook, Row, SaveMode, SeriesId, Tick, TimeRange, TimeSeriesRepositoryExt,
+    DocumentFilter, Minutebook, Row, SaveMode, SeriesId, Tick, TimeRange, TimeSeriesRepositoryExt,
     jsonl::EntryQuery, time::parse_timestamp,
 };
 
@@ -53,7 +53,7 @@ fn ticks(count: i64, size: Option<f64>) -> Vec<Tick> {
 }
 
 /// Decisions (one updated, one deleted), ticks of two symbols (one with a file of types), two series of several versions and segments, a
-/// Parquet file, and a catalog of all of them.
+/// Parquet file, a catalog of all of them, and two documents.
 pub(crate) async fn make(root: &Path) {
     let book = Minutebook::options()
         .environment(Environment::empty())
@@ -122,6 +122,18 @@ pub(crate) async fn make(root: &Path) {
         &SaveParquet::default(),
     )
     .unwrap();
+    for (name, text) in [
+        (
+            "runs/2025-01-02/params",
+            "{\"window\": 20, \"note\": \"\u{e9}\"}",
+        ),
+        ("runs/2025-01-03/params", "[1, 2.50]"),
+    ] {
+        book.documents()
+            .save(&name.parse().unwrap(), text)
+            .await
+            .unwrap();
+    }
     let vix = DatasetEntry::new("vix".parse().unwrap(), "VIX", "data/vix.parquet");
     book.catalog()
         .register(&vix, SaveMode::Create)
@@ -166,6 +178,11 @@ pub(crate) async fn answers(root: &Path) -> BTreeMap<String, String> {
             text.extend(entries.iter().map(minutebook::jsonl::Entry::text));
         }
         all.insert(format!("ticks {id}"), text);
+    }
+    for info in book.documents().list(&DocumentFilter::new()).await.unwrap() {
+        let found = book.documents().get(&info.name).await;
+        let text = found.map(|stored| stored.map(|stored| stored.text));
+        all.insert(format!("document {}", info.name), format!("{text:?}"));
     }
     match book.catalog().list(&DatasetFilter::new()).await {
         Ok(entries) => {

@@ -30,7 +30,7 @@ pub(crate) struct Repair {
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
-    /// This part only (decisions, ticks, series, catalog, store); may be given several times
+    /// This part only (decisions, ticks, series, catalog, documents, store); may be given several times
     #[arg(long, value_name = "PART", value_parser = parsed::<Part>)]
     part: Vec<Part>,
     /// Do not ask

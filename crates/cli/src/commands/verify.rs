@@ -13,7 +13,7 @@ use crate::output::Output;
 use crate::output::format::{count, plural, plural_of, size};
 use crate::output::progress::Progress as Bar;
 
-/// Check everything that the store has: decisions and their journal, ticks, series, catalog.
+/// Check everything that the store has: decisions and their journal, ticks, series, catalog, documents.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Nothing is changed, and writers may go on meanwhile. Findings are notes (nothing to do), untidy (nothing is lost; repair puts it right) \
@@ -28,7 +28,7 @@ Examples:
   minutebook verify --json | jq -r .journal_head > head.txt       # keep it elsewhere, ...
   minutebook verify --head $(cat head.txt)                        # ... and a journal that was cut is noticed")]
 pub(crate) struct Verify {
-    /// This part only (decisions, ticks, series, catalog, store); may be given several times
+    /// This part only (decisions, ticks, series, catalog, documents, store); may be given several times
     #[arg(long, value_name = "PART", value_parser = parsed::<Part>)]
     part: Vec<Part>,
     /// A hash that a line of the decisions' journal must have, as an earlier run gave it as `journal_head`
@@ -139,7 +139,7 @@ fn summary(report: &VerifyReport) -> String {
         .as_ref()
         .map_or_else(String::new, |head| format!("\njournal head {head}"));
     format!(
-        "{verdict}, {}: {}, {}, {} in {}, {} in {}, {}; {} read{head}",
+        "{verdict}, {}: {}, {}, {} in {}, {} in {}, {}, {}; {} read{head}",
         plural(report.notes, "note"),
         plural(report.decisions, "decision"),
         plural(report.journal_lines, "journal line"),
@@ -148,6 +148,7 @@ fn summary(report: &VerifyReport) -> String {
         plural(report.rows, "row"),
         plural(report.series, "series"),
         plural(report.datasets, "dataset"),
+        plural(report.documents, "document"),
         size(report.bytes),
     )
 }
@@ -172,6 +173,7 @@ pub(super) fn value(report: &VerifyReport, root: &Path) -> Value {
         "series": report.series,
         "rows": report.rows,
         "datasets": report.datasets,
+        "documents": report.documents,
         "bytes": report.bytes,
         "findings": findings,
     })

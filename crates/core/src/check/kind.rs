@@ -47,6 +47,8 @@ pub enum Part {
     Series,
     /// The catalog, with the files that it names.
     Catalog,
+    /// Documents.
+    Documents,
 }
 
 impl Part {
@@ -57,6 +59,7 @@ impl Part {
         Self::Ticks,
         Self::Series,
         Self::Catalog,
+        Self::Documents,
     ];
 
     /// Its name.
@@ -67,6 +70,7 @@ impl Part {
             Self::Ticks => "ticks",
             Self::Series => "series",
             Self::Catalog => "catalog",
+            Self::Documents => "documents",
         }
     }
 }
@@ -278,6 +282,10 @@ kinds! {
     DatasetDamaged = "dataset-damaged", Catalog, Damage,
         "a Parquet file that an entry names is damaged",
         "file and entry are moved to quarantine; get the data again from its source";
+
+    DocumentTorn = "document-torn", Documents, Damage,
+        "a document that is empty, breaks off, is no JSON or no UTF-8; reading it fails",
+        "it is moved to quarantine; a backup may have it";
 }
 
 impl fmt::Display for FindingKind {

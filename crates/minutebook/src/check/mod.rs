@@ -17,6 +17,8 @@ pub use minutebook_json::DecisionsChecked;
 use crate::{Error, Minutebook, Result};
 
 pub(crate) use collect::Collect;
+pub(crate) use parts::run;
+pub(crate) use size::of as size_of;
 
 /// How far a check is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +120,8 @@ pub struct VerifyReport {
     pub rows: u64,
     /// Entries of the catalog.
     pub datasets: u64,
+    /// Documents.
+    pub documents: u64,
     /// Bytes looked at.
     pub bytes: u64,
 }
@@ -139,7 +143,7 @@ impl VerifyReport {
 
 impl Minutebook {
     /// Looks at everything that the store has: every document, every line of the journal and of the ticks, every version and every byte
-    /// of the series, and every entry of the catalog with the data that it names.
+    /// of the series, every entry of the catalog with the data that it names, and every document.
     ///
     /// Nothing is changed. Writers may go on: what looks wrong is looked at again under their locks. Memory is bounded by the largest document, line
     /// and segment, and about 300 bytes for each decision.
@@ -180,6 +184,7 @@ impl Minutebook {
                 Part::Ticks => parts::ticks(disk, &collect, &mut report).await,
                 Part::Series => parts::series(disk, &collect, &mut report).await,
                 Part::Catalog => catalog::check(self, disk, &collect, &mut report).await,
+                Part::Documents => parts::documents(disk, &collect, &mut report).await,
                 _ => Ok(()),
             };
             if let Err(error) = done {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use minutebook_core::check::{Finding, FindingKind, Mend, Part, Watch};
 use minutebook_fs::task::blocking;
 use minutebook_fs::{is_temporary, stray_temporaries};
-use minutebook_json::check_decisions;
+use minutebook_json::{check_decisions, check_documents};
 use minutebook_jsonl::check_ticks;
 
 use super::{Collect, VerifyReport};
@@ -26,6 +26,7 @@ pub(super) fn place(disk: &Disk, part: Part) -> PathBuf {
         Part::Ticks => &layout.ticks,
         Part::Series => &layout.series,
         Part::Catalog => &layout.registry,
+        Part::Documents => &layout.documents,
         _ => &layout.root,
     }
     .clone()
@@ -67,7 +68,7 @@ fn exists(disk: &Disk, place: &Path) -> Result<bool> {
     }
 }
 
-pub(super) async fn run<T: Send + 'static>(
+pub(crate) async fn run<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     blocking(work)
@@ -212,5 +213,22 @@ pub(super) async fn series(
             Err(error) => collect.unreadable(root.join(id.to_string()), &error),
         }
     }
+    Ok(())
+}
+
+pub(super) async fn documents(
+    disk: &Disk,
+    collect: &Arc<Collect>,
+    report: &mut VerifyReport,
+) -> Result<()> {
+    let dir = disk.layout.documents.clone();
+    if !exists(disk, &dir)? {
+        return Ok(());
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let config = backends(disk, &clock).documents_config();
+    let collect = Arc::clone(collect);
+    let checked = run(move || check_documents(&dir, &config, &*collect)).await?;
+    report.documents = checked.documents;
     Ok(())
 }

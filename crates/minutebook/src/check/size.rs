@@ -9,7 +9,7 @@ use crate::Result;
 use crate::disk::Disk;
 
 /// The bytes of all parts; what cannot be listed counts nothing.
-pub(super) async fn of(disk: &Disk) -> Result<u64> {
+pub(crate) async fn of(disk: &Disk) -> Result<u64> {
     let fs = std::sync::Arc::clone(&disk.fs);
     let layout = disk.layout.clone();
     let work = move || {
@@ -18,8 +18,9 @@ pub(super) async fn of(disk: &Disk) -> Result<u64> {
             .map_or(0, |registry| registry.len);
         for (place, deep) in [
             (layout.decisions, false),
-            (layout.ticks, false),
+            (layout.ticks, true),
             (layout.series, true),
+            (layout.documents, true),
         ] {
             total += bytes_in(&*fs, place, deep);
         }

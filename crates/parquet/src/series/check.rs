@@ -1,5 +1,7 @@
 //! A series looked at without changing it: every entry of its log, every file that a kept version names, and what nothing names.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
