@@ -13,7 +13,7 @@ use minutebook_core::{Result, SeriesId};
 use minutebook_fs::Durability;
 use serde::Serialize;
 
-use crate::entries::{Lines, lines, text_of_value};
+use crate::entries::{Lines, line_of_value, lines};
 use crate::error::JsonlError;
 use crate::store::{Series, Store};
 use crate::time_series::JsonlTimeSeriesRepository;
@@ -115,8 +115,9 @@ impl Appender {
         series: &SeriesId,
         value: &T,
     ) -> Result<()> {
-        let entry = text_of_value(1, value).map_err(|error| failed(error, series))?;
-        self.push(series, &entry).await
+        let (known, lines) = self.checked_value(series, value)?;
+        let pushed = self.queue.push(&known, &lines).await;
+        pushed.map(drop).map_err(|error| failed(error, series))
     }
 
     /// As [`push`](Self::push), for threads: waits on this thread if the queue is full. Not to be called in asynchronous code.
@@ -134,8 +135,9 @@ impl Appender {
     /// # Errors
     /// As [`push_value`](Self::push_value).
     pub fn push_value_blocking<T: Serialize>(&self, series: &SeriesId, value: &T) -> Result<()> {
-        let entry = text_of_value(1, value).map_err(|error| failed(error, series))?;
-        self.push_blocking(series, &entry)
+        let (known, lines) = self.checked_value(series, value)?;
+        let pushed = self.queue.push_blocking(&known, &lines);
+        pushed.map(drop).map_err(|error| failed(error, series))
     }
 
     /// As [`push`](Self::push), without waiting: `false` if the queue is full; then nothing was taken.
@@ -268,9 +270,29 @@ impl Appender {
     }
 
     fn checked(&self, series: &SeriesId, entry: &str) -> Result<(Arc<Series>, Lines)> {
-        let fail = |error| failed(error, series);
         let config = &self.store.config;
-        let lines = lines(&[entry], &config.time, config.max_line_bytes).map_err(fail)?;
+        self.known(series, lines(&[entry], &config.time, config.max_line_bytes))
+    }
+
+    fn checked_value<T: Serialize>(
+        &self,
+        series: &SeriesId,
+        value: &T,
+    ) -> Result<(Arc<Series>, Lines)> {
+        let config = &self.store.config;
+        self.known(
+            series,
+            line_of_value(value, &config.time, config.max_line_bytes),
+        )
+    }
+
+    fn known(
+        &self,
+        series: &SeriesId,
+        lines: std::result::Result<Lines, JsonlError>,
+    ) -> Result<(Arc<Series>, Lines)> {
+        let fail = |error| failed(error, series);
+        let lines = lines.map_err(fail)?;
         self.store.check_batch(lines.len()).map_err(fail)?;
         Ok((self.store.series(series).map_err(fail)?, lines))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType};
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray};
-use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::ArrowError;
 
 use super::fields::Shape;
@@ -17,7 +17,9 @@ use crate::config::EpochUnit;
 #[derive(Debug)]
 pub(crate) struct Column {
     values: Values,
-    nulls: NullBufferBuilder,
+    rows: usize,
+    /// Which rows have a value; none of them is null as long as there is nothing here.
+    valid: Option<BooleanBufferBuilder>,
     unit: Option<EpochUnit>,
 }
 
@@ -49,7 +51,8 @@ impl Column {
         };
         Self {
             values,
-            nulls: NullBufferBuilder::new(rows),
+            rows: 0,
+            valid: None,
             unit,
         }
     }
@@ -57,7 +60,7 @@ impl Column {
     /// The number of rows.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.nulls.len()
+        self.rows
     }
 
     /// Adds a value, or null if it does not fit the type: then the answer is `false`.
@@ -95,11 +98,14 @@ impl Column {
             },
         };
         if fits {
-            self.nulls.append_non_null();
-        } else {
-            self.push_null();
+            self.rows += 1;
+            if let Some(valid) = &mut self.valid {
+                valid.append(true);
+            }
+            return true;
         }
-        fits || value.shape == Shape::Null
+        self.push_null();
+        value.shape == Shape::Null
     }
 
     /// Adds a null.
@@ -110,7 +116,15 @@ impl Column {
             Values::Bool(values) => values.append(false),
             Values::Text { offsets, bytes } => offsets.push(end(bytes)),
         }
-        self.nulls.append_null();
+        let rows = self.rows;
+        self.valid
+            .get_or_insert_with(|| {
+                let mut valid = BooleanBufferBuilder::new(rows + 1);
+                valid.append_n(rows, true);
+                valid
+            })
+            .append(false);
+        self.rows += 1;
     }
 
     /// Adds nulls up to so many rows.
@@ -157,12 +171,19 @@ impl Column {
                 bytes.truncate(usize::try_from(end).unwrap_or(0));
             }
         }
-        self.nulls.truncate(rows);
+        self.rows = self.rows.min(rows);
+        if let Some(valid) = &mut self.valid {
+            valid.truncate(rows);
+        }
     }
 
     /// The column as an Arrow array.
-    pub(crate) fn finish(mut self) -> Result<ArrayRef, ArrowError> {
-        let nulls = self.nulls.finish();
+    pub(crate) fn finish(self) -> Result<ArrayRef, ArrowError> {
+        let nulls = self
+            .valid
+            .map(|valid| NullBuffer::new(valid.build()))
+            // A null that was taken back leaves none.
+            .filter(|nulls| nulls.null_count() > 0);
         Ok(match self.values {
             Values::Int(values) => Arc::new(PrimitiveArray::<Int64Type>::try_new(
                 ScalarBuffer::from(values),

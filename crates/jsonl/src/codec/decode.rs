@@ -11,7 +11,7 @@ use minutebook_core::series::batch::TIMESTAMP;
 
 use super::column::Column;
 use super::fields::{Field, Fields};
-use super::instant;
+use super::instant::{self, Instants};
 use super::kind::ColumnType;
 use super::template::{Templates, Token};
 use crate::config::EpochUnit;
@@ -61,6 +61,7 @@ pub(crate) struct Decoded {
 pub(crate) struct Decoder<'a> {
     plan: &'a Plan,
     places: HashMap<&'a str, usize>,
+    instants: Instants,
     templates: Templates<Place>,
     guesses: Vec<(String, Place)>,
     times: Vec<i64>,
@@ -95,6 +96,7 @@ impl<'a> Decoder<'a> {
         Self {
             plan,
             places,
+            instants: Instants::default(),
             templates: Templates::default(),
             guesses: Vec::new(),
             times: Vec::with_capacity(rows),
@@ -131,7 +133,8 @@ impl<'a> Decoder<'a> {
     #[inline]
     fn quick(&mut self, tokens: &[(Place, Token<'_>)], line: u64, byte: u64) -> bool {
         let time = tokens.iter().find(|(place, _)| *place == Place::Time);
-        let Some(nanos) = time.and_then(|(_, token)| instant::nanos(token, self.plan.unit)) else {
+        let instants = &mut self.instants;
+        let Some(nanos) = time.and_then(|(_, token)| instants.nanos(token, self.plan.unit)) else {
             return false;
         };
         if !self.plan.contains(nanos) {

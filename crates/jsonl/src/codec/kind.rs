@@ -81,12 +81,8 @@ impl Seen {
                 Some(int) => Self::of_int(int),
                 None => Self::HUGE,
             },
-            Shape::Float => match value.text.parse::<f64>() {
-                // Without an exponent only hundreds of digits could overflow.
-                _ if value.text.len() < 300 && !value.text.contains(['e', 'E']) => Self::FLOAT,
-                Ok(float) if float.is_finite() => Self::FLOAT,
-                _ => Self::HUGE,
-            },
+            Shape::Float if value.is_short() || value.float().is_some() => Self::FLOAT,
+            Shape::Float => Self::HUGE,
             Shape::Plain | Shape::Escaped => Self::TEXT,
             Shape::Nested => Self::NESTED,
         }

@@ -30,6 +30,17 @@ const POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
+/// Powers of ten within 64 bits.
+const WHOLE_POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut n = 1;
+    while n < powers.len() {
+        powers[n] = powers[n - 1] * 10;
+        n += 1;
+    }
+    powers
+};
+
 impl<'a> Token<'a> {
     /// A value that was read field by field.
     pub(crate) fn of(raw: Raw<'a>) -> Self {
@@ -41,6 +52,16 @@ impl<'a> Token<'a> {
             _ => raw.text,
         };
         Self::new(text, raw.shape)
+    }
+
+    /// A value that is all of this text, if it is a simple one.
+    pub(crate) fn simple(text: &'a str) -> Option<Self> {
+        let (token, end) = token(text, 0)?;
+        (end == text.len()).then_some(token)
+    }
+
+    pub(crate) fn is_number(&self) -> bool {
+        matches!(self.shape, Shape::Int | Shape::Float)
     }
 
     /// The value of a string; `None` for anything else.
@@ -82,7 +103,7 @@ impl<'a> Token<'a> {
     #[inline]
     pub(crate) fn float(&self) -> Option<f64> {
         const EXACT: u64 = 1 << 53;
-        if !matches!(self.shape, Shape::Int | Shape::Float) {
+        if !self.is_number() {
             return None;
         }
         if let Some(power) = POWERS.get(usize::from(self.scale))
@@ -98,6 +119,12 @@ impl<'a> Token<'a> {
             .parse::<f64>()
             .ok()
             .filter(|value| value.is_finite())
+    }
+
+    /// Whether it is a number of so few digits and without an exponent that it is in the range of every type of numbers.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.exact
     }
 
     /// Whether it is an integer of at most 2^53, which every float holds exactly; `None` if its text must be looked at.
@@ -140,9 +167,51 @@ pub(crate) struct Templates<P> {
 #[derive(Debug)]
 struct Template<P> {
     /// What stands before each value, from the end of the value before it, and what the value belongs to.
-    values: Vec<(Box<[u8]>, P)>,
+    values: Vec<(Lead, P)>,
     /// What follows the last value.
-    tail: Box<[u8]>,
+    tail: Lead,
+}
+
+/// A text that must stand at a place. Its first 16 bytes are compared as one number: most texts between values are no longer than that.
+#[derive(Debug)]
+struct Lead {
+    text: Box<[u8]>,
+    head: u128,
+    /// The bytes of `head` that count.
+    mask: u128,
+}
+
+impl Lead {
+    const HEAD: usize = 16;
+
+    fn new(text: &[u8]) -> Self {
+        let (mut head, mut mask) = ([0; Self::HEAD], [0; Self::HEAD]);
+        for ((byte, head), mask) in text.iter().zip(&mut head).zip(&mut mask) {
+            *head = *byte;
+            *mask = u8::MAX;
+        }
+        Self {
+            text: text.into(),
+            head: u128::from_le_bytes(head),
+            mask: u128::from_le_bytes(mask),
+        }
+    }
+
+    /// The offset after the text, if it stands at `at`.
+    #[inline]
+    fn after(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        let rest = bytes.get(at..)?;
+        let len = self.text.len();
+        if let Some(chunk) = rest.first_chunk::<{ Self::HEAD }>() {
+            if (u128::from_le_bytes(*chunk) ^ self.head) & self.mask != 0 {
+                return None;
+            }
+            if len <= Self::HEAD {
+                return Some(at + len);
+            }
+        }
+        rest.starts_with(&self.text).then_some(at + len)
+    }
 }
 
 impl<P> Default for Templates<P> {
@@ -193,17 +262,17 @@ impl<P> Templates<P> {
         let bytes = line.as_bytes();
         let mut template = Template {
             values: Vec::with_capacity(values.len()),
-            tail: Box::default(),
+            tail: Lead::new(b""),
         };
         let mut end = 0;
         for (from, to, place) in values {
             let Some(lead) = bytes.get(end..from) else {
                 return;
             };
-            template.values.push((lead.into(), place));
+            template.values.push((Lead::new(lead), place));
             end = to;
         }
-        template.tail = bytes.get(end..).unwrap_or_default().into();
+        template.tail = Lead::new(bytes.get(end..).unwrap_or_default());
         if template.values.is_empty() {
             return;
         }
@@ -227,17 +296,13 @@ impl<P> Template<P> {
         sink.clear();
         let mut at = from;
         for (lead, place) in &self.values {
-            if !bytes.get(at..)?.starts_with(lead) {
-                return None;
-            }
-            at += lead.len();
-            let (token, end) = token(text, at)?;
+            let start = lead.after(bytes, at)?;
+            let (token, end) = token(text, start)?;
             sink.take(place, token);
             at = end;
         }
-        let rest = bytes.get(at..)?.strip_prefix(&*self.tail)?;
-        at += self.tail.len();
-        match rest {
+        at = self.tail.after(bytes, at)?;
+        match bytes.get(at..)? {
             [b'\n', ..] => Some(at + 1),
             [b'\r', b'\n', ..] => Some(at + 2),
             [] => Some(at),
@@ -277,32 +342,23 @@ fn number(text: &str, from: usize) -> Option<(Token<'_>, usize)> {
     let bytes = text.as_bytes();
     let negative = bytes.get(from) == Some(&b'-');
     let first = from + usize::from(negative);
-    let mut digits = 0_u64;
-    let mut at = first;
-    let mut more = |at: &mut usize| {
-        while let Some(digit) = bytes.get(*at).map(|byte| byte.wrapping_sub(b'0')) {
-            if digit > 9 {
-                break;
-            }
-            digits = digits.wrapping_mul(10).wrapping_add(u64::from(digit));
-            *at += 1;
-        }
-    };
-    more(&mut at);
-    let whole = at - first;
+    let (mut digits, whole) = run_of_digits(bytes, first);
+    let mut at = first + whole;
     if whole == 0 || (whole > 1 && bytes.get(first) == Some(&b'0')) {
         return None;
     }
     let mut shape = Shape::Int;
     let mut scale = 0;
     if bytes.get(at) == Some(&b'.') {
-        at += 1;
-        let point = at;
-        more(&mut at);
-        scale = at - point;
+        let fraction;
+        (fraction, scale) = run_of_digits(bytes, at + 1);
         if scale == 0 {
             return None;
         }
+        at += 1 + scale;
+        // Beyond 19 digits in all the number is not looked at.
+        let power = WHOLE_POWERS.get(scale).copied().unwrap_or_default();
+        digits = digits.wrapping_mul(power).wrapping_add(fraction);
         shape = Shape::Float;
     }
     if matches!(bytes.get(at), Some(b'e' | b'E')) {
@@ -318,6 +374,41 @@ fn number(text: &str, from: usize) -> Option<(Token<'_>, usize)> {
         exact: whole + scale <= 19,
     };
     Some((token, at))
+}
+
+/// The digits that begin at an offset, as a number modulo 2^64, and how many they are.
+#[inline]
+fn run_of_digits(bytes: &[u8], from: usize) -> (u64, usize) {
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let (mut value, mut count) = (0_u64, 0);
+    // Eight at a time, without a branch for each: how many digits a number has cannot be foreseen.
+    if let Some(chunk) = bytes.get(from..).and_then(|rest| rest.first_chunk::<8>()) {
+        // Digits become 0 to 9. Adding sets the high bit of the first byte that is more, and carries only into those behind it.
+        let word = u64::from_le_bytes(*chunk) ^ ZEROS;
+        let others = (word.wrapping_add(0x7676_7676_7676_7676) | word) & HIGHS;
+        count = (others.trailing_zeros() / 8) as usize;
+        if count == 0 {
+            return (0, 0);
+        }
+        let word = word << (64 - 8 * count);
+        let pairs = word.wrapping_mul(10).wrapping_add(word >> 8);
+        let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+        let high = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+        value = low.wrapping_add(high) >> 32;
+        if count < 8 {
+            return (value, count);
+        }
+    }
+    while let Some(digit) = bytes
+        .get(from + count)
+        .map(|byte| byte.wrapping_sub(b'0'))
+        .filter(|digit| *digit <= 9)
+    {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        count += 1;
+    }
+    (value, count)
 }
 
 /// The length of a string up to its closing quote; `None` if it has an escape or a control character first, or no end.

@@ -8,7 +8,7 @@ mod read;
 mod stream;
 
 pub(crate) use append::append_lines;
-pub(crate) use check::{Lines, lines, text_of_value};
+pub(crate) use check::{Lines, line_of_value, lines};
 pub use follow::{Follow, FollowFrom, FollowQuery, Position};
 pub use query::EntryQuery;
 pub use stream::{Entry, EntryStream};

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minutebook_core::ProblemKind;
 use minutebook_core::series::batch::TIMESTAMP;
@@ -11,13 +12,15 @@ use super::chunks::{Chunk, Chunks};
 use super::gather::{Gather, Piece, Wanted};
 use super::part::{BLOCK_BYTES, Block, Flawed, Part};
 use crate::codec::fields::{Field, Fields, Flaw};
-use crate::codec::instant;
+use crate::codec::instant::{self, Instants};
 use crate::codec::kind::Seen;
 use crate::codec::template::{Templates, Token};
 use crate::config::EpochUnit;
 
 /// From how many bytes on a stretch is read by several threads.
 const PARALLEL_BYTES: u64 = 2 << 20;
+/// About so many bytes a thread takes at a time, of a long stretch more.
+const STRETCH_BYTES: u64 = 4 << 20;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// How to read lines.
@@ -41,31 +44,42 @@ pub(crate) fn read_part(
     if end.saturating_sub(start) < PARALLEL_BYTES || threads == 1 {
         return read_stretch(&**file, start, end, reading, wanted);
     }
+    // More stretches than threads: one that other work holds up is overtaken.
+    let stretches = ((end - start) / STRETCH_BYTES).clamp(threads, threads * 4);
     let mut cuts = vec![start];
-    for i in 1..threads {
-        let cut = next_line(file, start + (end - start) / threads * i, end)?;
+    for i in 1..stretches {
+        let cut = next_line(file, start + (end - start) / stretches * i, end)?;
         if cuts.last().is_some_and(|last| *last < cut) {
             cuts.push(cut);
         }
     }
     cuts.push(end);
-    let parts = std::thread::scope(|scope| {
-        let workers: Vec<_> = cuts
-            .windows(2)
-            .filter_map(|pair| pair.first().copied().zip(pair.last().copied()))
-            .map(|(from, to)| scope.spawn(move || read_stretch(&**file, from, to, reading, wanted)))
-            .collect();
-        workers
-            .into_iter()
-            .map(|worker| {
-                worker
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect::<io::Result<Vec<_>>>()
-    })?;
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(from), Some(to)) = (cuts.get(number), cuts.get(number + 1)) else {
+                return Ok(done);
+            };
+            done.push((number, read_stretch(&**file, *from, *to, reading, wanted)?));
+        }
+    };
+    let mut parts = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let done = workers.into_iter().map(|worker| {
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        done.collect::<io::Result<Vec<_>>>()
+    })?
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>();
+    parts.sort_unstable_by_key(|(number, _)| *number);
     let (mut all, mut pieces) = (Part::default(), Vec::new());
-    for (part, found) in parts {
+    for (_, (part, found)) in parts {
         let lines = all.lines;
         pieces.extend(found.into_iter().map(|mut piece| {
             piece.place.first_line += lines;
@@ -119,6 +133,7 @@ struct Builder<'w> {
     block: Block,
     reading: Reading,
     templates: Templates<Place>,
+    instants: Instants,
     /// What the last line that was read field by field had at each place: the next one has nearly always the same.
     guesses: Vec<(String, Place)>,
     gather: Option<Gather<'w>>,
@@ -138,6 +153,7 @@ impl<'w> Builder<'w> {
             block: Block::at(offset, 0),
             reading,
             templates: Templates::default(),
+            instants: Instants::default(),
             guesses: Vec::new(),
             gather: wanted.map(|wanted| Gather::new(wanted, offset)),
         }
@@ -169,7 +185,8 @@ impl<'w> Builder<'w> {
     #[inline]
     fn row(&mut self, tokens: &[(Place, Token<'_>)]) -> bool {
         let time = tokens.iter().find(|(place, _)| *place == Place::Time);
-        let Some(nanos) = time.and_then(|(_, token)| instant::nanos(token, self.reading.unit))
+        let instants = &mut self.instants;
+        let Some(nanos) = time.and_then(|(_, token)| instants.nanos(token, self.reading.unit))
         else {
             return false;
         };

@@ -61,21 +61,23 @@ impl Index {
         self.file == meta.id && meta.len >= self.end && explained
     }
 
-    /// Takes in what this process appended at `offset`. `false` if something else came between: then the index stays as it is.
-    pub(crate) fn absorb(&mut self, mut part: Part, offset: u64, bytes: &[u8]) -> bool {
+    /// Takes in what this process appended at `offset`, in pieces. `false` if something else came between: then the index stays as it is.
+    pub(crate) fn absorb(&mut self, mut part: Part, offset: u64, pieces: &[Vec<u8>]) -> bool {
         if self.end != offset {
             return false;
         }
         part.shift(offset);
         self.part.append(part);
-        self.end = offset + bytes.len() as u64;
+        self.end = offset + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         self.len = self.end;
         self.changed_ns = None;
-        self.tail.extend_from_slice(last(bytes));
-        let surplus = self.tail.len().saturating_sub(probe_len(self.end));
-        self.tail.drain(..surplus);
-        let room = probe_len(self.end).saturating_sub(self.head.len());
-        self.head.extend(bytes.iter().take(room));
+        for piece in pieces {
+            self.tail.extend_from_slice(last(piece));
+            let surplus = self.tail.len().saturating_sub(probe_len(self.end));
+            self.tail.drain(..surplus);
+            let room = probe_len(self.end).saturating_sub(self.head.len());
+            self.head.extend(piece.iter().take(room));
+        }
         true
     }
 }

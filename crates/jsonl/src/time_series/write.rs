@@ -56,7 +56,7 @@ pub(super) async fn write(
 
 fn append(store: &Store, series: &Series, batch: &RecordBatch) -> Result<WriteReceipt, JsonlError> {
     let encoded = encode(batch, store.config.max_line_bytes)?;
-    store.check_batch(encoded.bytes.len())?;
+    store.check_batch(encoded.len())?;
     if series.state().index.is_none()
         && let Some(file) = store.reader(series)?
     {
@@ -103,7 +103,7 @@ fn append_locked(
     }
     let before = state.types.types.clone();
     let types = types_with(&encoded, shown, &before, store)?;
-    if encoded.bytes.is_empty() {
+    if encoded.parts.is_empty() {
         let version = again_if_moved(|| {
             let Some(view) = segments::view_known(store, series, state)? else {
                 return Ok(None);
@@ -129,7 +129,7 @@ fn append_locked(
     drop(index);
     let changed = types.is_some();
     put_types(store, series, state, types)?;
-    let appended = match log.append(&encoded.bytes) {
+    let appended = match log.append_parts(encoded.parts.iter().map(Vec::as_slice)) {
         Ok(appended) => appended,
         Err(error) => {
             if changed && error.nothing_applied() {
@@ -145,7 +145,7 @@ fn append_locked(
         && appended.repaired.is_none()
     {
         // If something came between, the next look at the file finds it.
-        Arc::make_mut(index).absorb(encoded.part, appended.offset, &encoded.bytes);
+        Arc::make_mut(index).absorb(encoded.part, appended.offset, &encoded.parts);
     }
     segments::note_end(store, series, Some(state), log.opened(), appended.end())
 }

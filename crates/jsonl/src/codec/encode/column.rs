@@ -15,8 +15,8 @@ use arrow_cast::{CastOptions, can_cast_types, cast_with_options};
 use arrow_schema::{DataType, TimeUnit};
 use chrono::DateTime;
 use minutebook_core::time::{format_timestamp, from_nanos};
-use serde::Serialize;
 
+use super::text::push_json;
 use crate::codec::kind::Seen;
 use crate::error::JsonlError;
 
@@ -118,18 +118,7 @@ impl Source {
             Self::Float(floats) if floats.is_valid(row) => push_json(out, &floats.value(row))?,
             Self::Bool(bools) if bools.is_valid(row) => push_json(out, &bools.value(row))?,
             Self::Text(texts) if texts.is_valid(row) => {
-                let text = texts.value(row);
-                // Nearly always there is nothing to escape.
-                if text
-                    .bytes()
-                    .any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
-                {
-                    push_json(out, text)?;
-                } else {
-                    out.push(b'"');
-                    out.extend_from_slice(text.as_bytes());
-                    out.push(b'"');
-                }
+                super::text::push(out, texts.value(row))?;
             }
             Self::List(list, items) if list.is_valid(row) => {
                 let offsets = list.value_offsets();
@@ -179,15 +168,6 @@ fn push_items(
     }
     out.push(b']');
     Ok(())
-}
-
-/// Appends a scalar as JSON: floats in their shortest form that reads back, with a `.0` where they are whole.
-pub(super) fn push_json<T: Serialize + ?Sized>(
-    out: &mut Vec<u8>,
-    value: &T,
-) -> Result<(), JsonlError> {
-    serde_json::to_writer(out, value)
-        .map_err(|error| JsonlError::Input(format!("a value has no JSON text: {error}")))
 }
 
 /// Instants as RFC 3339 in UTC; without a zone, as the same without `Z`.

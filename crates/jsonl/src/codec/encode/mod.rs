@@ -1,6 +1,7 @@
 //! Arrow batches to lines.
 
 mod column;
+mod text;
 mod time;
 
 use arrow_array::RecordBatch;
@@ -11,18 +12,27 @@ use crate::codec::kind::{ColumnType, Seen};
 use crate::error::JsonlError;
 use crate::index::{BLOCK_BYTES, Block, Part};
 use column::Source;
+use time::Stamps;
 
+pub(crate) use text::{push as push_text, push_json};
 pub(crate) use time::push_instant;
 
 /// A batch as lines, with what an index would find out by reading them.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    /// The lines, each ended by `\n`.
-    pub(crate) bytes: Vec<u8>,
+    /// The lines, each ended by `\n`, in pieces of complete lines; none is empty.
+    pub(crate) parts: Vec<Vec<u8>>,
     /// What is in them, with offsets from the first byte.
     pub(crate) part: Part,
     /// The columns apart from the time.
     pub(crate) columns: Vec<EncodedColumn>,
+}
+
+impl Encoded {
+    /// The lines' bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.parts.iter().map(Vec::len).sum()
+    }
 }
 
 /// A column of the batch.
@@ -53,14 +63,14 @@ pub(crate) fn encode(batch: &RecordBatch, max_line_bytes: usize) -> Result<Encod
         });
         sources.push((key(field.name())?, source));
     }
-    let (bytes, mut part) = side_by_side(times.values(), &sources, max_line_bytes)?;
+    let (parts, mut part) = side_by_side(times.values(), &sources, max_line_bytes)?;
     if part.rows > 0 {
         for column in &columns {
             part.columns.add(&column.name, column.seen);
         }
     }
     Ok(Encoded {
-        bytes,
+        parts,
         part,
         columns,
     })
@@ -77,13 +87,19 @@ fn side_by_side(
     times: &[i64],
     sources: &Sources,
     max_line_bytes: usize,
-) -> Result<(Vec<u8>, Part), JsonlError> {
+) -> Result<(Vec<Vec<u8>>, Part), JsonlError> {
     let threads = match times.len() {
         few if few < PARALLEL => 1,
         _ => std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
     };
     if threads == 1 {
-        return lines(times, 0, sources, max_line_bytes);
+        let (bytes, part) = lines(times, 0, sources, max_line_bytes)?;
+        let parts = if bytes.is_empty() {
+            vec![]
+        } else {
+            vec![bytes]
+        };
+        return Ok((parts, part));
     }
     let size = times.len().div_ceil(threads);
     let pieces = std::thread::scope(|scope| {
@@ -101,14 +117,15 @@ fn side_by_side(
             })
             .collect::<Result<Vec<_>, JsonlError>>()
     })?;
-    let mut bytes = Vec::with_capacity(pieces.iter().map(|(bytes, _)| bytes.len()).sum());
-    let mut all = Part::default();
-    for (piece, mut part) in pieces {
-        part.shift(bytes.len() as u64);
+    let mut parts = Vec::with_capacity(pieces.len());
+    let (mut all, mut len) = (Part::default(), 0);
+    for (bytes, mut part) in pieces {
+        part.shift(len);
+        len += bytes.len() as u64;
         all.append(part);
-        bytes.extend_from_slice(&piece);
+        parts.push(bytes);
     }
-    Ok((bytes, all))
+    Ok((parts, all))
 }
 
 /// Rows as lines; `first` of the batch is the first of them.
@@ -120,12 +137,13 @@ fn lines(
 ) -> Result<(Vec<u8>, Part), JsonlError> {
     let mut part = Part::default();
     let mut block = Block::at(0, 0);
-    let mut bytes = Vec::with_capacity(times.len() * (48 + 24 * sources.len()));
+    let mut stamps = Stamps::default();
+    let mut bytes = Vec::with_capacity(times.len().min(64) * (48 + 24 * sources.len()));
     for (n, nanos) in times.iter().enumerate() {
         let row = first + n;
         let start = bytes.len();
         bytes.extend_from_slice(b"{\"timestamp\":\"");
-        push_instant(&mut bytes, *nanos);
+        stamps.push(&mut bytes, *nanos);
         bytes.push(b'"');
         for (key, source) in sources {
             bytes.extend_from_slice(key);
@@ -133,6 +151,11 @@ fn lines(
         }
         bytes.extend_from_slice(b"}\n");
         let len = bytes.len() - start;
+        if n == 63 {
+            // What the rows so far show of the others, and a little more.
+            let rest = bytes.len() / 64 * (times.len() - 64);
+            bytes.reserve((rest + rest / 16).min(64 << 20));
+        }
         if len > max_line_bytes {
             return Err(JsonlError::Input(format!(
                 "row {} makes a line of {len} bytes; the limit is {max_line_bytes}",
@@ -157,7 +180,7 @@ fn lines(
 /// `,"name":`
 fn key(name: &str) -> Result<Vec<u8>, JsonlError> {
     let mut key = vec![b','];
-    column::push_json(&mut key, name)?;
+    push_json(&mut key, name)?;
     key.push(b':');
     Ok(key)
 }

@@ -4,42 +4,87 @@
 ///
 /// The same text as [`minutebook_core::time::format_timestamp`], at a tenth of the cost: it is written once a row.
 pub(crate) fn push_instant(out: &mut Vec<u8>, nanos: i64) {
-    let seconds = nanos.div_euclid(1_000_000_000);
-    let fraction = nanos.rem_euclid(1_000_000_000);
-    let second_of_day = seconds.rem_euclid(86_400);
-    let (year, month, day) = civil(seconds.div_euclid(86_400));
-    // 64 bits of nanoseconds reach from 1677 to 2262, so four digits are enough.
-    push_digits(out, year, 4);
-    out.push(b'-');
-    push_digits(out, month, 2);
-    out.push(b'-');
-    push_digits(out, day, 2);
-    out.push(b'T');
-    push_digits(out, second_of_day / 3_600, 2);
-    out.push(b':');
-    push_digits(out, second_of_day / 60 % 60, 2);
-    out.push(b':');
-    push_digits(out, second_of_day % 60, 2);
-    let digits = [(1_000_000, 3), (1_000, 6), (1, 9)];
-    if let Some((unit, width)) = digits
-        .into_iter()
-        .find(|(unit, _)| fraction % unit == 0)
-        .filter(|_| fraction != 0)
-    {
-        out.push(b'.');
-        push_digits(out, fraction / unit, width);
-    }
-    out.push(b'Z');
+    Stamps::default().push(out, nanos);
 }
 
-fn push_digits(out: &mut Vec<u8>, value: i64, width: usize) {
-    let mut digits = [b'0'; 9];
-    let mut rest = u64::try_from(value).unwrap_or(0);
-    for digit in digits.iter_mut().take(width).rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
+const MINUTE: i64 = 60_000_000_000;
+
+/// Writes instants one after another. What the last one begins with is kept: neighbours mostly lie in the same minute.
+#[derive(Debug, Default)]
+pub(super) struct Stamps {
+    /// A minute counted from 1970, and its text: `2024-01-01T00:00:`.
+    minute: Option<(i64, [u8; 17])>,
+}
+
+impl Stamps {
+    /// Appends an instant, as [`push_instant`].
+    #[inline]
+    pub(super) fn push(&mut self, out: &mut Vec<u8>, nanos: i64) {
+        const LONGEST: usize = 30;
+        let minute = nanos.div_euclid(MINUTE);
+        let rest = nanos.rem_euclid(MINUTE).unsigned_abs();
+        let start = match self.minute {
+            Some((known, text)) if known == minute => text,
+            _ => {
+                let text = minute_text(minute);
+                self.minute = Some((minute, text));
+                text
+            }
+        };
+        let mut text = [b'Z'; LONGEST];
+        let (head, tail) = text.split_at_mut(start.len());
+        head.copy_from_slice(&start);
+        let (second, fraction) = (rest / 1_000_000_000, rest % 1_000_000_000);
+        let width = match fraction {
+            0 => 0,
+            _ if fraction % 1_000_000 == 0 => 3,
+            _ if fraction % 1_000 == 0 => 6,
+            _ => 9,
+        };
+        if let [tens, ones, point, digits @ ..] = tail {
+            [*tens, *ones] = two_digits(second);
+            if width > 0 {
+                *point = b'.';
+                let mut left = fraction;
+                let unneeded = 9 - width;
+                for _ in 0..unneeded {
+                    left /= 10;
+                }
+                for digit in digits.iter_mut().take(width).rev() {
+                    *digit = digit_of(left % 10);
+                    left /= 10;
+                }
+            }
+        }
+        let len = start.len() + 2 + if width > 0 { width + 1 } else { 0 } + 1;
+        out.extend_from_slice(text.get(..len).unwrap_or_default());
     }
-    out.extend_from_slice(digits.get(..width).unwrap_or_default());
+}
+
+fn minute_text(minute: i64) -> [u8; 17] {
+    let (year, month, day) = civil(minute.div_euclid(1_440));
+    let of_day = minute.rem_euclid(1_440).unsigned_abs();
+    // 64 bits of nanoseconds reach from 1677 to 2262, so four digits are enough.
+    let [y1, y2] = two_digits(year.unsigned_abs() / 100);
+    let [y3, y4] = two_digits(year.unsigned_abs() % 100);
+    let [m1, m2] = two_digits(month.unsigned_abs());
+    let [d1, d2] = two_digits(day.unsigned_abs());
+    let [h1, h2] = two_digits(of_day / 60);
+    let [n1, n2] = two_digits(of_day % 60);
+    [
+        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':',
+    ]
+}
+
+#[inline]
+fn two_digits(value: u64) -> [u8; 2] {
+    [digit_of(value / 10 % 10), digit_of(value % 10)]
+}
+
+/// A value below ten as its digit.
+#[inline]
+fn digit_of(value: u64) -> u8 {
+    b'0' + value.to_le_bytes()[0]
 }
 
 /// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
@@ -86,6 +131,22 @@ mod tests {
     }
 
     proptest! {
+        /// Instants that follow each other, of the same minute and of others, on both sides of 1970.
+        #[test]
+        fn neighbours_are_as_the_library_writes_them(
+            first in -200_000_000_000_i64..200_000_000_000,
+            steps in prop::collection::vec((-30_000_i64..90_000, 0..7_u32), 0..20),
+        ) {
+            let mut stamps = Stamps::default();
+            let mut nanos = first;
+            for (step, power) in steps {
+                nanos += step * 10_i64.pow(power);
+                let mut out = Vec::new();
+                stamps.push(&mut out, nanos);
+                prop_assert_eq!(String::from_utf8(out).unwrap(), format_timestamp(from_nanos(nanos)));
+            }
+        }
+
         #[test]
         fn every_instant_is_as_the_library_writes_it(nanos: i64) {
             prop_assert_eq!(text(nanos), format_timestamp(from_nanos(nanos)));

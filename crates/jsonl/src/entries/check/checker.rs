@@ -1,0 +1,257 @@
+//! Checks entries one after another and makes them lines.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use minutebook_core::series::batch::TIMESTAMP;
+use serde::Serialize;
+
+use super::{Lines, Values, serialise};
+use crate::codec::encode::push_instant;
+use crate::codec::fields::{Fields, Flaw, Shape};
+use crate::codec::instant::{self, Instants};
+use crate::codec::template::{Sink, Templates, Token};
+use crate::config::TimeField;
+use crate::error::JsonlError;
+
+/// Makes lines of entries, one after another.
+#[derive(Debug)]
+pub(super) struct Checker<'a> {
+    time: &'a TimeField,
+    max_line_bytes: usize,
+    /// How many entries came before.
+    from: usize,
+    pub(super) lines: Lines,
+    templates: Templates<Place>,
+    /// Whether the shape of an entry is worth remembering: others follow.
+    pub(super) learns: bool,
+    instants: Instants,
+    values: Values,
+    /// The text of a value that the short way does not take.
+    text: Vec<u8>,
+}
+
+/// What a value of an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Time,
+    Other,
+}
+
+/// The value at the place of the time.
+impl<'a> Sink<'a, Place> for Option<Token<'a>> {
+    #[inline]
+    fn clear(&mut self) {
+        *self = None;
+    }
+
+    #[inline]
+    fn take(&mut self, place: &Place, token: Token<'a>) {
+        if *place == Place::Time {
+            *self = Some(token);
+        }
+    }
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(time: &'a TimeField, max_line_bytes: usize, from: usize) -> Self {
+        Self {
+            time,
+            max_line_bytes,
+            from,
+            lines: Lines::default(),
+            templates: Templates::default(),
+            learns: true,
+            instants: Instants::default(),
+            values: Values::default(),
+            text: Vec::new(),
+        }
+    }
+
+    pub(super) fn entry(&mut self, entry: &str) -> Result<(), JsonlError> {
+        let start = self.lines.bytes.len();
+        let pushed = self.push(entry);
+        pushed
+            .and_then(|()| self.end_line(start))
+            .map_err(|what| self.fail(what))
+    }
+
+    /// A value that serialises to an entry.
+    pub(super) fn value<T: Serialize>(&mut self, value: &T) -> Result<(), JsonlError> {
+        if self.time.pointer.is_none() {
+            let start = self.lines.bytes.len();
+            let out = &mut self.lines.bytes;
+            if let Ok(is_number) = self.values.push(value, self.time.unit, out) {
+                if is_number {
+                    self.lines.unit = self.time.unit;
+                }
+                out.push(b'\n');
+                return self.end_line(start).map_err(|what| self.fail(what));
+            }
+        }
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        serialise(value, &mut text).map_err(|what| self.fail(what))?;
+        // `serde_json` writes UTF-8 only.
+        let entry = std::str::from_utf8(&text).map_err(|e| self.fail(e.to_string()))?;
+        let made = self.entry(entry);
+        self.text = text;
+        made
+    }
+
+    fn end_line(&mut self, start: usize) -> Result<(), String> {
+        let len = self.lines.bytes.len() - start;
+        if len > self.max_line_bytes {
+            return Err(format!(
+                "its line has {len} bytes; the limit is {}",
+                self.max_line_bytes
+            ));
+        }
+        self.lines.count += 1;
+        Ok(())
+    }
+
+    pub(super) fn fail(&self, what: String) -> JsonlError {
+        let number = self.from + usize::try_from(self.lines.count).unwrap_or(usize::MAX) + 1;
+        JsonlError::Entry { number, what }
+    }
+
+    fn push(&mut self, entry: &str) -> Result<(), String> {
+        let entry = entry.trim_matches([' ', '\t', '\r', '\n']);
+        let mut quick = None;
+        // Only what ends with the text is one entry.
+        let known = self.templates.line(entry, 0, &mut quick) == Some(entry.len());
+        let (found, nanos) = match quick
+            .filter(|_| known)
+            .and_then(|token| Some((token, self.instants.nanos(&token, self.time.unit)?)))
+        {
+            Some(found) => found,
+            None => self.find_time(entry)?,
+        };
+        let text = matches!(found.shape, Shape::Plain | Shape::Escaped);
+        let out = &mut self.lines.bytes;
+        let start = out.len();
+        if self.time.pointer.is_none() {
+            if !text {
+                self.lines.unit = self.time.unit;
+            }
+            out.extend_from_slice(entry.as_bytes());
+        } else {
+            out.extend_from_slice(b"{\"timestamp\":");
+            match found.shape {
+                Shape::Escaped => out.extend_from_slice(found.text.as_bytes()),
+                Shape::Plain => {
+                    out.push(b'"');
+                    out.extend_from_slice(found.text.as_bytes());
+                    out.push(b'"');
+                }
+                _ => {
+                    // Written out, so that no reader needs to know the unit.
+                    out.push(b'"');
+                    push_instant(out, nanos);
+                    out.push(b'"');
+                }
+            }
+            // The entry has the field that the pointer names, so it is not empty.
+            out.push(b',');
+            let fields = entry.strip_prefix('{').unwrap_or(entry);
+            out.extend_from_slice(fields.as_bytes());
+        }
+        // In valid JSON a line break is always between values, never in a string.
+        let line = out.get_mut(start..).unwrap_or_default();
+        if memchr::memchr2(b'\n', b'\r', line).is_some() {
+            for byte in line {
+                if matches!(*byte, b'\n' | b'\r') {
+                    *byte = b' ';
+                }
+            }
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+
+    /// The entry's time, after the whole entry was checked.
+    fn find_time<'e>(&mut self, entry: &'e str) -> Result<(Token<'e>, i64), String> {
+        let time = self.time;
+        let mut found = None;
+        let mut keys = Keys::default();
+        let mut values = Vec::new();
+        let mut fields = Fields::new(entry);
+        while let Some(field) = fields.next().map_err(|flaw| flawed(&flaw))? {
+            keys.add(field.key())?;
+            let mut place = Place::Other;
+            match &time.pointer {
+                None if field.is(TIMESTAMP) => {
+                    found = Some(field.value);
+                    place = Place::Time;
+                }
+                Some(_) if field.is(TIMESTAMP) => {
+                    return Err(
+                        "it has a field \"timestamp\" already; take the time from there".to_owned(),
+                    );
+                }
+                Some(pointer) if field.is(pointer.first()) => {
+                    found = pointer.below(field.value).map_err(|flaw| flawed(&flaw))?;
+                    place = Place::Time;
+                }
+                _ => {}
+            }
+            let end = fields.position();
+            values.push((end - field.value.text.len(), end, place));
+        }
+        let name = time
+            .pointer
+            .as_ref()
+            .map_or("/timestamp", |pointer| pointer.as_str());
+        let Some(found) = found.map(Token::of) else {
+            return Err(format!("it has no time at {name}"));
+        };
+        if let Some(nanos) = instant::nanos(&found, time.unit) {
+            // What a deeper pointer names is within a nested value, which no template takes.
+            if self.learns && self.templates.wants_more() {
+                self.templates.learn(entry, values);
+            }
+            return Ok((found, nanos));
+        }
+        let shown: String = match found.shape {
+            Shape::Plain => format!("\"{}\"", found.text),
+            _ => found.text.to_owned(),
+        };
+        let shown: String = shown.chars().take(60).collect();
+        let number = matches!(found.shape, Shape::Int | Shape::Float);
+        Err(match time.unit {
+            None if number => format!(
+                "its time at {name} is the number {shown}; say what it counts: s, ms, us or ns"
+            ),
+            _ => format!(
+                "its time at {name} is {shown}, which is no timestamp between 1677-09-21 and 2262-04-11"
+            ),
+        })
+    }
+}
+
+fn flawed(flaw: &Flaw) -> String {
+    format!("{} at byte {}", flaw.what, flaw.at)
+}
+
+/// The keys of an entry so far: one that occurs twice is refused, since readers do not agree on which of the two counts.
+#[derive(Debug, Default)]
+struct Keys<'a> {
+    few: Vec<Cow<'a, str>>,
+    many: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Keys<'a> {
+    fn add(&mut self, key: Cow<'a, str>) -> Result<(), String> {
+        const FEW: usize = 24;
+        if self.few.contains(&key) || self.many.contains(&key) {
+            return Err(format!("the key \"{}\" occurs twice", key.escape_debug()));
+        }
+        if self.few.len() < FEW {
+            self.few.push(key);
+        } else {
+            self.many.insert(key);
+        }
+        Ok(())
+    }
+}
