@@ -48,6 +48,11 @@ pub async fn blocking<T: Send + 'static>(
         })
 }
 
+/// Whether [`blocking`] hands its work to other threads here and now; else it runs on the thread that polls it.
+pub fn has_pool() -> bool {
+    tokio::runtime::Handle::try_current().is_ok()
+}
+
 pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     if let Some(text) = panic.downcast_ref::<&str>() {
         (*text).to_owned()

@@ -45,6 +45,9 @@ pub(crate) enum JsonlError {
     Closed,
     #[error("the appender stopped: {0}")]
     Stopped(Failure),
+    /// What failed for all who waited for the same write or sync.
+    #[error("{0}")]
+    Shared(Failure),
     #[error("the system gives no thread")]
     Thread(#[source] std::io::Error),
     #[error(transparent)]
@@ -113,7 +116,7 @@ impl JsonlError {
             Self::Entry { .. } | Self::Input(_) | Self::Name(_) | Self::Closed => {
                 ErrorKind::InvalidInput
             }
-            Self::Stopped(failure) => failure.kind,
+            Self::Stopped(failure) | Self::Shared(failure) => failure.kind,
             Self::Types(_) | Self::Arrow(_) => ErrorKind::SchemaMismatch,
             Self::Damaged(_) => ErrorKind::Corrupt,
             Self::Unsupported(_) | Self::Newer { .. } => ErrorKind::Unsupported,
@@ -155,6 +158,7 @@ impl JsonlError {
             | Self::Poisoned(_)
             | Self::Closed
             | Self::Stopped(_)
+            | Self::Shared(_)
             | Self::Newer { .. }
             | Self::Moved
             | Self::Shrunk => Error::new(kind, message),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use minutebook_core::SeriesId;
 use minutebook_fs::{
@@ -14,6 +15,7 @@ use minutebook_fs::{
 
 use crate::codec::kind::ColumnType;
 use crate::config::{EpochUnit, JsonlConfig, declared_types};
+use crate::entries::Group;
 use crate::error::JsonlError;
 use crate::index::{self, Columns, Index, Piece, Reading, Wanted};
 use crate::layout;
@@ -33,6 +35,8 @@ pub(crate) struct Store {
     pub(crate) declared: Vec<(String, ColumnType)>,
     series: Mutex<HashMap<SeriesId, Arc<Series>>>,
     logs: Mutex<Logs>,
+    /// The thread that writes an index down, or did so last.
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -47,6 +51,7 @@ impl Store {
             declared,
             series: Mutex::default(),
             logs,
+            keeper: Mutex::default(),
         })
     }
 
@@ -66,6 +71,7 @@ impl Store {
                 dir: self.root.join(&[&names.sealed])?,
             },
             due: Due::default(),
+            group: Group::default(),
             index: self.root.join(&[&names.index])?,
             keep_at: AtomicU64::new(0),
             state: Mutex::default(),
@@ -202,6 +208,19 @@ impl Store {
     }
 }
 
+/// Waits for the thread that writes an index down, as the last handle of a repository is dropped: a program that ends then leaves a whole index.
+#[derive(Debug)]
+pub(crate) struct Last(pub(crate) Arc<Store>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let thread = lock(&self.0.keeper).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that writes indexes panicked");
+        }
+    }
+}
+
 /// One series: its files, and what this process knows of them.
 #[derive(Debug)]
 pub(crate) struct Series {
@@ -213,6 +232,8 @@ pub(crate) struct Series {
     pub(crate) seal: PathBuf,
     pub(crate) sealed: Paths,
     pub(crate) due: Due,
+    /// Synced appends of this process that wait.
+    pub(crate) group: Group,
     pub(crate) index: PathBuf,
     /// At which length of the file its index is written down again; 0 until it was looked whether there is one.
     keep_at: AtomicU64,
@@ -239,6 +260,28 @@ impl Series {
             self.keep_at.store(at, Ordering::Relaxed);
         }
         len >= at
+    }
+
+    /// Has its index written down by a thread that nobody waits for; `false` if there is so little to read that the caller may do it. A store has one such thread at a
+    /// time: while it is busy with another series, this one stays due.
+    pub(crate) fn keep_index_aside(self: &Arc<Self>, store: &Arc<Store>) -> bool {
+        const LITTLE: u64 = 1 << 20;
+        if self.due.end() < LITTLE {
+            return false;
+        }
+        let mut keeper = lock(&store.keeper);
+        if keeper.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return true;
+        }
+        let (shared, series) = (Arc::clone(store), Arc::clone(self));
+        let thread = std::thread::Builder::new().name("minutebook-index".to_owned());
+        match thread.spawn(move || series.keep_index(&shared)) {
+            Ok(thread) => *keeper = Some(thread),
+            Err(error) => {
+                tracing::warn!(%error, "no thread to write an index; the next append tries again");
+            }
+        }
+        true
     }
 
     /// Writes its index down, for processes to come. What fails here is only logged: nothing needs it.

@@ -22,7 +22,9 @@ pub(super) fn run(queue: &Queue, store: &Arc<Store>) {
                 Ok(due) => {
                     queue.note_written(upto);
                     for series in due {
-                        series.keep_index(store);
+                        if !series.keep_index_aside(store) {
+                            series.keep_index(store);
+                        }
                     }
                 }
                 Err(error) => {

@@ -10,7 +10,7 @@ use arrow_schema::ArrowError;
 use super::fields::Shape;
 use super::instant;
 use super::kind::ColumnType;
-use super::template::Token;
+use super::token::Token;
 use crate::config::EpochUnit;
 
 /// The values of one column so far.
@@ -215,11 +215,7 @@ fn push_text(offsets: &mut Vec<i32>, bytes: &mut Vec<u8>, value: &Token<'_>) -> 
     let before = bytes.len();
     match value.shape {
         Shape::Null => return false,
-        Shape::Escaped => {
-            if let Some(text) = value.string() {
-                bytes.extend_from_slice(text.as_bytes());
-            }
-        }
+        Shape::Escaped => value.push_string(bytes),
         Shape::Plain | Shape::Bool | Shape::Int | Shape::Float | Shape::Nested => {
             bytes.extend_from_slice(value.text.as_bytes());
         }

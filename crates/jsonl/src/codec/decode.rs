@@ -13,7 +13,8 @@ use super::column::Column;
 use super::fields::{Field, Fields};
 use super::instant::{self, Instants};
 use super::kind::ColumnType;
-use super::template::{Templates, Token};
+use super::template::Templates;
+use super::token::Token;
 use crate::config::EpochUnit;
 use crate::index::remember;
 

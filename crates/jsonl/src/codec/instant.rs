@@ -3,7 +3,7 @@
 use minutebook_core::time::{parse_timestamp, to_nanos};
 
 use super::fields::Shape;
-use super::template::Token;
+use super::token::Token;
 use crate::config::EpochUnit;
 
 /// The nanoseconds since 1970 that a value names: text as [`parse_timestamp`] reads it, or a number in `unit`.

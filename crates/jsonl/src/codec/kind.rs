@@ -4,7 +4,7 @@ use arrow_schema::{DataType, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 use super::fields::Shape;
-use super::template::Token;
+use super::token::Token;
 
 /// The type of a column as JSON can hold it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

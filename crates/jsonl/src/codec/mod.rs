@@ -12,3 +12,4 @@ pub(crate) mod instant;
 pub(crate) mod kind;
 pub(crate) mod pointer;
 pub(crate) mod template;
+pub(crate) mod token;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use minutebook_core::{Result, SeriesId, Version, WriteReceipt};
-use minutebook_fs::task::blocking;
+use minutebook_fs::task::{blocking, has_pool};
 use minutebook_fs::{Durability, Locked};
 
 use super::check::Lines;
+use super::group;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
 use crate::segments;
@@ -22,11 +23,14 @@ pub(super) async fn append(
     let known = store.series(series).map_err(fail)?;
     let durability = store.config.durability;
     let count = lines.count;
-    let end = if durability.is_synced() {
+    let end = if durability.is_synced() && count > 0 && has_pool() {
+        store.check_batch(lines.len()).map_err(fail)?;
+        group::append(store, &known, lines).await
+    } else if durability.is_synced() {
         let store = Arc::clone(store);
         blocking(move || {
             let end = append_lines(&store, &known, &lines, durability)?;
-            if known.index_is_due(&store) {
+            if known.index_is_due(&store) && !known.keep_index_aside(&store) {
                 known.keep_index(&store);
             }
             Ok(end)
@@ -36,7 +40,7 @@ pub(super) async fn append(
         .flatten()
     } else {
         let end = append_lines(store, &known, &lines, durability);
-        if end.is_ok() && known.index_is_due(store) {
+        if end.is_ok() && known.index_is_due(store) && !known.keep_index_aside(store) {
             let store = Arc::clone(store);
             blocking(move || known.keep_index(&store))
                 .await
@@ -69,16 +73,24 @@ pub(crate) fn append_lines(
     }
     segments::before_append(store, series);
     let log = store.log(series);
-    log.with_lock(durability, |log| {
-        if log.is_empty() && store.metadata(&series.data)?.is_none() {
-            forget(store, series, &mut series.state())?;
-        }
-        if let Some(unit) = lines.unit {
-            declare(store, series, unit, log)?;
-        }
-        let end = log.append_parts(lines.parts())?.end();
-        segments::note_end(store, series, None, log.opened(), end)
-    })
+    log.with_lock(durability, |log| under_lock(store, series, log, lines))
+}
+
+/// Appends lines, at least one, under the writers' lock, and gives the version after them.
+pub(super) fn under_lock(
+    store: &Store,
+    series: &Series,
+    log: &mut Locked<'_>,
+    lines: &Lines,
+) -> Result<u64, JsonlError> {
+    if log.is_empty() && store.metadata(&series.data)?.is_none() {
+        forget(store, series, &mut series.state())?;
+    }
+    if let Some(unit) = lines.unit {
+        declare(store, series, unit, log)?;
+    }
+    let end = log.append_parts(lines.parts())?.end();
+    segments::note_end(store, series, None, log.opened(), end)
 }
 
 /// Writes down what numeric times count, so that every reader knows.

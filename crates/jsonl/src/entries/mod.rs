@@ -3,6 +3,7 @@
 mod append;
 mod check;
 mod follow;
+mod group;
 mod query;
 mod read;
 mod stream;
@@ -10,6 +11,7 @@ mod stream;
 pub(crate) use append::append_lines;
 pub(crate) use check::{Lines, line_of_value, lines};
 pub use follow::{Follow, FollowFrom, FollowQuery, Position};
+pub(crate) use group::Group;
 pub use query::EntryQuery;
 pub use stream::{Entry, EntryStream};
 

@@ -14,7 +14,8 @@ use super::part::{BLOCK_BYTES, Block, Flawed, Part};
 use crate::codec::fields::{Field, Fields, Flaw};
 use crate::codec::instant::{self, Instants};
 use crate::codec::kind::Seen;
-use crate::codec::template::{Templates, Token};
+use crate::codec::template::Templates;
+use crate::codec::token::Token;
 use crate::config::EpochUnit;
 
 /// From how many bytes on a stretch is read by several threads.

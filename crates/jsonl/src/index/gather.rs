@@ -17,7 +17,7 @@ use super::part::{Block, Columns};
 use crate::codec::column::Column;
 use crate::codec::fields::Shape;
 use crate::codec::kind::{ColumnType, Seen};
-use crate::codec::template::Token;
+use crate::codec::token::Token;
 
 /// How many bytes of rows are kept at most; what is beyond is read again.
 const MOST_BYTES: usize = 48 << 20;

@@ -24,7 +24,7 @@ use minutebook_fs::task::blocking;
 
 use crate::config::{JsonlConfig, declared_types};
 use crate::error::JsonlError;
-use crate::store::Store;
+use crate::store::{Last, Store};
 
 pub(crate) use scan::{Source, again_if_moved, damage, rows_in, shown, wanted};
 pub use snapshot::SeriesSnapshot;
@@ -58,6 +58,7 @@ const CAPABILITIES: Capabilities = Capabilities::of(&[Capability::Persistent, Ca
 #[derive(Debug, Clone)]
 pub struct JsonlTimeSeriesRepository {
     pub(crate) store: Arc<Store>,
+    _last: Arc<Last>,
 }
 
 impl JsonlTimeSeriesRepository {
@@ -69,9 +70,11 @@ impl JsonlTimeSeriesRepository {
     pub fn open(dir: impl AsRef<Path>, config: JsonlConfig) -> Result<Self> {
         let dir = dir.as_ref();
         match Store::open(dir, config) {
-            Ok(store) => Ok(Self {
-                store: Arc::new(store),
-            }),
+            Ok(store) => {
+                let store = Arc::new(store);
+                let last = Arc::new(Last(Arc::clone(&store)));
+                Ok(Self { store, _last: last })
+            }
             Err(error) => Err(error.of("open").with_resource(dir.display())),
         }
     }

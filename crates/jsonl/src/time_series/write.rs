@@ -54,7 +54,11 @@ pub(super) async fn write(
     }
 }
 
-fn append(store: &Store, series: &Series, batch: &RecordBatch) -> Result<WriteReceipt, JsonlError> {
+fn append(
+    store: &Arc<Store>,
+    series: &Arc<Series>,
+    batch: &RecordBatch,
+) -> Result<WriteReceipt, JsonlError> {
     let encoded = encode(batch, store.config.max_line_bytes)?;
     store.check_batch(encoded.len())?;
     if series.state().index.is_none()
@@ -68,7 +72,7 @@ fn append(store: &Store, series: &Series, batch: &RecordBatch) -> Result<WriteRe
         let mut state = series.state();
         append_locked(store, series, &mut state, log, encoded)
     })?;
-    if series.index_is_due(store) {
+    if series.index_is_due(store) && !series.keep_index_aside(store) {
         series.keep_index(store);
     }
     Ok(WriteReceipt {

@@ -10,7 +10,8 @@ use super::{Lines, Values, serialise};
 use crate::codec::encode::push_instant;
 use crate::codec::fields::{Fields, Flaw, Shape};
 use crate::codec::instant::{self, Instants};
-use crate::codec::template::{Sink, Templates, Token};
+use crate::codec::template::{Sink, Templates};
+use crate::codec::token::Token;
 use crate::config::TimeField;
 use crate::error::JsonlError;
 
@@ -207,8 +208,12 @@ impl<'a> Checker<'a> {
             return Err(format!("it has no time at {name}"));
         };
         if let Some(nanos) = instant::nanos(&found, time.unit) {
-            // What a deeper pointer names is within a nested value, which no template takes.
-            if self.learns && self.templates.wants_more() {
+            // A template sees values of the top level only.
+            let is_there = time
+                .pointer
+                .as_ref()
+                .is_none_or(|pointer| pointer.top_level().is_some());
+            if self.learns && is_there && self.templates.wants_more() {
                 self.templates.learn(entry, values);
             }
             return Ok((found, nanos));

@@ -207,6 +207,18 @@ mod tests {
     }
 
     #[test]
+    fn a_time_within_a_value_is_looked_for_in_each_entry() {
+        let time = TimeField::pointer("/Item/t").unwrap();
+        let good = r#"{"Item":{"t":"2025-01-01"}}"#;
+        for bad in [r#"{"Item":"2025-01-01"}"#, r#"{"Item":{"u":"2025-01-01"}}"#] {
+            let error = lines(&[good, good, bad], &time, 1_000)
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with("entry 3: it has no time"), "{error}");
+        }
+    }
+
+    #[test]
     fn what_is_no_entry_is_refused_by_its_number() {
         let time = TimeField::timestamp();
         let good = r#"{"timestamp":"2025-01-01"}"#;

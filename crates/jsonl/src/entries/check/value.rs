@@ -13,11 +13,11 @@ use serde::{Serialize, Serializer};
 use super::serialise;
 use crate::codec::encode::{push_json, push_text};
 use crate::codec::instant::Instants;
-use crate::codec::template::Token;
+use crate::codec::token::Token;
 use crate::config::EpochUnit;
 
-/// An entry with more keys is left to the general way, which does not compare each with each.
-const MOST_KEYS: usize = 24;
+/// With more keys than these, values are left to the general way.
+const MOST_KEYS: usize = 64;
 
 /// Why the short way does not take a value. It says nothing about what is wrong with it, if anything is.
 #[derive(Debug)]
@@ -41,12 +41,19 @@ impl serde::ser::Error for Left {
 #[derive(Debug, Default)]
 pub(super) struct Values {
     instants: Instants,
-    /// Where the keys of the value at hand are, with their quotes, counted from its first byte.
-    keys: Vec<Range<usize>>,
-    /// The keys of the value before, all different from each other.
-    known: Vec<u8>,
-    known_ends: Vec<usize>,
+    /// All keys so far, each once, in an order that all values had. Who finds its keys there from front to back has none twice.
+    keys: Vec<Key>,
+    /// Behind the key of the value at hand that was found last.
+    next: usize,
     time: Option<Range<usize>>,
+}
+
+#[derive(Debug)]
+struct Key {
+    name: Box<str>,
+    /// `,"name":`
+    text: Box<[u8]>,
+    is_time: bool,
 }
 
 impl Values {
@@ -60,7 +67,7 @@ impl Values {
         out: &mut Vec<u8>,
     ) -> Result<bool, Left> {
         let start = out.len();
-        self.keys.clear();
+        self.next = 0;
         self.time = None;
         let done = value
             .serialize(Entry {
@@ -76,9 +83,6 @@ impl Values {
     }
 
     fn finish(&mut self, text: &[u8], unit: Option<EpochUnit>) -> Result<bool, Left> {
-        if !self.has_known_keys(text) {
-            self.learn_keys(text)?;
-        }
         let time = self.time.clone().ok_or(Left)?;
         let time = text
             .get(time)
@@ -88,41 +92,35 @@ impl Values {
         Ok(token.is_number())
     }
 
-    /// Whether the keys are those of the value before.
-    fn has_known_keys(&self, text: &[u8]) -> bool {
-        let mut from = 0;
-        self.keys.len() == self.known_ends.len()
-            && self.keys.iter().zip(&self.known_ends).all(|(key, end)| {
-                let known = self.known.get(from..*end);
-                from = *end;
-                text.get(key.clone()) == known
-            })
+    /// Finds a key behind the one before.
+    #[inline]
+    fn key(&mut self, name: &str) -> Result<&Key, Left> {
+        let behind = self.keys.iter().skip(self.next);
+        let skipped = behind.take_while(|key| *key.name != *name).count();
+        let place = match self.next + skipped {
+            place if place < self.keys.len() => place,
+            _ => self.learn(name)?,
+        };
+        self.next = place + 1;
+        self.keys.get(place).ok_or(Left)
     }
 
+    /// Puts a new key where it stands in the value at hand. One that stood elsewhere before is there twice, or the values have no order in common.
     #[cold]
-    fn learn_keys(&mut self, text: &[u8]) -> Result<(), Left> {
-        self.known.clear();
-        self.known_ends.clear();
-        let key = |range: &Range<usize>| text.get(range.clone());
-        if self.keys.len() > MOST_KEYS {
+    fn learn(&mut self, name: &str) -> Result<usize, Left> {
+        if self.keys.len() >= MOST_KEYS || self.keys.iter().any(|key| *key.name == *name) {
             return Err(Left);
         }
-        // Each is written in one way only, so equal keys have equal texts.
-        for (n, this) in self.keys.iter().enumerate() {
-            if self
-                .keys
-                .iter()
-                .take(n)
-                .any(|other| key(other) == key(this))
-            {
-                return Err(Left);
-            }
-        }
-        for range in &self.keys {
-            self.known.extend_from_slice(key(range).unwrap_or_default());
-            self.known_ends.push(self.known.len());
-        }
-        Ok(())
+        let mut text = vec![b','];
+        push_text(&mut text, name).map_err(|_| Left)?;
+        text.push(b':');
+        let key = Key {
+            name: name.into(),
+            text: text.into(),
+            is_time: name == TIMESTAMP,
+        };
+        self.keys.insert(self.next, key);
+        Ok(self.next)
     }
 }
 
@@ -141,21 +139,20 @@ struct Fields<'v, 'o> {
 }
 
 impl Fields<'_, '_> {
-    fn key(&mut self, key: &str) -> Result<(), Left> {
-        let Entry { values, out, start } = &mut self.entry;
-        out.push(if values.keys.is_empty() { b'{' } else { b',' });
-        let from = out.len() - *start;
-        push_text(out, key).map_err(|_| Left)?;
-        values.keys.push(from..out.len() - *start);
-        out.push(b':');
-        self.is_time = key == TIMESTAMP;
+    #[inline]
+    fn key(&mut self, name: &str) -> Result<(), Left> {
+        let Entry { values, out, .. } = &mut self.entry;
+        let key = values.key(name)?;
+        out.extend_from_slice(&key.text);
+        self.is_time = key.is_time;
         Ok(())
     }
 
+    #[inline]
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Left> {
         let Entry { values, out, start } = &mut self.entry;
         let from = out.len();
-        if value.serialize(Scalar { out: &mut **out }).is_err() {
+        if value.serialize(Scalar { out }).is_err() {
             out.truncate(from);
             other(value, out)?;
         }
@@ -166,11 +163,9 @@ impl Fields<'_, '_> {
     }
 
     fn end(self) -> Result<(), Left> {
-        let Entry { values, out, .. } = self.entry;
-        // Without a field there is no time, so nothing was left out.
-        if values.keys.is_empty() {
-            return Err(Left);
-        }
+        let Entry { out, start, .. } = self.entry;
+        // Before the first key stands a comma so far. Without a key there is no time, so nothing is taken.
+        *out.get_mut(start).ok_or(Left)? = b'{';
         out.push(b'}');
         Ok(())
     }
@@ -262,7 +257,7 @@ impl SerializeMap for Fields<'_, '_> {
     type Error = Left;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Left> {
-        key.serialize(Key { fields: self })
+        key.serialize(Name { fields: self })
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Left> {
@@ -275,11 +270,11 @@ impl SerializeMap for Fields<'_, '_> {
 }
 
 /// A key of a map: text, or nothing that is taken.
-struct Key<'f, 'v, 'o> {
+struct Name<'f, 'v, 'o> {
     fields: &'f mut Fields<'v, 'o>,
 }
 
-impl Serializer for Key<'_, '_, '_> {
+impl Serializer for Name<'_, '_, '_> {
     type Ok = ();
     type Error = Left;
     type SerializeSeq = Impossible<(), Left>;
@@ -472,6 +467,33 @@ mod tests {
         fills[1].side = Side::Other("o\t".to_owned());
         assert_eq!(short(&fills, &time), general(&fills, &time));
         assert!(short(&fills, &time).is_ok());
+    }
+
+    #[test]
+    fn keys_may_be_left_out_and_come_in_any_order() {
+        let time = TimeField::timestamp();
+        let value = |keys: &[&str]| {
+            let mut object = serde_json::Map::new();
+            for (n, key) in keys.iter().enumerate() {
+                object.insert((*key).to_owned(), json!(n));
+            }
+            object.insert("timestamp".to_owned(), json!("2025-01-01"));
+            Value::Object(object)
+        };
+        let values = [
+            value(&["a", "b"]),
+            value(&["b"]),
+            value(&["b", "a"]),
+            value(&["x", "a", "y", "b", "z"]),
+            value(&["y", "z"]),
+            value(&[]),
+            value(&["timestamp", "a"]),
+            value(&(0..100).map(|_| "many").collect::<Vec<_>>()),
+        ];
+        assert_eq!(short(&values, &time), general(&values, &time));
+        let mut writer = Values::default();
+        let taken = values.map(|value| writer.push(&value, None, &mut Vec::new()).is_ok());
+        assert_eq!(taken, [true, true, false, true, true, true, false, true]);
     }
 
     #[test]

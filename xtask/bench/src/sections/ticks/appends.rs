@@ -1,98 +1,45 @@
-//! B. Ticks as JSON Lines: append one by one, by many tasks and as a batch; load all and a hundredth.
+//! Appends: one by one, by many tasks, as a batch.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field, Schema};
-use chrono::{DateTime, Utc};
-use minutebook_core::series::batch::{timestamp_array, timestamp_field};
-use minutebook_core::time::parse_timestamp;
-use minutebook_core::{
-    ScanQuery, SeriesId, TimeRange, TimeSeriesRepository, WriteMode, WriteReceipt,
-};
-use minutebook_fs::Durability;
+use anyhow::{Result, ensure};
+use minutebook_core::{TimeSeriesRepository, WriteMode, WriteReceipt};
+use minutebook_fs::{Durability, Fs as _};
 use minutebook_jsonl::{AppenderOptions, JsonlTimeSeriesRepository};
-use serde::{Deserialize, Serialize};
 
-use super::Section;
+use super::entries::{columns, entries};
+use super::{SECTION, series};
 use crate::bare;
 use crate::config::{Config, disk_bytes, wipe};
-use crate::inputs::lines;
-use crate::measure::{Memory, Plan, Timing, as_f64, measure, measure_with};
-use crate::record::{BUFFERED, OURS, Record};
+use crate::measure::{Plan, Timing, as_f64, measure_with};
+use crate::record::Record;
 use crate::store::{self, Runtime};
 
-const SECTION: &str = "B.ticks";
-const SYMBOL: &str = "BTCUSD";
 /// How many tasks append at the same time.
 const APPENDERS: usize = 64;
 
-#[derive(Deserialize, Serialize)]
-struct Tick {
-    symbol: String,
-    timestamp: String,
-    price: f64,
-    size: f64,
-}
-
-pub(super) fn run(config: &Config) -> Result<()> {
-    let runtime = Runtime::new()?;
-    let lines = lines(&config.ticks_file(), config.ticks_total())?;
-    let rows = &lines[..config.ticks_append];
-    for (peer, durability) in [(OURS, Durability::Synced), (BUFFERED, Durability::Buffered)] {
-        let bench = Appends {
-            config,
-            runtime: &runtime,
-            directory: config.fresh("ticks")?,
-            peer,
-            durability,
-        };
-        bench.one_by_one(rows)?;
-        if durability == Durability::Synced {
-            bench.concurrent(rows)?;
-        }
-        bench.batch(rows)?;
-        wipe(&bench.directory)?;
-    }
-    loads(config, &lines[..config.ticks_load])
-}
-
-fn series() -> Result<SeriesId> {
-    Ok(SeriesId::ticks(SYMBOL.parse()?))
-}
-
-/// Ticks as a feed hands them over, to be encoded by whoever stores them.
-fn entries(lines: &[String]) -> Result<Vec<Tick>> {
-    let ticks = lines.iter().map(|line| serde_json::from_str(line));
-    Ok(ticks.collect::<Result<_, _>>()?)
-}
-
-/// Ticks as columns: what research code has at hand.
-fn columns(ticks: &[Tick]) -> Result<RecordBatch> {
-    let times = ticks
-        .iter()
-        .map(|tick| parse_timestamp(&tick.timestamp))
-        .collect::<Result<Vec<_>, _>>()?;
-    let number = |get: fn(&Tick) -> f64| -> ArrayRef {
-        Arc::new(Float64Array::from_iter_values(ticks.iter().map(get)))
+pub(super) fn run(
+    config: &Config,
+    runtime: &Runtime,
+    rows: &[String],
+    peer: &str,
+    durability: Durability,
+) -> Result<()> {
+    let bench = Appends {
+        config,
+        runtime,
+        directory: config.fresh("ticks")?,
+        peer,
+        durability,
     };
-    let schema = Schema::new(vec![
-        timestamp_field(),
-        Field::new("symbol", DataType::Utf8, false),
-        Field::new("price", DataType::Float64, false),
-        Field::new("size", DataType::Float64, false),
-    ]);
-    let symbols = StringArray::from_iter_values(ticks.iter().map(|tick| tick.symbol.as_str()));
-    let columns = vec![
-        timestamp_array(times)?,
-        Arc::new(symbols),
-        number(|tick| tick.price),
-        number(|tick| tick.size),
-    ];
-    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+    bench.one_by_one(rows)?;
+    if durability == Durability::Synced {
+        bench.concurrent(rows)?;
+    }
+    bench.batch(rows)?;
+    wipe(&bench.directory)
 }
 
 struct Appends<'a> {
@@ -148,9 +95,14 @@ impl Appends<'_> {
         } else {
             "one write to an open file"
         };
-        let limit = self.bare_one(&lines[..count])?;
-        self.report("append_one", count, &timing, &limit, what)
-            .write(self.config)?;
+        let limit = self.bare_one(&lines[..count], false)?;
+        let mut record = self.report("append_one", count, &timing, &limit, what);
+        if !self.synced() {
+            // Without these no line of another process is safe: the lock, whether the name still has this file and of which length, the lock again.
+            let calls = self.bare_one(&lines[..count], true)?;
+            record = record.with("with_lock_and_look_s", calls.median());
+        }
+        record.write(self.config)?;
         if self.synced() {
             return Ok(());
         }
@@ -171,18 +123,29 @@ impl Appends<'_> {
             .write(self.config)
     }
 
-    fn bare_one(&self, lines: &[String]) -> Result<Timing> {
+    /// One write an entry; with `locks` between a lock and a look at the name.
+    fn bare_one(&self, lines: &[String], locks: bool) -> Result<Timing> {
         let scratch = self.config.fresh("ticks-bare")?;
         let path = scratch.join("t.jsonl");
         let timing = measure_with(
             Plan::of(self.config.runs).cold().inner(lines.len()),
             || {
                 bare::write_file(&path, b"", false)?;
-                bare::appendable(&path)
+                Ok((
+                    bare::appendable(&path)?,
+                    bare::appendable(&scratch.join("lock"))?,
+                ))
             },
-            |mut file| {
+            |(mut file, lock)| {
                 for line in lines {
+                    if locks {
+                        lock.lock()?;
+                        std::hint::black_box(minutebook_fs::OsFs.identify(&path)?);
+                    }
                     file.write_all(line.as_bytes())?;
+                    if locks {
+                        lock.unlock()?;
+                    }
                     if self.synced() {
                         file.sync_data()?;
                     }
@@ -222,7 +185,7 @@ impl Appends<'_> {
                 })
             },
         )?;
-        let limit = self.bare_one(&lines[..lines.len().min(2_000)])?;
+        let limit = self.bare_one(&lines[..lines.len().min(2_000)], false)?;
         let what = "one write to an open file and fdatasync";
         let n = count * APPENDERS;
         self.report("append_one_of_64_tasks", n, &timing, &limit, what)
@@ -266,10 +229,13 @@ impl Appends<'_> {
         let ticks = entries(lines)?;
         let columns = columns(&ticks)?;
         let id = series()?;
-        self.whole("append_batch", lines.len(), |repo| {
+        self.whole("append_batch", lines, |repo| {
             Ok(self.runtime.block_on(repo.append_values(&id, &ticks))?)
         })?;
-        self.whole("append_batch_arrow", lines.len(), |repo| {
+        self.whole("append_batch_text", lines, |repo| {
+            Ok(self.runtime.block_on(repo.append_entries(&id, lines))?)
+        })?;
+        self.whole("append_batch_arrow", lines, |repo| {
             let write = repo.write(&id, columns.clone(), WriteMode::Append);
             Ok(self.runtime.block_on(write)?)
         })
@@ -278,9 +244,10 @@ impl Appends<'_> {
     fn whole(
         &self,
         op: &str,
-        n: usize,
+        lines: &[String],
         append: impl Fn(&JsonlTimeSeriesRepository) -> Result<WriteReceipt>,
     ) -> Result<()> {
+        let n = lines.len();
         let timing = measure_with(
             Plan::of(self.config.runs),
             || self.open(),
@@ -299,6 +266,17 @@ impl Appends<'_> {
             || wipe(&scratch).and_then(|()| Ok(std::fs::create_dir_all(&scratch)?)),
             |()| bare::write_file(&path, &block, self.synced()),
         )?;
+        // The same with a look at each byte of a text of that length: where its strings and its lines end.
+        let text = lines.join("\n");
+        let scan = measure_with(
+            Plan::of(self.config.runs),
+            || wipe(&scratch).and_then(|()| Ok(std::fs::create_dir_all(&scratch)?)),
+            |()| {
+                let ends = text.bytes().filter(|byte| matches!(byte, b'"' | b'\n'));
+                std::hint::black_box(ends.count());
+                bare::write_file(&path, &bare::fill(text.len()), self.synced())
+            },
+        )?;
         wipe(&scratch)?;
         self.report(
             op,
@@ -308,101 +286,11 @@ impl Appends<'_> {
             "one bare write of as many bytes, synced if durable",
         )
         .with("bytes", bytes)
+        .with("with_ends_of_strings_s", scan.median())
         .with(
             "mb_per_s",
             as_f64(usize::try_from(bytes)?) / timing.median() / 1e6,
         )
         .write(self.config)
     }
-}
-
-/// Loads from the file that the original program would have written, each load in a process of its own.
-fn loads(config: &Config, lines: &[String]) -> Result<()> {
-    let directory = config.fresh("ticks-load")?;
-    let file = directory.join(format!("{}_timeseries.jsonl", SYMBOL.to_lowercase()));
-    let mut text = lines.join("\n");
-    text.push('\n');
-    std::fs::write(&file, &text)?;
-    drop(text);
-    let (from, to) = middle(lines)?;
-    let folder = directory.display().to_string();
-    let range = [from, to].map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true));
-    print!("{}", config.child(Section::Ticks, "load_all", &[&folder])?);
-    for op in ["load_range", "load_range_kept_open", "load_range_indexed"] {
-        let args = [folder.as_str(), &range[0], &range[1]];
-        if op == "load_range_indexed" {
-            // What a writer of ours leaves beside the file; that of the original leaves nothing.
-            let repo = store::ticks(&directory, Durability::Synced)?;
-            Runtime::new()?.block_on(repo.write_index(&series()?))?;
-        }
-        print!("{}", config.child(Section::Ticks, op, &args)?);
-    }
-    Record::new(SECTION, "size", "ours (index included)", lines.len())
-        .with("bytes", disk_bytes(&directory)?.1)
-        .write(config)?;
-    wipe(&directory)
-}
-
-/// The first and the last time of the hundredth in the middle, as the peers take it.
-fn middle(lines: &[String]) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
-    let time = |line: &String| -> Result<_> {
-        let tick: Tick = serde_json::from_str(line)?;
-        Ok(parse_timestamp(&tick.timestamp)?)
-    };
-    let start = lines.len() / 2;
-    let count = (lines.len() / 100).max(1);
-    Ok((time(&lines[start])?, time(&lines[start + count - 1])?))
-}
-
-pub(super) fn case(op: &str, args: &[String], config: &Config) -> Result<String> {
-    let (directory, range) = match args {
-        [directory] => (directory, TimeRange::all()),
-        [directory, from, to] => (
-            directory,
-            TimeRange::inclusive(parse_timestamp(from)?, parse_timestamp(to)?)?,
-        ),
-        _ => bail!("a folder, and a range if not everything, are needed"),
-    };
-    let wanted = match op {
-        "load_all" => config.ticks_load,
-        "load_range" | "load_range_kept_open" | "load_range_indexed" => {
-            (config.ticks_load / 100).max(1)
-        }
-        _ => bail!("no case {op} here"),
-    };
-    let (runtime, id) = (Runtime::new()?, series()?);
-    let query = ScanQuery::new().range(range);
-    let open = || store::ticks(Path::new(directory), Durability::Synced);
-    let kept = open()?;
-    // Opening is part of a load, as it is for the peers, but for the service that keeps its store open.
-    let load = || -> Result<Vec<RecordBatch>> {
-        let repo = if op == "load_range_kept_open" {
-            Arc::clone(&kept)
-        } else {
-            open()?
-        };
-        let collected =
-            runtime.block_on(async { repo.scan(&id, &query).await?.collect().await })?;
-        Ok(collected.0)
-    };
-    let memory = Memory::start();
-    let batches = load()?;
-    let (grown, _) = memory.peak();
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    ensure!(rows == wanted, "{op} gave {rows} rows instead of {wanted}");
-    drop(batches);
-    let timing = measure(Plan::of(config.runs).cold(), load)?;
-    let file = Path::new(directory).join(format!("{}_timeseries.jsonl", SYMBOL.to_lowercase()));
-    let bytes = usize::try_from(std::fs::metadata(&file)?.len())? / config.ticks_load * wanted;
-    let part = Path::new(directory).with_extension("part");
-    bare::write_file(&part, &bare::fill(bytes), false)?;
-    let limit = measure(Plan::of(config.runs), || bare::read_through(&part))?;
-    std::fs::remove_file(&part).context("the scratch file")?;
-    Record::new(SECTION, op, OURS, config.ticks_load)
-        .timed(&timing)
-        .limit(&limit, "a bare read of the bytes, without parsing")
-        .with("out", "arrow")
-        .with("peak_rss_mb", grown / 1_000_000)
-        .write(config)?;
-    Ok(String::new())
 }

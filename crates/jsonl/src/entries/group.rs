@@ -1,0 +1,203 @@
+//! Synced appends of one process to one series that wait at the same time: one of their tasks has all of them written under one lock and synced with one
+//! sync, by one thread. A thread for each would cost more in switching between them than the sync does.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use futures_util::future::{Either, select};
+use minutebook_fs::Durability;
+use minutebook_fs::task::{TaskError, blocking};
+
+use super::append::under_lock;
+use super::check::Lines;
+use crate::error::{Failure, JsonlError};
+use crate::segments;
+use crate::store::{Series, Store};
+
+/// Up to so many bytes are appended under one lock, so that other processes get their turn.
+const MOST_BYTES: usize = 8 << 20;
+
+/// The appends to a series that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Request>,
+    /// A thread is at work, or was asked for.
+    working: bool,
+}
+
+#[derive(Debug)]
+struct Request {
+    lines: Lines,
+    answer: Arc<Answer>,
+}
+
+type Outcome = Result<u64, JsonlError>;
+
+/// Where the answer to a request is put.
+#[derive(Debug, Default)]
+struct Answer {
+    state: Mutex<(Option<Outcome>, Option<Waker>)>,
+}
+
+impl Answer {
+    fn give(&self, outcome: Outcome) {
+        let waker = {
+            let mut state = lock(&self.state);
+            state.0 = Some(outcome);
+            state.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    async fn wait(&self) -> Outcome {
+        poll_fn(|context| {
+            let mut state = lock(&self.state);
+            if let Some(outcome) = state.0.take() {
+                return Poll::Ready(outcome);
+            }
+            state.1 = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// Appends lines durably, and gives the version after them. Once it was polled it is done, even if the future is dropped then.
+pub(super) async fn append(store: &Arc<Store>, series: &Arc<Series>, lines: Lines) -> Outcome {
+    let answer = Arc::new(Answer::default());
+    let starts = {
+        let mut state = lock(&series.group.state);
+        state.waiting.push_back(Request {
+            lines,
+            answer: Arc::clone(&answer),
+        });
+        !std::mem::replace(&mut state.working, true)
+    };
+    if !starts {
+        return answer.wait().await;
+    }
+    let turn = Turn {
+        store: Arc::clone(store),
+        series: Arc::clone(series),
+        hand: VecDeque::new(),
+        ended: false,
+    };
+    // The thread goes on with the requests of others; who asked for it waits for its own answer only.
+    let work = std::pin::pin!(blocking(move || turn.work()));
+    let own = std::pin::pin!(answer.wait());
+    match select(work, own).await {
+        // A turn answers everybody, however it ends.
+        Either::Left((_, own)) => own.await,
+        Either::Right((outcome, _)) => outcome,
+    }
+}
+
+/// One who works for all.
+#[derive(Debug)]
+struct Turn {
+    store: Arc<Store>,
+    series: Arc<Series>,
+    /// What was taken and is not answered yet.
+    hand: VecDeque<Request>,
+    ended: bool,
+}
+
+impl Turn {
+    fn work(mut self) {
+        loop {
+            {
+                let mut state = lock(&self.series.group.state);
+                self.hand = state.take();
+                if self.hand.is_empty() {
+                    state.working = false;
+                    self.ended = true;
+                    return;
+                }
+            }
+            while !self.hand.is_empty() {
+                self.append();
+            }
+            if self.series.index_is_due(&self.store) && !self.series.keep_index_aside(&self.store) {
+                self.series.keep_index(&self.store);
+            }
+        }
+    }
+
+    /// Appends what is in hand, up to the first that fails: what it may have left is closed by whoever takes the lock next, so the others are appended under another one.
+    fn append(&mut self) {
+        let (store, series) = (&self.store, &self.series);
+        segments::before_append(store, series);
+        let mut outcomes = Vec::with_capacity(self.hand.len());
+        let done = store.log(series).with_lock(Durability::Synced, |log| {
+            for request in &self.hand {
+                outcomes.push(under_lock(store, series, log, &request.lines));
+                if outcomes.last().is_some_and(Result::is_err) {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        let failed = done.err().map(|error: JsonlError| {
+            // Without the lock it is the same for all.
+            let tried = if outcomes.is_empty() {
+                self.hand.len()
+            } else {
+                outcomes.len()
+            };
+            outcomes.resize_with(tried, || Ok(0));
+            Failure::new(&error, None)
+        });
+        for (request, outcome) in self.hand.drain(..outcomes.len()).zip(outcomes) {
+            request.answer.give(match &failed {
+                Some(failure) => outcome.and_then(|_| Err(JsonlError::Shared(failure.clone()))),
+                None => outcome,
+            });
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        // It panicked, or the runtime ended before it began.
+        let waiting = {
+            let mut state = lock(&self.series.group.state);
+            state.working = false;
+            std::mem::take(&mut state.waiting)
+        };
+        for request in self.hand.drain(..).chain(waiting) {
+            request.answer.give(Err(TaskError::Cancelled.into()));
+        }
+    }
+}
+
+impl State {
+    /// The requests that are next.
+    fn take(&mut self) -> VecDeque<Request> {
+        let mut bytes = 0;
+        let fits = |request: &&Request| {
+            bytes += request.lines.len();
+            bytes <= MOST_BYTES
+        };
+        let count = self.waiting.iter().take_while(fits).count();
+        self.waiting
+            .drain(..count.max(1).min(self.waiting.len()))
+            .collect()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing here is left half-done by a panic: each change is an assignment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
