@@ -22,6 +22,14 @@ impl Digest {
         let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
         Self(u64::from_be_bytes(first))
     }
+
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
 }
 
 impl fmt::Display for Digest {

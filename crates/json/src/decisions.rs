@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use minutebook_core::{
     Capabilities, Capability, ChangeStream, Decision, DecisionFilter, DecisionId, DecisionPage,
-    DecisionQuery, DecisionRepository, DecisionState, ReadReport, Revision, SaveMode, SaveReceipt,
-    StoredDecision, WatchFrom,
+    DecisionQuery, DecisionRepository, DecisionState, GroupBy, GroupCount, Groups, Order,
+    ReadReport, Revision, SaveMode, SaveReceipt, StoredDecision, WatchFrom,
 };
 use minutebook_fs::task::blocking;
 
@@ -16,6 +16,9 @@ use crate::config::{JsonDecisionConfig, KeepRevisions};
 use crate::error::{JsonError, Result};
 use crate::journal::JournalProof;
 use crate::store::{Done, Op, Store};
+
+/// Documents that are counted are read so many at a time.
+const GROUPED: usize = 1_000;
 
 /// Decisions in a directory of JSON files, one document a file, with a journal.
 ///
@@ -128,7 +131,7 @@ impl JsonDecisionRepository {
         self.work(
             "checkpoint",
             self.directory().display().to_string(),
-            |store| store.checkpoint(true),
+            Store::checkpoint_all,
         )
         .await
     }
@@ -318,6 +321,39 @@ impl DecisionRepository for JsonDecisionRepository {
             move |store| store.count(&filter),
         )
         .await
+    }
+
+    async fn count_by(
+        &self,
+        filter: &DecisionFilter,
+        by: &GroupBy,
+    ) -> minutebook_core::Result<Vec<GroupCount>> {
+        by.check()?;
+        let dir = || self.directory().display().to_string();
+        let (asked, wanted) = (filter.clone(), by.clone());
+        let counted = self
+            .work("count_by", dir(), move |store| {
+                store.count_by(&asked, &wanted)
+            })
+            .await?;
+        if let Some(counts) = counted {
+            return Ok(counts);
+        }
+        let mut groups = Groups::new(by.clone());
+        let mut query = DecisionQuery::new()
+            .filter(filter.clone())
+            .order(Order::Oldest)
+            .limit(GROUPED);
+        loop {
+            let page = self.query(&query).await?;
+            for stored in &page.decisions {
+                groups.add(stored);
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(groups.counts()),
+            }
+        }
     }
 
     async fn delete(&self, id: &DecisionId) -> minutebook_core::Result<bool> {

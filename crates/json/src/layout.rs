@@ -10,8 +10,23 @@ use crate::error::{JsonError, Result};
 pub(crate) const JOURNAL: &str = "decisions.journal.jsonl";
 /// The lock among writers.
 pub(crate) const LOCK: &str = ".decisions.lock";
-/// What is known of the journal up to some line, so that an open need not read all of it.
+/// The head of what is known of the journal up to some line, so that an open need not read all of it.
 pub(crate) const CHECKPOINT: &str = ".decisions.checkpoint.jsonl";
+
+/// How the runs of a checkpoint's table are called, before and after what tells them apart.
+const RUN: (&str, &str) = (".decisions.checkpoint.", ".run");
+
+/// What a run of a checkpoint's table is called: the number of the journal's line that it goes up to, and what makes the name a new one.
+pub(crate) fn run(seq: u64, nonce: &str) -> String {
+    let (before, after) = RUN;
+    format!("{before}{seq:012}-{nonce}{after}")
+}
+
+/// Whether the name is that of a run.
+pub(crate) fn is_run(name: &str) -> bool {
+    let (before, after) = RUN;
+    name.starts_with(before) && name.ends_with(after) && !name.contains(['/', '\\'])
+}
 
 /// What a sealed segment of the journal is called, of which this is the first line.
 pub(crate) fn sealed_segment(first: u64) -> String {
@@ -106,6 +121,24 @@ const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Whether the name is one by which the original finds decisions: `*.json`, dot files aside.
 pub(crate) fn is_document(name: &str) -> bool {
     name.ends_with(SUFFIX) && !name.starts_with('.')
+}
+
+/// How the names of an id's files end, but for a tag: for [`may_be_of`].
+pub(crate) fn name_end(id: &DecisionId) -> (String, String) {
+    let id = id.as_str();
+    (names::encode(id), id.to_owned())
+}
+
+/// Whether a file's name may tell the id of this [end](name_end): much cheaper than reading the id out of the name.
+pub(crate) fn may_be_of(name: &str, (encoded, plain): &(String, String)) -> bool {
+    let Some((_, rest)) = name.split_once('_') else {
+        return false;
+    };
+    let is = |id: &str| {
+        let rest = rest.strip_prefix(id);
+        rest.is_some_and(|rest| rest == SUFFIX || rest.starts_with('~'))
+    };
+    is(encoded) || is(plain)
 }
 
 /// The id that a name of the form `{date}_{id}.json` stands for; `None` for names of another form, and for those of ids

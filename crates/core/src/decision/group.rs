@@ -112,13 +112,20 @@ impl Groups {
 
     /// Counts one decision.
     pub fn add(&mut self, stored: &StoredDecision) {
-        let key = self.by.key(stored);
+        self.add_many(self.by.key(stored), 1);
+    }
+
+    /// Counts so many decisions of one group, for backends that know which those are without reading them.
+    pub fn add_many(&mut self, key: Option<Value>, count: u64) {
+        if count == 0 {
+            return;
+        }
         let text = key.as_ref().map(Value::to_string);
         let group = self
             .counts
             .entry(text)
             .or_insert(GroupCount { key, count: 0 });
-        group.count += 1;
+        group.count += count;
     }
 
     /// The groups in ascending order of their keys: numbers, then texts, then everything else, and last those without.

@@ -445,7 +445,7 @@ impl<'a> Check<'a> {
         known: Option<&Known>,
         names: &BTreeSet<Arc<str>>,
     ) {
-        if known.is_some_and(|known| known.file == *name)
+        if known.is_some_and(|known| known.file == *name && !known.is_foreign())
             || layout::id_of(name).as_ref() == Some(id)
         {
             return;
@@ -490,8 +490,9 @@ impl<'a> Check<'a> {
             );
             return Ok(());
         }
-        let found = Checkpoint::load(&*self.fs, &self.dir.join(layout::CHECKPOINT))?;
-        let Some(checkpoint) = found else {
+        let found = Checkpoint::load(&*self.fs, self.dir)?;
+        let whole = found.filter(|checkpoint| checkpoint.table.prove().is_ok());
+        let Some(Checkpoint { head, .. }) = whole else {
             tell(
                 FindingKind::CheckpointDamaged,
                 "its sum does not fit its content, or it is of another format",
@@ -504,7 +505,7 @@ impl<'a> Check<'a> {
             self.dir.join(layout::JOURNAL),
             max_line,
         );
-        if journal.proof(checkpoint.offset)? != checkpoint.proof {
+        if journal.proof(head.offset)? != head.proof {
             tell(
                 FindingKind::CheckpointDamaged,
                 "the journal's bytes before it are not those that it was made from",

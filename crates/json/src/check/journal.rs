@@ -324,7 +324,7 @@ impl Walk {
 
     fn record(&mut self, seq: u64, record: Record) {
         match record {
-            Record::Found | Record::Segment(_) | Record::Pruned(_) => {}
+            Record::Segment(_) | Record::Pruned(_) => {}
             Record::Void(lines) => self.pending.retain(|(seq, _)| !lines.contains(seq)),
             record => self.pending.push((seq, record)),
         }
@@ -360,7 +360,11 @@ impl Walk {
                 self.known.remove(&id);
                 self.touched.push(id);
             }
-            Record::Found | Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => {}
+            Record::Found(found) => {
+                self.known.insert(found.id.clone(), Known::from(&found));
+                self.touched.push(found.id);
+            }
+            Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => {}
         }
     }
 
@@ -377,7 +381,8 @@ impl Walk {
             Record::Put(put) => put.id == *id,
             Record::Delete(delete) => delete.id == *id,
             Record::Missing(missing) => missing == id,
-            Record::Found | Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => false,
+            Record::Found(found) => found.id == *id,
+            Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => false,
         })
     }
 }

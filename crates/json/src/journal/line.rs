@@ -67,6 +67,33 @@ impl Put {
     }
 }
 
+/// Another program brought the decision into this state.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) id: DecisionId,
+    pub(crate) file: Arc<str>,
+    pub(crate) token: Token,
+    pub(crate) at: DateTime<Utc>,
+    /// The decision's own time.
+    pub(crate) time: Option<DateTime<Utc>>,
+    /// Where in the journal the file's text is, as a JSON string.
+    pub(crate) text: Span,
+}
+
+impl Found {
+    /// A line for a state that an earlier line had brought.
+    pub(crate) fn again(id: &DecisionId, known: &super::Known) -> Self {
+        Self {
+            id: id.clone(),
+            file: Arc::clone(&known.file),
+            token: known.token,
+            at: known.at,
+            time: known.time,
+            text: known.text,
+        }
+    }
+}
+
 /// A decision was deleted.
 #[derive(Debug, Clone)]
 pub(crate) struct Delete {
@@ -86,8 +113,8 @@ pub(crate) struct Span {
 pub(crate) enum Record {
     Put(Put),
     Delete(Delete),
-    /// Content of another program, kept before it is replaced or removed.
-    Found,
+    /// What another program wrote, as it was noticed.
+    Found(Found),
     /// Another program removed the decision's file.
     Missing(DecisionId),
     /// Lines that were not carried out, because the file could not be written.
@@ -166,7 +193,7 @@ pub(crate) enum Parsed {
 }
 
 /// Builds lines and keeps the chain.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chain {
     pub(crate) seq: u64,
     pub(crate) head: String,
@@ -226,20 +253,16 @@ impl Chain {
         });
     }
 
-    pub(crate) fn found(
-        &mut self,
-        out: &mut Vec<u8>,
-        id: &DecisionId,
-        file: &str,
-        token: Token,
-        at: DateTime<Utc>,
-        text: &str,
-    ) {
+    /// `text` is what the file holds.
+    pub(crate) fn found(&mut self, out: &mut Vec<u8>, found: &Found, text: &str) {
         self.line(out, "found", |line| {
-            push_field(line, "id", id.as_str());
-            push_field(line, "file", file);
-            push_field(line, "rev", &token.to_string());
-            push_field(line, "at", &format_timestamp(at));
+            push_field(line, "id", found.id.as_str());
+            push_field(line, "file", &found.file);
+            push_field(line, "rev", &found.token.to_string());
+            push_field(line, "at", &format_timestamp(found.at));
+            if let Some(time) = found.time {
+                push_field(line, "time", &format_timestamp(time));
+            }
             push_field(line, "text", text);
         });
     }
@@ -469,7 +492,14 @@ fn record(wire: &Wire<'_>, doc: Option<Span>, text: Span) -> Option<Record> {
             id: id()?,
             gone: gone()?,
         }),
-        "found" => Record::Found,
+        "found" => Record::Found(Found {
+            id: id()?,
+            file: wire.file.as_deref()?.into(),
+            token: wire.rev.as_deref()?.parse().ok()?,
+            at: instant(&wire.at)??,
+            time: instant(&wire.time)?,
+            text,
+        }),
         "missing" => Record::Missing(id()?),
         "void" => Record::Void(wire.of.clone()),
         "segment" => Record::Segment(Start {

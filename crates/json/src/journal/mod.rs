@@ -2,16 +2,21 @@
 
 mod checkpoint;
 mod detail;
+mod known;
 mod line;
 mod lines;
 mod segments;
 mod verify;
 mod view;
 
-pub(crate) use checkpoint::{Checkpoint, Known};
+pub(crate) use checkpoint::{
+    Bytes, Checkpoint, Entry, Head, Seen, Sight, StoreError, Table, store as store_checkpoint,
+};
 pub(crate) use detail::{Told, detail};
+pub(crate) use known::{Knowledge, Known};
 pub(crate) use line::{
-    Chain, Delete, GENESIS, Gone, Mark, Parsed, Pruned, Put, Record, Span, Start, parse, prune,
+    Chain, Delete, Found, GENESIS, Gone, Mark, Parsed, Pruned, Put, Record, Span, Start, parse,
+    prune,
 };
 pub(crate) use lines::Lines;
 pub(crate) use segments::{Segment, chain};

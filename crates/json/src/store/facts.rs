@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use minutebook_core::{Action, Decision, DecisionFilter};
 
 use super::index::Row;
+use crate::journal::Seen;
 
 /// Instruments and actions as numbers: there are few of them, and each decision has one of each.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     numbers: HashMap<Box<str>, u32>,
+    texts: Vec<Box<str>>,
 }
 
 impl Words {
@@ -20,7 +22,12 @@ impl Words {
         // Never used up: each number stands for a text in memory.
         let number = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX - 1);
         self.numbers.insert(text.into(), number);
+        self.texts.push(text.into());
         number
+    }
+
+    pub(crate) fn text(&self, number: u32) -> Option<Box<str>> {
+        self.texts.get(usize::try_from(number).ok()?).cloned()
     }
 
     /// The number of an instrument, if any decision has it. ASCII case does not distinguish.
@@ -67,6 +74,31 @@ impl Facts {
                 .map_or(NONE, |action| words.number(action.as_str())),
             confidence: decision.confidence().unwrap_or(f64::NAN),
         }
+    }
+
+    /// As a checkpoint has them.
+    pub(crate) fn kept(seen: &Seen, words: &mut Words) -> Self {
+        let mut number =
+            |text: &Option<Box<str>>| text.as_ref().map_or(NONE, |text| words.number(text));
+        Self {
+            pair: number(&seen.pair),
+            action: number(&seen.action),
+            confidence: seen.confidence,
+        }
+    }
+
+    /// As a checkpoint keeps them.
+    pub(crate) fn keep(&self, words: &Words) -> Seen {
+        Seen {
+            pair: words.text(self.pair),
+            action: words.text(self.action),
+            confidence: self.confidence,
+            sight: None,
+        }
+    }
+
+    pub(crate) fn action(&self) -> Option<u32> {
+        (self.action != NONE).then_some(self.action)
     }
 
     pub(crate) fn pair(&self) -> Option<u32> {

@@ -10,7 +10,7 @@ use super::Store;
 use super::refresh::{Freshness, max_line_bytes};
 use crate::check::Walk;
 use crate::error::{JsonError, Result};
-use crate::journal::{Chain, GENESIS, Known, Mark, Put, text};
+use crate::journal::{Chain, Found, GENESIS, Known, Mark, Put, text};
 use crate::layout;
 
 /// The new journal is written in pieces of about this size.
@@ -33,7 +33,7 @@ impl Store {
             }
             self.mark_before_change(log)?;
             for id in ids {
-                let Some(known) = self.read_state().known.get(id).cloned() else {
+                let Some(known) = self.read_state().known.get(id)? else {
                     continue;
                 };
                 let text = self.journaled_text(&known)?;
@@ -78,6 +78,11 @@ impl Store {
         };
         let mut out = Vec::new();
         for (id, known) in known {
+            if known.is_foreign() {
+                let found = Found::again(id, known);
+                chain.found(&mut out, &found, &self.journaled_text(known)?);
+                continue;
+            }
             let document = text(&*self.fs, &journal, known.doc)?;
             let put = Put::again(id, known);
             let exact = match known.text.len {

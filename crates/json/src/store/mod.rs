@@ -1,8 +1,10 @@
 //! The directory of decisions as one process sees it: journal, files, and what is known of both.
 
 mod cache;
+mod checkpoint;
 mod combine;
 mod facts;
+mod foreign;
 mod history;
 mod index;
 mod mend;
@@ -15,6 +17,7 @@ mod recover;
 mod refresh;
 mod rotate;
 mod state;
+mod unrecorded;
 mod watch;
 mod watching;
 mod write;

@@ -11,7 +11,7 @@ use super::refresh::Freshness;
 use super::{Done, Store};
 use crate::codec::{Document, Token};
 use crate::error::{JsonError, Result};
-use crate::journal::{Chain, Delete, Gone, Put};
+use crate::journal::{self, Chain, Delete, Gone, Put};
 use crate::layout;
 
 /// Enough for one sync; a larger batch is carried out in parts.
@@ -68,8 +68,6 @@ pub(crate) struct Plan {
     pub(crate) items: Vec<Item>,
     /// Whether content of other programs is replaced, which is safe only once the journal has it for certain.
     pub(crate) replaces_foreign: bool,
-    /// Whether lines stand in it about files that others have removed.
-    pub(crate) notes_missing: bool,
     ids: HashSet<DecisionId>,
     names: HashSet<String>,
 }
@@ -92,7 +90,6 @@ impl Plan {
             lines: Vec::new(),
             items: Vec::new(),
             replaces_foreign: false,
-            notes_missing: false,
             ids: HashSet::new(),
             names: HashSet::new(),
         }
@@ -114,14 +111,15 @@ impl Plan {
         };
         let text = String::from_utf8_lossy(&bytes);
         let now = store.config().clock.now();
-        self.chain.found(
-            &mut self.lines,
-            found.id(),
-            &found.name,
-            found.token,
-            now,
-            &text,
-        );
+        let line = journal::Found {
+            id: found.id().clone(),
+            file: Arc::clone(&found.name),
+            token: found.token,
+            at: now,
+            time: found.document.decision.timestamp(),
+            text: journal::Span::default(),
+        };
+        self.chain.found(&mut self.lines, &line, &text);
         self.replaces_foreign = true;
         Ok(())
     }
@@ -206,8 +204,8 @@ impl Store {
             time,
             base: current.map(|found| found.token),
             gone,
-            doc: crate::journal::Span::default(),
-            text: crate::journal::Span::default(),
+            doc: journal::Span::default(),
+            text: journal::Span::default(),
             raw: document.raw,
         };
         let kept = exact.then_some(text.as_str());

@@ -1,19 +1,19 @@
 //! Queries: answered from what is known of the files, in order, until the limit is reached; only the documents of the answer are read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
 use minutebook_core::{
-    DecisionFilter, DecisionId, DecisionPage, DecisionQuery, Order, Problem, ProblemKind,
-    ReadReport, StoredDecision,
+    DecisionFilter, DecisionId, DecisionPage, DecisionQuery, GroupBy, GroupCount, Groups, Order,
+    Problem, ProblemKind, ReadReport, StoredDecision,
 };
 use minutebook_fs::FileKind;
 
 use super::Store;
-use super::facts::{Sieve, Wanted};
-use super::index::{ByTime, ByWritten, Row};
+use super::facts::{Sieve, Wanted, Words};
+use super::index::{ByTime, ByWritten, Content, Row};
 use super::read::ATTEMPTS;
 use super::refresh::Freshness;
 use super::state::State;
@@ -34,9 +34,31 @@ struct Pass {
     /// Whether a state was met that the journal, as far as it was read, does not have.
     foreign: bool,
     stale: bool,
+    /// By what the decisions are counted, and how many are of each word or day.
+    by: Option<GroupBy>,
+    groups: HashMap<Group, u64>,
+}
+
+/// A group as the index tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Group {
+    None,
+    Word(u32),
+    Day(NaiveDate),
 }
 
 impl Pass {
+    fn count(&mut self, content: &Content) {
+        self.counted += 1;
+        let group = match self.by {
+            Some(GroupBy::Pair) => content.facts.pair().map(Group::Word),
+            Some(GroupBy::Action) => content.facts.action().map(Group::Word),
+            Some(GroupBy::Day) => Some(Group::Day(content.time.date_naive())),
+            _ => return,
+        };
+        *self.groups.entry(group.unwrap_or(Group::None)).or_default() += 1;
+    }
+
     fn refuse(&mut self, problem: &Problem) {
         self.unreadable.get_or_insert_with(|| problem.clone());
         self.report.add(problem.clone());
@@ -93,6 +115,44 @@ impl Store {
                 self.walk(state, &query, false)
             })?
             .counted)
+    }
+
+    /// Counts by group, if that needs no document; `None` if it does.
+    pub(crate) fn count_by(
+        &self,
+        filter: &DecisionFilter,
+        by: &GroupBy,
+    ) -> Result<Option<Vec<GroupCount>>> {
+        let needs_none = Sieve::new(filter, &Words::default()).is_whole;
+        if !needs_none || matches!(by, GroupBy::Field(_)) {
+            return Ok(None);
+        }
+        let query = DecisionQuery::new().filter(filter.clone());
+        let mut named = Vec::new();
+        self.settle(|state| {
+            let mut pass = self.walk_by(state, &query, false, Some(by.clone()))?;
+            let words = state.index.words();
+            let groups = std::mem::take(&mut pass.groups).into_iter();
+            named = groups
+                .map(|(group, count)| {
+                    let key = match group {
+                        Group::None => None,
+                        Group::Day(day) => Some(day.format("%Y-%m-%d").to_string()),
+                        Group::Word(word) => words.text(word).map(|text| match by {
+                            GroupBy::Pair => text.to_ascii_uppercase(),
+                            _ => text.into(),
+                        }),
+                    };
+                    (key, count)
+                })
+                .collect();
+            Ok(pass)
+        })?;
+        let mut groups = Groups::new(by.clone());
+        for (key, count) in named {
+            groups.add_many(key.map(Into::into), count);
+        }
+        Ok(Some(groups.counts()))
     }
 
     /// Counts all decisions if nothing has changed since they were counted last.
@@ -191,7 +251,20 @@ impl Store {
     /// Goes through the decisions in order until there are more matches than the limit. Without `keep` it only counts, and
     /// goes through all.
     fn walk(&self, state: &State, query: &DecisionQuery, keep: bool) -> Result<Pass> {
-        let mut pass = Pass::default();
+        self.walk_by(state, query, keep, None)
+    }
+
+    fn walk_by(
+        &self,
+        state: &State,
+        query: &DecisionQuery,
+        keep: bool,
+        by: Option<GroupBy>,
+    ) -> Result<Pass> {
+        let mut pass = Pass {
+            by,
+            ..Pass::default()
+        };
         let index = &state.index;
         for problem in index.suspects().values().flatten() {
             pass.refuse(&problem.problem);
@@ -293,7 +366,7 @@ impl Store {
         }
         pass.foreign |= !content.journaled;
         if !keep && sieve.is_whole {
-            pass.counted += 1;
+            pass.count(content);
             return Ok(taken(pass));
         }
         let Some(document) = self.document(state, row)? else {
@@ -334,7 +407,7 @@ fn answer(query: &DecisionQuery, pass: Pass) -> Result<DecisionPage> {
 }
 
 /// The newest wins, and of two of one time the one with the greater file name.
-fn rank(row: &Row) -> (Option<chrono::DateTime<chrono::Utc>>, &str) {
+pub(super) fn rank(row: &Row) -> (Option<chrono::DateTime<chrono::Utc>>, &str) {
     (row.times().map(|(time, _)| time), &row.name)
 }
 

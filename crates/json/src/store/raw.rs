@@ -121,7 +121,7 @@ impl Store {
 
     /// The raw text of this id as a state like others, what was told of it in the document's place.
     fn raw_state(&self, id: &DecisionId) -> Result<Option<Found>> {
-        let known = self.read_state().known.get(id).cloned();
+        let known = self.read_state().known.get(id)?;
         let Some(known) = known.filter(|known| known.raw) else {
             return Ok(None);
         };
@@ -233,7 +233,7 @@ impl Store {
     /// The bytes that hold this state; `None` if the file has changed since it was looked at.
     fn bytes_as(&self, found: &Found) -> Result<Option<Vec<u8>>> {
         if found.from_journal {
-            let known = self.read_state().known.get(found.id()).cloned();
+            let known = self.read_state().known.get(found.id())?;
             return match known.filter(|known| known.token == found.token) {
                 Some(known) => Ok(Some(self.journaled_text(&known)?.into_bytes())),
                 None => Ok(None),
@@ -279,11 +279,12 @@ impl Store {
     /// Every document that is kept as raw text, in ascending order of the ids.
     pub(crate) fn raw_entries(&self) -> Result<Vec<RawEntry>> {
         self.follow_journal()?;
-        let mut ids: Vec<_> = {
-            let state = self.read_state();
-            let raw = state.known.iter().filter(|(_, known)| known.raw);
-            raw.map(|(id, _)| id.clone()).collect()
-        };
+        let mut ids: Vec<DecisionId> = Vec::new();
+        self.read_state().known.scan(&mut |entry| match entry {
+            None => ids.clear(),
+            Some(entry) if entry.known.raw => ids.push(entry.id),
+            Some(_) => {}
+        })?;
         ids.sort_unstable();
         let mut entries = Vec::with_capacity(ids.len());
         for id in ids {

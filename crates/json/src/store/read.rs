@@ -104,6 +104,11 @@ pub(crate) enum Load {
 impl Store {
     /// Reads one decision.
     pub(crate) fn get(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
+        if !self.read_state().listed
+            && let Some(stored) = self.get_by_name(id)?
+        {
+            return Ok(Some(stored));
+        }
         match self.find(id)?.winner {
             Some(found) => found.stored().map(Some),
             None => self.refuse_raw(id).map(|()| None),
@@ -135,7 +140,8 @@ impl Store {
         if !state.overlay.is_empty() || state.is_pending(id) {
             return Ok(None);
         }
-        let name = match (state.known.get(id), layout::time_of(id)) {
+        let known = state.known.get(id)?;
+        let name = match (&known, layout::time_of(id)) {
             (Some(known), _) => Arc::clone(&known.file),
             (None, Some(time)) => match layout::file_name(time, id) {
                 Ok(name) => name.into(),
@@ -146,14 +152,47 @@ impl Store {
         let look = self.look(&state, &name, true)?;
         let found = look.candidate.filter(|found| found.id() == id);
         // What the journal does not have yet may be a writer's who has just begun.
-        let Some(found) = found.filter(|found| found.journaled || !state.known.contains_key(id))
-        else {
+        let Some(found) = found.filter(|found| found.journaled || known.is_none()) else {
             return Ok(None);
         };
         if !found.journaled && !state.journal.is_current()? {
             return Ok(None);
         }
         found.stored().map(Some)
+    }
+
+    /// Before anything has taken over a listing: reads the files whose names tell the id. `None` if none holds the decision, or a
+    /// writer is at work.
+    fn get_by_name(&self, id: &DecisionId) -> Result<Option<StoredDecision>> {
+        let end = layout::name_end(id);
+        let mut names: Vec<Arc<str>> = Vec::new();
+        self.visit_documents(&mut |name| {
+            if layout::may_be_of(name, &end) && layout::id_of(name).as_ref() == Some(id) {
+                names.push(name.into());
+            }
+        })?;
+        self.follow_journal()?;
+        let state = self.read_state();
+        if names.is_empty() || !state.overlay.is_empty() || state.is_pending(id) {
+            return Ok(None);
+        }
+        let mut newest: Option<Found> = None;
+        for name in &names {
+            let look = self.look(&state, name, true)?;
+            let Some(found) = look.candidate.filter(|found| found.id() == id) else {
+                return Ok(None);
+            };
+            if newest
+                .as_ref()
+                .is_none_or(|newest| rank(newest) < rank(&found))
+            {
+                newest = Some(found);
+            }
+        }
+        if !state.journal.is_current()? {
+            return Ok(None);
+        }
+        newest.as_ref().map(Found::stored).transpose()
     }
 
     /// What there is of one decision, looked at until nothing moves; that there is nothing is made sure of.
@@ -261,21 +300,24 @@ impl Store {
                 }
                 let id = document.decision.id();
                 if state.overlay.serve.get(id) == Some(&Some(document.digest))
-                    && let Some(known) = state.known.get(id)
+                    && let Some(known) = state.known.get(id)?
                 {
-                    return self.stand_in(known, None);
+                    return self.stand_in(&known, None);
                 }
                 self.label(state, name, document)
             }
-            Load::Absent => match state.known_file(name) {
-                Some((id, known)) if state.overlay.serve.contains_key(id) => {
-                    self.stand_in(known, None)
+            Load::Absent => {
+                if !state.overlay.serve.is_empty()
+                    && let Some((id, known)) = state.known.by_file(name)?
+                    && state.overlay.serve.contains_key(&id)
+                {
+                    return self.stand_in(&known, None);
                 }
-                _ => Ok(Look {
+                Ok(Look {
                     absent: true,
                     ..Look::default()
-                }),
-            },
+                })
+            }
             Load::Unreadable(unreadable) => {
                 let hidden = state.overlay.hide.get(name);
                 if hidden.is_some_and(|hidden| hidden.is_none() || *hidden == unreadable.digest) {
@@ -284,15 +326,15 @@ impl Store {
                         ..Look::default()
                     });
                 }
-                if state.is_raw(name, unreadable.digest) {
+                if state.is_raw(name, unreadable.digest)? {
                     return Ok(Look {
                         problem: Some(raw::only(name, unreadable)),
                         ..Look::default()
                     });
                 }
-                match state.known_file(name) {
+                match state.known.by_file(name)? {
                     Some((_, known)) if unreadable.damaged && !known.raw => {
-                        self.stand_in(known, Some(unreadable))
+                        self.stand_in(&known, Some(unreadable))
                     }
                     _ => Ok(Look {
                         problem: Some(unreadable),
@@ -330,6 +372,14 @@ impl Store {
 
     /// The document as the journal has it.
     pub(crate) fn journaled(&self, known: &Known) -> Result<Document> {
+        if known.is_foreign() {
+            let changed = || JsonError::JournalChanged {
+                path: self.log.path().to_owned(),
+                offset: known.text.offset,
+            };
+            let text = self.journaled_text(known)?;
+            return codec::decode(&known.file, text.as_bytes()).map_err(|_| changed());
+        }
         let text = crate::journal::text(&*self.fs, self.log.path(), known.doc)?;
         let changed = || JsonError::JournalChanged {
             path: self.log.path().to_owned(),
@@ -343,10 +393,36 @@ impl Store {
         }
     }
 
-    fn label(&self, state: &State, name: &Arc<str>, document: Arc<Document>) -> Result<Look> {
+    pub(super) fn label(
+        &self,
+        state: &State,
+        name: &Arc<str>,
+        document: Arc<Document>,
+    ) -> Result<Look> {
         let id = document.decision.id();
         let digest = document.digest;
-        let known = state.known.get(id).map(|known| (known.token, known.at));
+        // What the journal is known to say of this file need not be looked up.
+        let row = state
+            .index
+            .row(name)
+            .filter(|row| row.id.as_ref() == Some(id));
+        let row = row.and_then(|row| row.content.as_ref());
+        if let Some(content) =
+            row.filter(|content| content.journaled && content.token.digest == digest)
+        {
+            return Ok(Look {
+                candidate: Some(Found {
+                    name: Arc::clone(name),
+                    document,
+                    token: content.token,
+                    at: content.at,
+                    journaled: true,
+                    from_journal: false,
+                }),
+                ..Look::default()
+            });
+        }
+        let known = state.known.get(id)?.map(|known| (known.token, known.at));
         let coming = state.pending_put(id).map(|put| (put.token, put.at));
         let labels = [known, coming];
         let fitting = labels

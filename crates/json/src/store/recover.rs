@@ -1,24 +1,22 @@
-//! Bringing files in line with the journal after a crash, and checkpoints, which bound how much there is to compare.
+//! Bringing files in line with the journal after a crash.
 //!
 //! A document's file is written without a sync, because the journal has it. So after a power cut a file may be missing,
 //! empty, cut short, or the one before, and a removed one may be back. Which lines are in doubt: those that no mark
 //! covers, and, unless the last mark is of this run of the machine, all since the checkpoint.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::sync::Arc;
 
 use minutebook_core::DecisionId;
-use minutebook_fs::{Durability, FsError, Locked, OpenMode};
+use minutebook_fs::{Durability, Locked};
 
 use super::Store;
 use super::read::Load;
-use super::refresh::{Freshness, max_line_bytes};
+use super::refresh::max_line_bytes;
 use super::state::DirStamp;
 use crate::codec::{Digest, Unreadable};
 use crate::error::{JsonError, Result};
-use crate::journal::{self, Checkpoint, Gone, Known, Put, Record};
-use crate::layout;
+use crate::journal::{self, Gone, Known, Record};
 
 /// One thing in which the files are not as the journal says.
 #[derive(Debug)]
@@ -200,99 +198,58 @@ impl Store {
 
     /// Where files are not as these lines say. A file that another program has changed since is as it should be.
     fn compare(&self, records: &[Record]) -> Vec<Fix> {
-        let mut last: HashMap<&DecisionId, Option<&Put>> = HashMap::new();
-        let mut earlier: HashMap<&DecisionId, HashSet<Digest>> = HashMap::new();
-        let mut gone: HashMap<&Arc<str>, Vec<&Gone>> = HashMap::new();
-        for record in records {
-            let removed = match record {
-                Record::Put(put) => {
-                    last.insert(&put.id, Some(put));
-                    let states = earlier.entry(&put.id).or_default();
-                    states.insert(put.token.digest);
-                    states.extend(put.base.map(|base| base.digest));
-                    &put.gone
-                }
-                Record::Delete(delete) => {
-                    last.insert(&delete.id, None);
-                    &delete.gone
-                }
-                Record::Missing(id) => {
-                    last.insert(id, None);
-                    continue;
-                }
-                Record::Found | Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => {
-                    continue;
-                }
-            };
-            for removed in removed {
-                gone.entry(&removed.file).or_default().push(removed);
-            }
-        }
+        let Said {
+            last,
+            earlier,
+            mut gone,
+        } = Said::by(records);
         let others_came_last = self.others_came_last();
         let mut fixes = Vec::new();
-        for (id, put) in &last {
-            let Some(put) = put else { continue };
-            gone.remove(&put.file);
-            if self.is_cut_short(&Known::from(*put)) {
-                fixes.push(Fix::Write {
-                    id: (*id).clone(),
-                    known: Known::from(*put),
-                    found: None,
-                });
-                continue;
-            }
-            let found = match self.load(&put.file, false) {
-                Load::Document(document) if document.decision.id() != *id => continue,
-                Load::Document(document) if document.digest == put.token.digest => continue,
-                Load::Document(document)
-                    if !others_came_last
-                        && earlier
-                            .get(id)
-                            .is_some_and(|states| states.contains(&document.digest)) =>
-                {
-                    Some(document.digest)
-                }
-                Load::Absent if !others_came_last => None,
-                Load::Unreadable(unreadable)
-                    if put.raw && unreadable.digest == Some(put.token.digest) =>
-                {
-                    continue;
-                }
-                Load::Unreadable(unreadable) if unreadable.damaged => None,
-                Load::Unreadable(Unreadable {
-                    digest: Some(digest),
-                    ..
-                }) if !others_came_last
-                    && earlier
-                        .get(id)
-                        .is_some_and(|states| states.contains(&digest)) =>
-                {
-                    Some(digest)
-                }
-                Load::Document(_) | Load::Absent | Load::Unreadable(_) => continue,
+        for (id, known) in last {
+            let Some(known) = known else { continue };
+            gone.remove(&known.file);
+            let is_earlier = |digest: Digest| {
+                let states = earlier.get(id);
+                !others_came_last && states.is_some_and(|states| states.contains(&digest))
             };
-            fixes.push(Fix::Write {
-                id: (*id).clone(),
-                known: Known::from(*put),
-                found,
-            });
+            let found = if self.is_cut_short(&known) {
+                None
+            } else {
+                match self.load(&known.file, false) {
+                    Load::Document(document) => {
+                        let digest = document.digest;
+                        let as_known = digest == known.token.digest;
+                        if document.decision.id() != id || as_known || !is_earlier(digest) {
+                            continue;
+                        }
+                        Some(digest)
+                    }
+                    Load::Absent if !others_came_last => None,
+                    Load::Absent => continue,
+                    Load::Unreadable(Unreadable {
+                        digest, damaged, ..
+                    }) => match digest {
+                        Some(digest) if known.raw && digest == known.token.digest => continue,
+                        _ if damaged => None,
+                        Some(digest) if is_earlier(digest) => Some(digest),
+                        _ => continue,
+                    },
+                }
+            };
+            let id = id.clone();
+            fixes.push(Fix::Write { id, known, found });
         }
         for (name, removed) in gone {
+            let had = |digest| removed.iter().any(|gone| gone.digest == Some(digest));
             let found = match self.load(name, false) {
                 _ if others_came_last => continue,
-                Load::Document(document) => {
-                    let digest = Some(document.digest);
-                    if !removed.iter().any(|gone| gone.digest == digest) {
-                        continue;
-                    }
-                    digest
-                }
+                Load::Document(document) if had(document.digest) => Some(document.digest),
                 Load::Unreadable(unreadable) if unreadable.damaged => None,
                 Load::Unreadable(Unreadable {
                     digest: Some(digest),
                     ..
-                }) if removed.iter().any(|gone| gone.digest == Some(digest)) => Some(digest),
-                Load::Absent | Load::Unreadable(_) => continue,
+                }) if had(digest) => Some(digest),
+                Load::Document(_) | Load::Absent | Load::Unreadable(_) => continue,
             };
             fixes.push(Fix::Remove {
                 name: Arc::clone(name),
@@ -301,124 +258,50 @@ impl Store {
         }
         fixes
     }
+}
 
-    /// Whether there is so much since the last checkpoint that another is worth its cost.
-    pub(crate) fn maintenance_is_due(&self) -> bool {
-        self.checkpoint_is_due() || self.rotation_is_due()
-    }
+/// What lines say about the files.
+#[derive(Default)]
+struct Said<'a> {
+    /// The last state of each decision; `None` if it is gone.
+    last: HashMap<&'a DecisionId, Option<Known>>,
+    /// All states that it went through.
+    earlier: HashMap<&'a DecisionId, HashSet<Digest>>,
+    /// Files that were taken away.
+    gone: HashMap<&'a Arc<str>, Vec<&'a Gone>>,
+}
 
-    fn checkpoint_is_due(&self) -> bool {
-        let state = self.read_state();
-        state.journal.lines
-            >= self
-                .config
-                .checkpoint_every
-                .max(state.known.len() as u64 / 4)
-    }
-
-    /// Writes a checkpoint if one is due. A failure is logged: without it the next open has more to read, nothing else.
-    ///
-    /// Where one run of the machine can be told from another, nothing is synced for it: only after the machine was started anew
-    /// is there anything to compare. Elsewhere every open has to, and the sync bounds how much.
-    pub(crate) fn maintain(&self) {
-        if self.checkpoint_is_due()
-            && let Err(error) = self.checkpoint(self.boot.is_none())
-        {
-            tracing::warn!(%error, "no checkpoint could be written");
-        }
-        if let Err(error) = self.rotate_if_due() {
-            tracing::warn!(%error, "the journal's files could not be sealed, compressed or pruned");
-        }
-    }
-
-    /// Writes a checkpoint; with `sync` after everything has reached the device.
-    pub(crate) fn checkpoint(&self, sync: bool) -> Result<()> {
-        self.follow_journal()?;
-        if self.read_state().journal.offset == 0 {
-            // Nothing was ever written here, and the lock would be the first file.
-            return Ok(());
-        }
-        self.log.with_lock(Durability::Buffered, |log| {
-            self.update(Freshness::Light)?;
-            self.recover_locked(log)?;
-            self.checkpoint_locked(log, sync)
-        })
-    }
-
-    fn checkpoint_locked(&self, log: &mut Locked<'_>, sync: bool) -> Result<()> {
-        self.mark_before_change(log)?;
-        let before = self.dir_stamp()?;
-        if sync {
-            self.sync_files()?;
-        }
-        let (seq, durable) = {
-            let state = self.read_state();
-            let journal = &state.journal;
-            let durable = if sync { journal.offset } else { state.durable };
-            let checkpoint = Checkpoint {
-                offset: journal.offset,
-                durable,
-                chain: journal.chain.clone(),
-                proof: journal.proof(journal.offset)?,
-                known: &state.known,
-            };
-            checkpoint.store(&*self.fs, &self.path(layout::CHECKPOINT))?;
-            (journal.chain.seq, durable)
-        };
-        self.mark(log, seq, Some(before));
-        self.follow_journal()?;
-        let mut state = self.write_state();
-        state.durable = durable;
-        state.journal.lines = 0;
-        Ok(())
-    }
-
-    /// Makes the journal, the files written since they were last synced, and all names durable.
-    fn sync_files(&self) -> Result<(), FsError> {
-        let step =
-            |path: &std::path::Path, error| FsError::unknown("checkpoint", "sync", path, error);
-        let mut paths = vec![self.path(layout::JOURNAL)];
-        let names: Vec<_> = {
-            let state = self.read_state();
-            match journal::records(
-                &self.fs,
-                self.log.path(),
-                state.durable,
-                state.journal.offset,
-                usize::MAX,
-            ) {
-                // Those of other processes too, and of before this handle was opened.
-                Ok(records) => records
-                    .into_iter()
-                    .filter_map(|record| match record {
-                        Record::Put(put) => Some(put.file),
-                        _ => None,
-                    })
-                    .collect::<HashSet<_>>(),
-                Err(_) => state
-                    .known
-                    .values()
-                    .map(|known| Arc::clone(&known.file))
-                    .collect(),
-            }
-            .into_iter()
-            .collect()
-        };
-        paths.extend(names.iter().map(|name| self.path(name)));
-        for path in paths {
-            match self
-                .fs
-                .open(&path, OpenMode::AppendExisting)
-                .and_then(|file| file.sync_all())
-            {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(step(&path, error));
+impl<'a> Said<'a> {
+    fn by(records: &'a [Record]) -> Self {
+        let mut said = Self::default();
+        for record in records {
+            match record {
+                Record::Put(put) => {
+                    said.last.insert(&put.id, Some(Known::from(put)));
+                    let states = said.earlier.entry(&put.id).or_default();
+                    states.insert(put.token.digest);
+                    states.extend(put.base.map(|base| base.digest));
+                    said.take_away(&put.gone);
                 }
-                _ => {}
+                Record::Found(found) => {
+                    said.last.insert(&found.id, Some(Known::from(found)));
+                    let states = said.earlier.entry(&found.id).or_default();
+                    states.insert(found.token.digest);
+                }
+                Record::Delete(delete) => {
+                    said.last.insert(&delete.id, None);
+                    said.take_away(&delete.gone);
+                }
+                Record::Missing(id) => drop(said.last.insert(id, None)),
+                Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => {}
             }
         }
-        self.fs
-            .sync_dir(&self.dir)
-            .map_err(|error| step(&self.dir, error))
+        said
+    }
+
+    fn take_away(&mut self, gone: &'a [Gone]) {
+        for removed in gone {
+            self.gone.entry(&removed.file).or_default().push(removed);
+        }
     }
 }

@@ -23,7 +23,7 @@ use super::read::{ATTEMPTS, Look};
 use super::state::{DirSeen, DirStamp, State};
 use super::watching::Told;
 use crate::error::Result;
-use crate::journal::{CaughtUp, Checkpoint, Journal, Known};
+use crate::journal::{CaughtUp, Checkpoint, Journal, Known, Table};
 use crate::layout;
 
 /// How much a reader has to know.
@@ -38,10 +38,18 @@ pub(crate) enum Freshness {
 }
 
 /// So many files are looked at on the calling task.
-const FEW: usize = 64;
+pub(super) const FEW: usize = 64;
 
-/// The names of documents, and those like them that are no regular files.
-type Listing = (Vec<Arc<str>>, BTreeMap<String, FileKind>);
+/// What is in the directory.
+#[derive(Debug, Default)]
+struct Listing {
+    /// Of documents.
+    names: Vec<Arc<str>>,
+    /// Names like those that are no regular files.
+    not_files: BTreeMap<String, FileKind>,
+    /// Runs of a checkpoint's table.
+    runs: Vec<String>,
+}
 
 /// Files that were read, with what is in them.
 pub(crate) type Learned = Vec<(Arc<str>, Look)>;
@@ -139,7 +147,7 @@ impl Store {
                 self.follow_journal()?;
             }
             if changes.everything || !self.read_state().listed {
-                self.list_anew(true)?;
+                self.list_anew()?;
                 self.write_state().index.doubt_all();
                 return Ok(());
             }
@@ -176,8 +184,7 @@ impl Store {
             }
             _ => now,
         };
-        let changed = seen.is_some_and(|seen| seen.stamp != stamp);
-        self.list_anew(changed)?;
+        self.list_anew()?;
         let next = DirSeen {
             stamp,
             first,
@@ -195,26 +202,42 @@ impl Store {
     }
 
     /// Lists the directory.
-    fn list_anew(&self, changed: bool) -> Result<()> {
-        let (names, not_files) = self.list()?;
+    fn list_anew(&self) -> Result<()> {
+        let device = self.dir_stamp()?.device();
+        let Listing {
+            names,
+            not_files,
+            runs,
+        } = self.list()?;
         // Not in the directory, which cannot be written, but in the journal.
         let absent: Vec<(Known, Decision)> = {
             let state = self.read_state();
-            let served = state.overlay.serve.keys();
-            let known = served.filter_map(|id| state.known.get(id).cloned());
-            known
-                .map(|known| Ok((known.clone(), self.journaled(&known)?.decision)))
-                .collect::<Result<_>>()?
+            let mut absent = Vec::new();
+            for id in state.overlay.serve.keys() {
+                if let Some(known) = state.known.get(id)? {
+                    let decision = self.journaled(&known)?.decision;
+                    absent.push((known, decision));
+                }
+            }
+            absent
         };
         let mut state = self.write_state();
-        let State { index, unnamed, .. } = &mut *state;
-        index.relist(names, not_files);
-        // Names that do not tell their ids, so that they are found by them.
-        for (name, id) in unnamed.iter() {
-            if index.row(name).is_some_and(|row| row.content.is_none()) {
-                index.expect(name, id);
+        state.runs = runs;
+        if state.listed {
+            let vanished = state.index.relist(names, not_files);
+            for name in vanished {
+                state.note_vanished(&name);
             }
+        } else {
+            let mut entries = Vec::new();
+            state.known.scan(&mut |entry| match entry {
+                None => entries.clear(),
+                Some(entry) => entries.push(entry),
+            })?;
+            let missing = state.index.load(names, not_files, entries, device);
+            state.vanished = missing;
         }
+        let index = &mut state.index;
         for (known, decision) in absent {
             if index.row(&known.file).is_none() {
                 let content = Content {
@@ -228,7 +251,6 @@ impl Store {
             }
         }
         state.listed = true;
-        state.changed_by_others |= changed;
         Ok(())
     }
 
@@ -289,15 +311,14 @@ impl Store {
     /// Reads checkpoint and journal from the start.
     pub(crate) fn load_state(&self) -> Result<State> {
         let mut state = State::new(self.new_journal());
-        if let Some(checkpoint) = Checkpoint::load(&*self.fs, &self.path(layout::CHECKPOINT))? {
-            match state.journal.proof(checkpoint.offset) {
-                Ok(proof) if proof == checkpoint.proof => {
-                    state.journal.start_at(checkpoint.offset, checkpoint.chain);
-                    state.durable = checkpoint.durable;
-                    state.start = checkpoint.offset;
-                    for (id, known) in checkpoint.known {
-                        state.remember(id, known);
-                    }
+        if let Some(Checkpoint { head, table }) = Checkpoint::load(&*self.fs, &self.dir)? {
+            match state.journal.proof(head.offset) {
+                Ok(proof) if proof == head.proof => {
+                    state.begun = head.chain.seq > 0;
+                    state.journal.start_at(head.offset, head.chain);
+                    state.durable = head.durable;
+                    state.start = head.offset;
+                    self.stand_on(&mut state, table, head.offset);
                 }
                 _ => {
                     tracing::warn!(dir = %self.dir.display(), "a checkpoint of another journal is left aside");
@@ -319,31 +340,57 @@ impl Store {
         }
     }
 
+    /// What is known up to this offset of the journal is in the table from now on.
+    pub(super) fn stand_on(&self, state: &mut State, table: Table, end: u64) {
+        let journal = self.log.path().to_owned();
+        let max_line = max_line_bytes(self.config.max_document_bytes);
+        let fs = Arc::clone(&self.fs);
+        state.known.stand_on(table, end, fs, journal, max_line);
+    }
+
     /// The journal, of which nothing was read yet.
     pub(super) fn new_journal(&self) -> Journal {
         let max_line = max_line_bytes(self.config.max_document_bytes);
         Journal::new(Arc::clone(&self.fs), self.path(layout::JOURNAL), max_line)
     }
 
-    /// The documents' names, and the names like theirs that are no regular files.
     fn list(&self) -> Result<Listing> {
-        let (mut names, mut not_files) = (Vec::new(), BTreeMap::new());
+        let mut listing = Listing::default();
         self.fs
             .visit_dir(&self.dir, &mut |entry| {
                 // Names that are no text cannot have been written by us or the original.
-                if let Some(name) = entry.name.to_str().filter(|name| layout::is_document(name)) {
+                let Some(name) = entry.name.to_str() else {
+                    return true;
+                };
+                if layout::is_document(name) {
                     if entry.kind == FileKind::File {
-                        names.push(Arc::from(name));
+                        listing.names.push(Arc::from(name));
                     } else {
-                        not_files.insert(name.to_owned(), entry.kind);
+                        listing.not_files.insert(name.to_owned(), entry.kind);
                     }
+                } else if layout::is_run(name) {
+                    listing.runs.push(name.to_owned());
                 }
                 true
             })
             .map_err(|error| {
                 FsError::not_applied("read", "list the directory", &self.dir, error)
             })?;
-        Ok((names, not_files))
+        Ok(listing)
+    }
+
+    /// Goes through the names of documents.
+    pub(super) fn visit_documents(&self, visit: &mut dyn FnMut(&str)) -> Result<()> {
+        let listed = self.fs.visit_dir(&self.dir, &mut |entry| {
+            let name = entry.name.to_str().filter(|name| layout::is_document(name));
+            if let Some(name) = name.filter(|_| entry.kind == FileKind::File) {
+                visit(name);
+            }
+            true
+        });
+        listed.map_err(|error| {
+            FsError::not_applied("read", "list the directory", &self.dir, error).into()
+        })
     }
 
     /// Reads the files of which nothing is known yet.
@@ -353,6 +400,12 @@ impl Store {
         }
         let _learning = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
         self.check_now(Freshness::Names).map(drop)
+    }
+
+    /// Looks at the files that are in doubt.
+    pub(super) fn check_few(&self) -> Result<()> {
+        let _learning = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check_now(Freshness::Contents).map(drop)
     }
 
     /// Looks at the files that are in doubt, and says whether any of them is gone.
@@ -446,6 +499,12 @@ impl Store {
                         facts: state.index.facts(&found.document.decision),
                     };
                     let id = found.id().clone();
+                    if content.journaled
+                        && stamp.is_some()
+                        && !state.known.since().contains_key(&id)
+                    {
+                        state.restamped.insert(Arc::clone(&name));
+                    }
                     state.index.place(Arc::clone(&name), id, content, stamp);
                     if let Some(unreadable) = look.problem {
                         state.index.ail(name, unreadable.problem);

@@ -5,9 +5,7 @@ use std::io;
 
 use chrono::{DateTime, Utc};
 use minutebook_core::DecisionId;
-use minutebook_core::time::parse_timestamp;
 use minutebook_fs::{Durability, FsError, Locked, OpenMode, create_new, remove, replace};
-use serde::Deserialize;
 
 use super::Store;
 use super::refresh::{Freshness, max_line_bytes};
@@ -166,7 +164,7 @@ impl Store {
         let mut pruned = 0;
         for line in plain.split_inclusive(|byte| *byte == b'\n') {
             let text = line.strip_suffix(b"\n").unwrap_or(line);
-            let without = self.is_pruned(text, rule).then(|| {
+            let without = self.is_pruned(text, rule)?.then(|| {
                 let text = std::str::from_utf8(text).ok()?;
                 prune(text)
             });
@@ -202,33 +200,31 @@ impl Store {
     }
 
     /// Whether the line holds a document that is to go. Never the last one of a decision that is there.
-    fn is_pruned(&self, line: &[u8], rule: &mut Rule) -> bool {
+    fn is_pruned(&self, line: &[u8], rule: &mut Rule) -> Result<bool> {
         let Parsed::Entry(entry) = parse(0, line) else {
-            return false;
+            return Ok(false);
         };
-        match entry.record {
+        let (id, token, expired) = match entry.record {
             Record::Put(put) => {
                 let expired = rule.is_over(&put.id, put.at);
-                let state = self.read_state();
-                let known = state.known.get(&put.id);
-                let current = known.is_some_and(|known| known.token == put.token);
-                expired && !entry.pruned && !current
+                (put.id, put.token, expired)
             }
-            // What another program had written, and is gone from the files: it goes with what replaced it.
-            Record::Found => {
-                let at = serde_json::from_slice::<At>(line).ok();
-                let at = at.and_then(|at| parse_timestamp(&at.at).ok());
+            // What another program had written goes with what replaced it.
+            Record::Found(found) => {
                 let expired = match rule.keep {
                     KeepRevisions::All => false,
                     KeepRevisions::Newest(_) => true,
-                    KeepRevisions::Since(age) => {
-                        at.is_some_and(|at| rule.now.signed_duration_since(at) > age)
-                    }
+                    KeepRevisions::Since(age) => rule.now.signed_duration_since(found.at) > age,
                 };
-                expired && !entry.pruned
+                (found.id, found.token, expired)
             }
-            _ => false,
+            _ => return Ok(false),
+        };
+        if !expired || entry.pruned {
+            return Ok(false);
         }
+        let known = self.read_state().known.get(&id)?;
+        Ok(known.is_none_or(|known| known.token != token))
     }
 
     fn count_revisions(&self) -> Result<HashMap<DecisionId, u64>> {
@@ -244,12 +240,6 @@ impl Store {
         }
         Ok(counts)
     }
-}
-
-/// When a line was written.
-#[derive(Deserialize)]
-struct At {
-    at: String,
 }
 
 /// Which revisions go, as they are met from the oldest on.

@@ -1,6 +1,6 @@
 //! What a handle knows: the journal as far as read, the directory as last listed, and how old that knowledge is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use minutebook_fs::{FileId, Metadata};
 
 use super::index::Index;
 use crate::codec::Digest;
-use crate::journal::{Event, Journal, Known, Mark, Put, Record};
-use crate::layout;
+use crate::error::Result;
+use crate::journal::{Event, Journal, Knowledge, Known, Mark, Put, Record};
 
 /// How far apart two changes must be for the directory's time to tell them apart, with room to spare: file systems
 /// count in ticks of 1 to 10 ms, the coarse ones (whole seconds) in 1 or 2 s.
@@ -50,6 +50,10 @@ pub(crate) struct DirStamp {
 }
 
 impl DirStamp {
+    pub(crate) fn device(self) -> u64 {
+        self.file.device
+    }
+
     /// As it stands in the journal.
     pub(crate) fn nanos(self) -> Option<i64> {
         i64::try_from(self.changed_ns).ok()
@@ -84,19 +88,21 @@ impl Overlay {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) journal: Journal,
-    pub(crate) known: HashMap<DecisionId, Known>,
-    /// The journaled decisions whose files' names do not tell their ids.
-    pub(crate) unnamed: HashMap<Arc<str>, DecisionId>,
+    pub(crate) known: Knowledge,
     /// Lines that no mark covers yet: a writer is at work, or died.
     pub(crate) pending: Vec<(u64, Record)>,
     pub(crate) index: Index,
     /// Whether the index has the directory's names.
     pub(crate) listed: bool,
     pub(crate) dir: Option<DirSeen>,
-    /// Whether the directory may have been changed by others since the journaled files were last looked for.
-    pub(crate) changed_by_others: bool,
-    /// Journaled files that were seen to be missing since.
+    /// Journaled files that were seen to be missing.
     pub(crate) vanished: Vec<Arc<str>>,
+    /// Files that do not look as the checkpoint has them and hold the same: the next one takes their looks over.
+    pub(crate) restamped: HashSet<Arc<str>>,
+    /// Runs of a checkpoint's table that were there at the last listing.
+    pub(crate) runs: Vec<String>,
+    /// Whether the journal tells of anything but what was there before it.
+    pub(crate) begun: bool,
     /// Whether the directory's times were seen to be finer than ticks.
     pub(crate) fine_times: bool,
     /// Up to which offset of the journal the files are known to have reached the device.
@@ -112,14 +118,15 @@ impl State {
     pub(crate) fn new(journal: Journal) -> Self {
         Self {
             journal,
-            known: HashMap::new(),
-            unnamed: HashMap::new(),
+            known: Knowledge::default(),
             pending: Vec::new(),
             index: Index::default(),
             listed: false,
             dir: None,
-            changed_by_others: true,
             vanished: Vec::new(),
+            restamped: HashSet::new(),
+            runs: Vec::new(),
+            begun: false,
             fine_times: false,
             durable: 0,
             start: 0,
@@ -131,7 +138,7 @@ impl State {
     /// Takes over one line.
     pub(crate) fn apply(&mut self, event: Event) {
         match event {
-            Event::Record(_, Record::Found | Record::Segment(_) | Record::Pruned(_)) => {}
+            Event::Record(_, Record::Segment(_) | Record::Pruned(_)) => {}
             Event::Record(_, Record::Void(lines)) => {
                 self.pending.retain(|(seq, _)| !lines.contains(seq));
             }
@@ -146,8 +153,16 @@ impl State {
             .iter()
             .position(|(seq, _)| *seq > mark.seq)
             .unwrap_or(self.pending.len());
-        for (_, record) in self.pending.drain(..later).collect::<Vec<_>>() {
+        let merged: Vec<_> = self.pending.drain(..later).collect();
+        for (_, record) in merged {
             self.merge(record);
+        }
+        if !self.vanished.is_empty() {
+            // What a line tells of is not to be noted.
+            let vanished = std::mem::take(&mut self.vanished);
+            for name in &vanished {
+                self.note_vanished(name);
+            }
         }
         let apart = mark
             .dir
@@ -167,38 +182,45 @@ impl State {
 
     /// Takes over a line that was carried out.
     pub(crate) fn merge(&mut self, record: Record) {
+        self.begun |= !matches!(record, Record::Found(_));
         match &record {
             Record::Put(put) => {
-                let known = Known::from(put);
                 if self.listed {
                     for gone in &put.gone {
                         self.index.remove(&gone.file);
                     }
-                    let row = self.index.row(&put.file);
-                    let there = row.is_some_and(|row| {
-                        row.id.as_ref() == Some(&put.id)
-                            && row.is(known.token, known.effective(), known.at)
-                    });
-                    if there {
-                        self.index.doubt(&put.file);
-                    } else {
-                        self.index.expect(&put.file, &put.id);
-                    }
                 }
-                self.remember(put.id.clone(), known);
+                self.take_over(&put.id, Known::from(put));
             }
+            Record::Found(found) => self.take_over(&found.id, Known::from(found)),
             Record::Delete(delete) => {
                 for gone in &delete.gone {
                     self.index.remove(&gone.file);
                 }
-                self.forget(&delete.id);
+                self.known.remove(&delete.id);
             }
-            Record::Missing(id) => self.forget(id),
-            Record::Found | Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => {}
+            Record::Missing(id) => self.known.remove(id),
+            Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => {}
         }
         if let Some(tail) = &mut self.tail {
             tail.push(record);
         }
+    }
+
+    /// Takes over a decision's new state, which its file has to be looked at for.
+    fn take_over(&mut self, id: &DecisionId, known: Known) {
+        if self.listed {
+            let row = self.index.row(&known.file);
+            let there = row.is_some_and(|row| {
+                row.id.as_ref() == Some(id) && row.is(known.token, known.effective(), known.at)
+            });
+            if there {
+                self.index.doubt(&known.file);
+            } else {
+                self.index.expect(&known.file, id);
+            }
+        }
+        self.known.insert(id.clone(), known);
     }
 
     /// The line about this id that is being carried out, if there is one.
@@ -217,57 +239,30 @@ impl State {
         self.pending.iter().any(|(_, record)| match record {
             Record::Put(put) => put.id == *id,
             Record::Delete(delete) => delete.id == *id,
-            Record::Missing(_)
-            | Record::Found
-            | Record::Void(_)
-            | Record::Segment(_)
-            | Record::Pruned(_) => false,
+            Record::Found(found) => found.id == *id,
+            Record::Missing(_) | Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => false,
         })
     }
 
     /// A file is no longer there: if it is a decision's of the journal, that is to be noted.
     pub(crate) fn note_vanished(&mut self, name: &Arc<str>) {
-        if self.known_file(name).is_some() {
+        // If that cannot be told now, it is when it is noted.
+        if !matches!(self.known.by_file(name), Ok(None)) {
             self.vanished.push(Arc::clone(name));
         }
     }
 
     /// Whether a file that is no JSON as we read it is as the journal, or a writer who is at work, has it.
-    pub(crate) fn is_raw(&self, name: &str, digest: Option<Digest>) -> bool {
-        let known = self.known_file(name).map(|(_, known)| known);
+    pub(crate) fn is_raw(&self, name: &str, digest: Option<Digest>) -> Result<bool> {
+        let known = self.known.by_file(name)?;
         let coming = self.pending.iter().filter_map(|(_, record)| match record {
             Record::Put(put) if *put.file == *name => Some((put.raw, put.token.digest)),
             _ => None,
         });
-        known
-            .map(|known| (known.raw, known.token.digest))
+        Ok(known
+            .map(|(_, known)| (known.raw, known.token.digest))
             .into_iter()
             .chain(coming)
-            .any(|(raw, of)| raw && Some(of) == digest)
-    }
-
-    fn forget(&mut self, id: &DecisionId) {
-        if let Some(known) = self.known.remove(id) {
-            self.unnamed.remove(&known.file);
-        }
-    }
-
-    /// Takes over the journaled state of a decision.
-    pub(crate) fn remember(&mut self, id: DecisionId, known: Known) {
-        if let Some(before) = self.known.get(&id) {
-            self.unnamed.remove(&before.file);
-        }
-        if layout::id_of(&known.file).as_ref() != Some(&id) {
-            self.unnamed.insert(Arc::clone(&known.file), id.clone());
-        }
-        self.known.insert(id, known);
-    }
-
-    /// The journaled state of which this file is the document.
-    pub(crate) fn known_file(&self, name: &str) -> Option<(&DecisionId, &Known)> {
-        let by_name = layout::id_of(name);
-        let claimed = self.unnamed.get(name).or(by_name.as_ref())?;
-        let (id, known) = self.known.get_key_value(claimed)?;
-        (*known.file == *name).then_some((id, known))
+            .any(|(raw, of)| raw && Some(of) == digest))
     }
 }

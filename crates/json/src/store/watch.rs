@@ -13,6 +13,7 @@ use minutebook_core::{
 
 use super::Store;
 use super::refresh::max_line_bytes;
+use super::unrecorded::Unrecorded;
 use crate::error::{JsonError, Result};
 use crate::feed;
 use crate::journal::{Lines, Span, Told, detail};
@@ -78,6 +79,7 @@ impl Store {
         };
         // What follows the place shows whether it belongs to this journal.
         follower.read_on()?;
+        follower.foreign.only_new = matches!(from, WatchFrom::Now);
         let start = follower.place.position()?;
         let interval = self.config.watch_interval;
         let changes = feed::spawn(interval, move || follower.next())
@@ -159,6 +161,8 @@ struct Follower {
     ready: VecDeque<(Place, DecisionState)>,
     /// How often the end was met although the store knows of more.
     behind: u32,
+    /// What other programs do.
+    foreign: Unrecorded,
 }
 
 impl Follower {
@@ -175,6 +179,7 @@ impl Follower {
             pending: VecDeque::new(),
             ready: VecDeque::new(),
             behind: 0,
+            foreign: Unrecorded::default(),
         })
     }
 
@@ -188,6 +193,14 @@ impl Follower {
 
     fn step(&mut self) -> Result<Option<DecisionChange>> {
         if self.ready.is_empty() {
+            self.read_on()?;
+        }
+        if self.ready.is_empty() {
+            // Recorded if that can be, and read from the journal then.
+            let place = &self.place;
+            let told = self.foreign.look(&self.store)?;
+            self.ready
+                .extend(told.into_iter().map(|state| (place.clone(), state)));
             self.read_on()?;
         }
         let Some((place, state)) = self.ready.pop_front() else {

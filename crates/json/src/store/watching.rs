@@ -98,6 +98,11 @@ impl Watching {
         }
     }
 
+    /// Whether the system tells of changes.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.inner().watch.is_some()
+    }
+
     /// Whether what changed is at most so many documents.
     pub(crate) fn told_few(&self, most: usize) -> bool {
         let inner = self.inner();

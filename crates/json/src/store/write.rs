@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use minutebook_core::{DecisionFilter, DecisionId};
+use minutebook_core::DecisionFilter;
 use minutebook_fs::{Durability, FsError, Locked};
 
 use super::index::{Content, Stamp};
@@ -11,7 +11,7 @@ use super::refresh::Freshness;
 use super::state::DirStamp;
 use super::{Done, Op, Store};
 use crate::error::{JsonError, Result};
-use crate::journal::{Known, Mark};
+use crate::journal::Mark;
 
 /// After so many files what the system tells of them is taken from its queue, which has room for some thousands.
 const DRAIN_EVERY: usize = 256;
@@ -60,8 +60,11 @@ impl Store {
         self.update(Freshness::Light)?;
         self.recover_locked(log)?;
         self.check_new_files()?;
+        self.look_at_few()?;
+        if self.read_state().begun || self.would_write(&ops) {
+            self.record_foreign(log)?;
+        }
         let mut plan = self.new_plan();
-        self.note_missing(&mut plan);
         for (op, mutation) in ops.into_iter().enumerate() {
             match mutation {
                 Op::Save(decision, mode) => {
@@ -93,37 +96,7 @@ impl Store {
         self.carry_out(log, &mut plan, results)
     }
 
-    /// Journals which files others have removed, so that after a crash they are not taken for lost.
-    fn note_missing(&self, plan: &mut Plan) {
-        let missing: Vec<_> = {
-            let mut state = self.write_state();
-            let all = std::mem::take(&mut state.changed_by_others);
-            let vanished = std::mem::take(&mut state.vanished);
-            if !all && vanished.is_empty() {
-                return;
-            }
-            let gone = |(id, known): &(&DecisionId, &Known)| {
-                state.index.row(&known.file).is_none() && state.index.files_of(id).is_empty()
-            };
-            let named = |(id, known): (&DecisionId, &Known)| (id.clone(), Arc::clone(&known.file));
-            if all {
-                state.known.iter().filter(gone).map(named).collect()
-            } else {
-                let known = vanished.iter().filter_map(|name| state.known_file(name));
-                known.filter(gone).map(named).collect()
-            }
-        };
-        for (id, file) in missing {
-            let there = self.fs.metadata(&self.path(&file));
-            if there.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-                plan.chain
-                    .missing(&mut plan.lines, &id, &file, self.config.clock.now());
-                plan.notes_missing = true;
-            }
-        }
-    }
-
-    fn new_plan(&self) -> Plan {
+    pub(super) fn new_plan(&self) -> Plan {
         Plan::new(self.read_state().journal.chain.clone())
     }
 
@@ -183,8 +156,6 @@ impl Store {
     ) -> Result<()> {
         let done = std::mem::replace(plan, Plan::new(plan.chain.clone()));
         if done.items.is_empty() {
-            // What was noted beside is noted by the next that writes.
-            self.write_state().changed_by_others |= done.notes_missing;
             *plan = self.new_plan();
             return Ok(());
         }

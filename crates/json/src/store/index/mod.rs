@@ -3,194 +3,22 @@
 //! A file's row is replaced when the file changes, never altered. The orders hold rows and no copies of their keys, so a
 //! decision costs some 400 bytes here, its name and id included.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
+mod load;
+mod row;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
 use minutebook_core::{Decision, DecisionId, Problem};
-use minutebook_fs::{FileId, FileKind, Metadata};
+use minutebook_fs::FileKind;
 
 use super::facts::{Facts, Words};
-use crate::codec::{Token, Unreadable};
+use crate::codec::Unreadable;
 use crate::layout;
 
-/// What a look at a file without reading it tells, to notice that it was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) file: FileId,
-    pub(crate) len: u64,
-    pub(crate) changed_ns: i64,
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(meta: &Metadata) -> Self {
-        Self {
-            file: meta.id,
-            len: meta.len,
-            changed_ns: i64::try_from(meta.changed_ns).unwrap_or(i64::MIN),
-        }
-    }
-}
-
-/// What is known of the decision in a file.
-#[derive(Debug, Clone)]
-pub(crate) struct Content {
-    /// Its effective time.
-    pub(crate) time: DateTime<Utc>,
-    /// When it was recorded.
-    pub(crate) at: DateTime<Utc>,
-    /// Which state it is.
-    pub(crate) token: Token,
-    /// Whether the journal has this state.
-    pub(crate) journaled: bool,
-    pub(crate) facts: Facts,
-}
-
-/// What is known of one file.
-#[derive(Debug)]
-pub(crate) struct Row {
-    pub(crate) name: Arc<str>,
-    /// The decision in it; for a suspect the one that its name claims.
-    pub(crate) id: Option<DecisionId>,
-    /// `None` for a suspect.
-    pub(crate) content: Option<Content>,
-    /// How the file looked when the content was learned; `None` if a change could hide behind it.
-    pub(crate) stamp: Option<Stamp>,
-    /// Not in the directory, but in the journal, and the directory cannot be written.
-    pub(crate) absent: bool,
-    /// Whether the name tells another id than the file.
-    pub(crate) misnamed: bool,
-}
-
-impl Row {
-    /// By which times it is ordered (effective, recorded); `None` for a suspect.
-    pub(crate) fn times(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-        self.content
-            .as_ref()
-            .map(|content| (content.time, content.at))
-    }
-
-    /// Whether it holds this state.
-    pub(crate) fn is(&self, token: Token, time: DateTime<Utc>, at: DateTime<Utc>) -> bool {
-        let known = self.content.as_ref();
-        known.is_some_and(|known| known.token == token && known.time == time && known.at == at)
-    }
-}
-
-/// A row in an order by time, then id, then name.
-macro_rules! ordered_row {
-    ($(#[$doc:meta])* $name:ident, $key:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone)]
-        pub(crate) struct $name(pub(crate) Arc<Row>);
-
-        impl $name {
-            fn key(&self) -> (DateTime<Utc>, Option<&DecisionId>, &str) {
-                let content = self.0.content.as_ref();
-                let time = content.map_or(DateTime::UNIX_EPOCH, |content| content.$key);
-                (time, self.0.id.as_ref(), &self.0.name)
-            }
-
-            /// The place before all rows of a time.
-            pub(crate) fn edge(time: DateTime<Utc>) -> Self {
-                Self(Arc::new(Row::edge(time)))
-            }
-        }
-
-        impl PartialEq for $name {
-            fn eq(&self, other: &Self) -> bool {
-                self.cmp(other) == Ordering::Equal
-            }
-        }
-
-        impl Eq for $name {}
-
-        impl PartialOrd for $name {
-            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-                Some(self.cmp(other))
-            }
-        }
-
-        impl Ord for $name {
-            fn cmp(&self, other: &Self) -> Ordering {
-                self.key().cmp(&other.key())
-            }
-        }
-    };
-}
-
-ordered_row! {
-    /// By effective time.
-    ByTime, time
-}
-ordered_row! {
-    /// By when it was recorded.
-    ByWritten, at
-}
-
-impl Row {
-    fn edge(time: DateTime<Utc>) -> Self {
-        let content = Content {
-            time,
-            at: time,
-            token: Token::NONE,
-            journaled: false,
-            facts: Facts::default(),
-        };
-        Self {
-            name: "".into(),
-            id: None,
-            content: Some(content),
-            stamp: None,
-            absent: false,
-            misnamed: false,
-        }
-    }
-}
-
-/// A row under its name.
-#[derive(Debug)]
-struct ByName(Arc<Row>);
-
-impl Borrow<str> for ByName {
-    fn borrow(&self) -> &str {
-        &self.0.name
-    }
-}
-
-impl Hash for ByName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (*self.0.name).hash(state);
-    }
-}
-
-impl PartialEq for ByName {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
-    }
-}
-
-impl Eq for ByName {}
-
-/// The files of one id: nearly always one.
-#[derive(Debug)]
-enum Claims {
-    One(Arc<Row>),
-    Many(Vec<Arc<Row>>),
-}
-
-impl Claims {
-    fn as_slice(&self) -> &[Arc<Row>] {
-        match self {
-            Self::One(row) => std::slice::from_ref(row),
-            Self::Many(rows) => rows,
-        }
-    }
-}
+use row::{ByName, Claims};
+pub(crate) use row::{ByTime, ByWritten, Content, Row, Stamp};
 
 /// The files of the directory.
 #[derive(Debug, Default)]
@@ -213,6 +41,8 @@ pub(crate) struct Index {
     unchecked: HashSet<Arc<str>>,
     /// Stamps behind which a change could hide when they were seen, with when that was.
     young: HashMap<Arc<str>, (Stamp, Instant)>,
+    /// Files that hold what the journal does not have.
+    foreign: BTreeSet<Arc<str>>,
     /// Names like those of documents that are no regular files.
     not_files: BTreeMap<String, FileKind>,
 }
@@ -244,6 +74,9 @@ impl Index {
     ) {
         self.remove(&name);
         let misnamed = layout::id_of(&name).is_some_and(|claimed| claimed != id);
+        if !content.journaled {
+            self.foreign.insert(Arc::clone(&name));
+        }
         let row = Arc::new(Row {
             name,
             id: Some(id),
@@ -354,6 +187,7 @@ impl Index {
         self.unchecked.remove(name);
         self.unread.remove(name);
         self.ailing.remove(name);
+        self.foreign.remove(name);
         let Some(ByName(row)) = self.rows.take(name) else {
             return;
         };
@@ -409,8 +243,12 @@ impl Index {
         }
     }
 
-    /// Takes over a listing of the directory.
-    pub(crate) fn relist(&mut self, names: Vec<Arc<str>>, not_files: BTreeMap<String, FileKind>) {
+    /// Takes over a listing of the directory, and gives the files that are no longer there.
+    pub(crate) fn relist(
+        &mut self,
+        names: Vec<Arc<str>>,
+        not_files: BTreeMap<String, FileKind>,
+    ) -> Vec<Arc<str>> {
         self.not_files = not_files;
         let there: HashSet<&Arc<str>> = names.iter().collect();
         let vanished: Vec<_> = self
@@ -419,8 +257,8 @@ impl Index {
             .filter(|row| !row.0.absent && !there.contains(&row.0.name))
             .map(|row| Arc::clone(&row.0.name))
             .collect();
-        for name in vanished {
-            self.remove(&name);
+        for name in &vanished {
+            self.remove(name);
         }
         self.forget_young();
         for name in names {
@@ -428,6 +266,7 @@ impl Index {
                 self.suspect(name, None);
             }
         }
+        vanished
     }
 
     pub(crate) fn row(&self, name: &str) -> Option<&Arc<Row>> {
@@ -482,6 +321,11 @@ impl Index {
         &self.unchecked
     }
 
+    /// Files that hold what the journal does not have, as far as they were read.
+    pub(crate) fn foreign(&self) -> &BTreeSet<Arc<str>> {
+        &self.foreign
+    }
+
     pub(crate) fn not_files(&self) -> &BTreeMap<String, FileKind> {
         &self.not_files
     }
@@ -510,81 +354,4 @@ impl Index {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use minutebook_core::time::parse_timestamp;
-
-    fn content(index: &mut Index, text: &str) -> (DecisionId, Content) {
-        let decision = Decision::from_json(text).unwrap();
-        let time = parse_timestamp("2025-01-01").unwrap();
-        let content = Content {
-            time,
-            at: time,
-            token: Token::NONE,
-            journaled: false,
-            facts: index.facts(&decision),
-        };
-        (decision.id().clone(), content)
-    }
-
-    #[test]
-    fn every_view_follows_a_change() {
-        let mut index = Index::default();
-        let name: Arc<str> = "2025-01-01_a.json".into();
-        index.relist(vec![Arc::clone(&name)], BTreeMap::new());
-        let (id, first) = content(&mut index, r#"{"id":"a","asset_pair":"ETHUSD"}"#);
-        assert_eq!(
-            (
-                index.files_of(&id).len(),
-                index.unchecked().len(),
-                index.by_time().len()
-            ),
-            (1, 1, 0)
-        );
-        assert_eq!(index.plain_count(), None);
-        index.place(Arc::clone(&name), id.clone(), first, None);
-        assert_eq!(
-            (
-                index.files_of(&id).len(),
-                index.suspects().len(),
-                index.plain_count()
-            ),
-            (1, 0, Some(1))
-        );
-        let pair = index.words().pair("ethusd").unwrap();
-        assert_eq!(index.of_pair(pair).unwrap().len(), 1);
-        let (other, second) = content(&mut index, r#"{"id":"b"}"#);
-        index.place(Arc::clone(&name), other.clone(), second.clone(), None);
-        assert_eq!(
-            (
-                index.files_of(&id).len(),
-                index.files_of(&other).len(),
-                index.by_written().len()
-            ),
-            (0, 1, 1)
-        );
-        assert_eq!(index.of_pair(pair).unwrap().len(), 0);
-        assert!(index.row(&name).unwrap().misnamed);
-        index.place("2025-01-01_b.json".into(), other.clone(), second, None);
-        assert_eq!(
-            (index.files_of(&other).len(), index.plain_count()),
-            (2, None)
-        );
-        index.remove(&name);
-        assert_eq!(
-            (index.files_of(&other).len(), index.plain_count()),
-            (1, Some(1))
-        );
-        index.doubt(&"2025-01-01_b.json".into());
-        assert_eq!((index.unchecked().len(), index.plain_count()), (1, None));
-        index.relist(Vec::new(), BTreeMap::new());
-        assert_eq!(
-            (
-                index.rows.len(),
-                index.by_time().len(),
-                index.files_of(&other).len()
-            ),
-            (0, 0, 0)
-        );
-    }
-}
+mod tests;
