@@ -65,19 +65,15 @@ impl Add {
             SaveMode::Create
         };
         let mut counts = [0_u64; 3];
-        for (line, decision) in &decisions {
-            let receipt = match book.decisions().save(decision, mode.clone()).await {
+        let all = decisions.iter().map(|(_, decision)| decision.clone());
+        let results = book.decisions().save_all(all.collect(), mode).await;
+        let mut failed = None;
+        for ((line, decision), result) in decisions.iter().zip(results) {
+            let receipt = match result {
                 Ok(receipt) => receipt,
                 Err(error) => {
-                    let saved: u64 = counts.iter().sum();
-                    let failure = Failure::from(error.with_resource(decision.id()));
-                    return Err(match saved {
-                        0 => failure,
-                        _ => failure.with_note(&format!(
-                            "{} before line {line} saved; run again with --upsert",
-                            plural(saved, "decision")
-                        )),
-                    });
+                    failed.get_or_insert((*line, error.with_resource(decision.id())));
+                    continue;
                 }
             };
             counts[match receipt.outcome {
@@ -93,6 +89,17 @@ impl Add {
                     "outcome": outcome(receipt.outcome),
                 }))?;
             }
+        }
+        if let Some((line, error)) = failed {
+            let saved: u64 = counts.iter().sum();
+            let failure = Failure::from(error);
+            return Err(match saved {
+                0 => failure,
+                _ => failure.with_note(&format!(
+                    "{} saved, not line {line}; run again with --upsert",
+                    plural(saved, "decision")
+                )),
+            });
         }
         if context.output.json {
             return Ok(());

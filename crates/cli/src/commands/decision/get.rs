@@ -92,13 +92,22 @@ impl Get {
         let Some(at) = &self.at else {
             return Ok(book.decisions().require(&self.id).await?);
         };
-        let found = book.decisions().get_at(&self.id, at).await?;
-        found.ok_or_else(|| {
-            let when = match at {
-                At::Time(time) => format!("at {}", minutebook::time::format_timestamp(*time)),
-                At::Revision(revision) => format!("of revision {revision}"),
-            };
-            Failure::not_found(format!("{}: there is no such decision {when}", self.id))
-        })
+        if let Some(found) = book.decisions().get_at(&self.id, at).await? {
+            return Ok(found);
+        }
+        let id = &self.id;
+        let message = match at {
+            At::Time(time) => {
+                let time = minutebook::time::format_timestamp(*time);
+                format!("{id}: there is no such decision at {time}")
+            }
+            At::Revision(_) if book.decisions().history(id).await?.is_empty() => {
+                format!("{id}: there is no such decision")
+            }
+            At::Revision(text) => format!(
+                "{id}: \"{text}\" is neither a time nor a revision of it; `minutebook decision history {id}` lists those"
+            ),
+        };
+        Err(Failure::not_found(message))
     }
 }
