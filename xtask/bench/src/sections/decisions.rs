@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use minutebook_core::{
-    Decision, DecisionFilter, DecisionId, DecisionRepository, DecisionRepositoryExt as _, SaveMode,
-    Symbol,
+    Decision, DecisionFilter, DecisionId, DecisionRepository, DecisionRepositoryExt as _, GroupBy,
+    SaveMode, Symbol,
 };
 use minutebook_fs::Durability;
 use minutebook_json::JsonDecisionRepository;
@@ -69,7 +69,7 @@ impl Bench<'_> {
         let repo = store::decisions(&self.directory, Durability::Synced)?;
         self.check(&repo)?;
         self.reads(&repo)?;
-        self.fresh_process()?;
+        self.fresh_process(&repo)?;
         self.save_one(&repo, OURS, Durability::Synced)?;
         self.save_concurrent(&repo)?;
         self.delete_one(&repo, OURS, Durability::Synced)?;
@@ -286,35 +286,115 @@ impl Bench<'_> {
             &timing,
             &listing,
             "one bare listing of the directory",
+        )?;
+        let timing = measure(Plan::of(runs), || {
+            let groups = self.runtime.block_on(repo.count_by(&all, &GroupBy::Pair))?;
+            ensure!(groups.iter().map(|group| group.count).sum::<u64>() >= self.n as u64);
+            Ok(())
+        })?;
+        record(
+            "count_by_pair",
+            &timing,
+            &listing,
+            "one bare listing of the directory",
         )
     }
 
-    /// A new process opens the store and gets one document.
-    fn fresh_process(&mut self) -> Result<()> {
-        let directory = self.directory.display().to_string();
-        let mut timing = Timing::default();
-        for i in 0..=self.config.runs {
-            let id = self.random.pick(self.documents).id().to_string();
-            let printed = self
-                .config
-                .child(Section::Decisions, "open+get", &[&directory, &id])?;
-            if i > 0 {
-                timing.seconds.push(printed.trim().parse()?);
+    /// A new process opens the store and gets one document, or asks for the latest.
+    fn fresh_process(&mut self, repo: &Arc<JsonDecisionRepository>) -> Result<()> {
+        let timed = self.with_time_in_their_ids(10)?;
+        self.runtime.block_on(async {
+            for saved in repo.save_all(timed.clone(), SaveMode::Create).await {
+                saved?;
             }
-        }
+            anyhow::Ok(())
+        })?;
         let files = self.files()?;
         let mut buffer = Vec::new();
-        let limit = measure(Plan::of(self.config.runs), || {
-            bare::list(&self.directory)?;
-            bare::read_file(&files[0], &mut buffer)
-        })?;
-        self.record("open+get_fresh_process", OURS, Durability::Synced)
-            .timed(&timing)
+        let mut bare = |list: bool, stat: bool, read: usize| {
+            measure(Plan::of(self.config.runs), || {
+                if list {
+                    bare::list(&self.directory)?;
+                }
+                if stat {
+                    for file in &files {
+                        std::fs::symlink_metadata(file)?;
+                    }
+                }
+                for file in files.iter().take(read) {
+                    bare::read_file(file, &mut buffer)?;
+                }
+                Ok(())
+            })
+        };
+        let listed = bare(true, false, 1)?;
+        let one = bare(false, false, 1)?;
+        let looked_at = bare(true, true, 10)?;
+        let (documents, mut random) = (self.documents, self.random.clone());
+        let any = move |from: &[Decision]| random.pick(from).id().to_string();
+        let (mut some, mut of_timed) = (any.clone(), any);
+        self.in_fresh_process("open+get", || some(documents))?
             .limit(
-                &limit,
+                &listed,
                 "one bare listing and one file: these ids carry no time",
             )
-            .write(self.config)
+            .write(self.config)?;
+        self.in_fresh_process("open+get_uuid7", || of_timed(&timed))?
+            .limit(&one, "one file: these ids carry their time")
+            .write(self.config)?;
+        self.in_fresh_process("open+latest10", String::new)?
+            .limit(
+                &looked_at,
+                "one bare listing, a stat of each file, ten files",
+            )
+            .write(self.config)?;
+        self.runtime.block_on(async {
+            for document in &timed {
+                ensure!(repo.delete(document.id()).await?);
+            }
+            Ok(())
+        })
+    }
+
+    /// One case, each time in another process.
+    fn in_fresh_process(&self, op: &str, mut argument: impl FnMut() -> String) -> Result<Record> {
+        let directory = self.directory.display().to_string();
+        let mut timing = Timing::default();
+        let mut peak = 0_u64;
+        for i in 0..=self.config.runs {
+            let printed = self
+                .config
+                .child(Section::Decisions, op, &[&directory, &argument()])?;
+            let (seconds, kib) = printed.trim().split_once(' ').context("two numbers")?;
+            if i > 0 {
+                timing.seconds.push(seconds.parse()?);
+                peak = peak.max(kib.parse()?);
+            }
+        }
+        let record = self.record(&format!("{op}_fresh_process"), OURS, Durability::Synced);
+        Ok(record.timed(&timing).with("peak_kib", peak))
+    }
+
+    /// Documents like the others whose ids are UUIDs of version 7.
+    fn with_time_in_their_ids(&mut self, count: usize) -> Result<Vec<Decision>> {
+        let mut documents = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut document = self.random.pick(self.documents).clone();
+            let time = document.timestamp().context("a document has a time")?;
+            let millis = format!("{:012x}", time.timestamp_millis());
+            let rest = format!("{:016x}", self.random.next());
+            let id = format!(
+                "{}-{}-7{}-8{}-{}",
+                &millis[..8],
+                &millis[8..],
+                &rest[..3],
+                &rest[3..6],
+                &format!("{:012x}", self.random.next())[..12],
+            );
+            document.set("id", &id)?;
+            documents.push(Decision::from_json(&document.to_json())?);
+        }
+        Ok(documents)
     }
 
     /// The least that a save needs: one synced line if it is durable, and the file that people read.
@@ -452,18 +532,29 @@ impl Bench<'_> {
     }
 }
 
-/// In a process of its own: opens the store at `args[0]`, gets the id `args[1]`, gives back the seconds.
+/// In a process of its own: opens the store at `args[0]`, gets the id `args[1]` or the latest ten, gives back the seconds and the most
+/// memory that the process had, in KiB.
 pub(super) fn case(op: &str, args: &[String]) -> Result<String> {
-    ensure!(op == "open+get", "no case {op} here");
     let [directory, id] = args else {
         anyhow::bail!("a directory and an id are needed");
     };
-    let id: DecisionId = id.parse()?;
     let runtime = Runtime::new()?;
     let start = Instant::now();
     let repo = store::decisions(Path::new(directory), Durability::Synced)?;
-    let found = runtime.block_on(repo.get(&id))?;
+    match op {
+        "open+get" | "open+get_uuid7" => {
+            let id: DecisionId = id.parse()?;
+            let found = runtime.block_on(repo.get(&id))?;
+            ensure!(found.is_some_and(|found| *found.decision.id() == id));
+        }
+        "open+latest10" => ensure!(runtime.block_on(repo.recent(10, None))?.len() == 10),
+        _ => anyhow::bail!("no case {op} here"),
+    }
     let time = start.elapsed().as_secs_f64();
-    ensure!(found.is_some_and(|found| *found.decision.id() == id));
-    Ok(time.to_string())
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| {
+        let text = line.strip_prefix("VmHWM:")?.trim_end_matches("kB");
+        text.trim().parse::<u64>().ok()
+    });
+    Ok(format!("{time} {}", peak.unwrap_or(0)))
 }
