@@ -13,8 +13,8 @@ use minutebook_core::{
     DatasetEntry, DatasetFilter, DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage,
     DecisionQuery, DecisionRepository, DecisionRepositoryExt, DecisionState, GroupBy, GroupCount,
     ManualClock, Result, Revision, SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId,
-    SeriesSummary, StoredDecision, StoredEntry, TimeRange, TimeSeriesRepository,
-    TimeSeriesRepositoryExt, WatchFrom, WriteMode, WriteReceipt,
+    SeriesKey, SeriesSummary, StoredDecision, StoredEntry, TimeRange, TimeSeriesRepository,
+    TimeSeriesRepositoryExt, Version, WatchFrom, WriteMode, WriteReceipt,
 };
 use minutebook_testkit::{Harness, test_clock};
 
@@ -153,6 +153,11 @@ impl<R: TimeSeriesRepository> TimeSeriesRepository for Counting<R> {
     async fn delete(&self, series: &SeriesId, range: Option<TimeRange>) -> Result<u64> {
         self.calls.count("delete");
         self.inner.delete(series, range).await
+    }
+
+    async fn declare_key(&self, series: &SeriesId, key: Option<&SeriesKey>) -> Result<Version> {
+        self.calls.count("declare_key");
+        self.inner.declare_key(series, key).await
     }
 }
 

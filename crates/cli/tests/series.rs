@@ -268,11 +268,92 @@ fn files_of_other_programs_are_adopted() {
         (&2.into(), &1.into())
     );
     assert_eq!(world.json(&["bars", "read", "BTCUSD", "1h"]).len(), 2);
+    let again = world.json(&["series", "adopt", "BTCUSD@1h", file]);
+    assert_eq!(again[0]["already"].as_array().unwrap().len(), 1);
     let other = world.file("x.parquet", "no parquet");
     world.refused(
         &["series", "adopt", "BTCUSD@1h", &other],
         "",
         6,
         &["x.parquet"],
+    );
+}
+
+#[test]
+fn a_directory_of_files_is_adopted_by_their_names() {
+    use minutebook::{Bar, Row, time::parse_timestamp};
+    let world = World::new();
+    let frames = world.dir().join("frames");
+    let save = |name: &str, time: &str| {
+        let timestamp = parse_timestamp(time).unwrap();
+        let bar = Bar {
+            timestamp,
+            open: 1.0,
+            high: 2.0,
+            low: 0.5,
+            close: 1.5,
+            volume: 3.0,
+        };
+        let batch = Bar::to_batch(&[bar]).unwrap();
+        let options = minutebook::parquet::SaveParquet::default();
+        minutebook::parquet::save_parquet(&[batch], frames.join(name), &options).unwrap();
+    };
+    save("BTCUSD_1h_2024-01-01_2024-01-02.parquet", "2024-01-01");
+    save("BTCUSD_1h_2024-01-02_2024-01-03.parquet", "2024-01-02");
+    save("vix.parquet", "2024-01-01");
+    std::fs::write(frames.join("broken.parquet"), "no parquet").unwrap();
+    let dir = frames.to_str().unwrap();
+    let planned = world.json(&["series", "adopt", dir, "--dry-run"]);
+    assert_eq!(planned.len(), 3);
+    assert_eq!(
+        (&planned[0]["series"], &planned[0]["rows"]),
+        (&"BTCUSD@1h".into(), &2.into())
+    );
+    assert!(world.json(&["bars", "list"]).is_empty());
+    let done = world.json(&["series", "adopt", dir]);
+    let skipped = done
+        .iter()
+        .find(|line| line["series"] == "@broken")
+        .unwrap();
+    assert!(
+        skipped["skipped"][0]["why"]
+            .as_str()
+            .unwrap()
+            .contains("damaged")
+    );
+    assert_eq!(world.json(&["bars", "read", "BTCUSD", "1h"]).len(), 2);
+    world.refused(
+        &["series", "adopt", "BTCUSD@1h"],
+        "",
+        2,
+        &["a directory that is there"],
+    );
+}
+
+#[test]
+fn keys_are_declared_and_shown() {
+    let world = world();
+    let none = world.json(&["series", "key", "BTCUSD@1h"]);
+    assert_eq!(none[0]["key"], serde_json::Value::Null);
+    let set = world.json(&["series", "key", "BTCUSD@1h", "--set", "timestamp"]);
+    assert_eq!(
+        (&set[0]["key"][0], &set[0]["version"]),
+        (&"timestamp".into(), &2.into())
+    );
+    assert_eq!(
+        world.ok(&["series", "key", "btcusd@1h"]),
+        "BTCUSD@1h: timestamp\n"
+    );
+    let unset = world.json(&["series", "key", "BTCUSD@1h", "--unset"]);
+    assert_eq!(
+        (&unset[0]["key"], &unset[0]["version"]),
+        (&serde_json::Value::Null, &3.into())
+    );
+    world.refused(&["series", "key", "NONE@1h"], "", 3, &["no such series"]);
+    world.refused(
+        &["series", "key", "BTCUSD@1h", "--set", "close"],
+        "",
+        5,
+        &["close", "Float64"],
     );
 }

@@ -53,6 +53,8 @@ capabilities! {
     Watch = 10 => "watch",
     /// Series: scans can come the newest row first (`ScanQuery::newest_first`).
     NewestFirst = 16 => "newest-first",
+    /// Series: a key of several columns can be declared (`declare_key`).
+    Key = 17 => "key",
 }
 
 /// A set of [`Capability`]s.

@@ -63,7 +63,7 @@ pub use id::{IdSource, Revision, UuidV7Source, Version};
 pub use report::{Location, Problem, ProblemKind, ReadReport};
 pub use series::{
     Bar, BatchStream, Calendar, Direction, OnConflict, Row, ScanQuery, SeriesFilter, SeriesId,
-    SeriesName, SeriesSummary, Side, Snapshot, Symbol, Take, Tick, TimeSeriesRepository,
+    SeriesKey, SeriesName, SeriesSummary, Side, Snapshot, Symbol, Take, Tick, TimeSeriesRepository,
     TimeSeriesRepositoryExt, Timeframe, WriteMode, WriteReceipt,
 };
 pub use time::{Clock, ManualClock, SystemClock, TimeRange};

@@ -7,8 +7,8 @@ use crate::{
     BatchStream, Capabilities, Catalog, ChangeStream, DatasetChange, DatasetEntry, DatasetFilter,
     DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
     DecisionRepository, DecisionState, Error, Result, Revision, SaveMode, SaveReceipt, ScanQuery,
-    SeriesFilter, SeriesId, SeriesSummary, StoredDecision, StoredEntry, TimeRange,
-    TimeSeriesRepository, WatchFrom, WriteMode, WriteReceipt,
+    SeriesFilter, SeriesId, SeriesKey, SeriesSummary, StoredDecision, StoredEntry, TimeRange,
+    TimeSeriesRepository, Version, WatchFrom, WriteMode, WriteReceipt,
 };
 use crate::{DocumentFilter, DocumentInfo, DocumentName, DocumentRepository, StoredDocument};
 
@@ -96,6 +96,10 @@ impl TimeSeriesRepository for Absent {
     }
 
     async fn delete(&self, _: &SeriesId, _: Option<TimeRange>) -> Result<u64> {
+        self.error()
+    }
+
+    async fn declare_key(&self, _: &SeriesId, _: Option<&SeriesKey>) -> Result<Version> {
         self.error()
     }
 }

@@ -14,8 +14,9 @@ use crate::{
     At, BatchStream, Capabilities, Capability, Catalog, ChangeStream, DatasetChange, DatasetEntry,
     DatasetFilter, DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
     DecisionRepository, DecisionState, Error, ErrorKind, GroupBy, GroupCount, Result, Revision,
-    SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId, SeriesSummary, StoredDecision,
-    StoredEntry, TimeRange, TimeSeriesRepository, WatchFrom, WriteMode, WriteReceipt,
+    SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId, SeriesKey, SeriesSummary,
+    StoredDecision, StoredEntry, TimeRange, TimeSeriesRepository, Version, WatchFrom, WriteMode,
+    WriteReceipt,
 };
 use crate::{DocumentFilter, DocumentInfo, DocumentName, DocumentRepository, StoredDocument};
 
@@ -277,6 +278,15 @@ impl<T: TimeSeriesRepository> TimeSeriesRepository for Lazy<T> {
             }
             None => Ok(0),
         }
+    }
+
+    async fn declare_key(&self, series: &SeriesId, key: Option<&SeriesKey>) -> Result<Version> {
+        if !self.capabilities.has(Capability::Key) {
+            return Err(Error::unsupported("upserts go by timestamp here")
+                .with_operation("declare_key")
+                .with_resource(series));
+        }
+        self.opened()?.declare_key(series, key).await
     }
 }
 

@@ -123,8 +123,8 @@ pub use minutebook_core::{
     FieldMatch, GroupBy, GroupCount, Groups, IdSource, Location, ManualClock, OnConflict, Order,
     Position, Problem, ProblemKind, ReadReport, Result, RetentionOutcome, RetentionPlan,
     RetentionPolicy, Revision, Row, SaveMode, SaveOutcome, SaveReceipt, ScanQuery, SeriesFilter,
-    SeriesId, SeriesName, SeriesSummary, Side, Snapshot, StateContent, Statistics, StoredDecision,
-    StoredEntry, Symbol, SystemClock, Take, Tick, TimeRange, TimeSeriesRepository,
+    SeriesId, SeriesKey, SeriesName, SeriesSummary, Side, Snapshot, StateContent, Statistics,
+    StoredDecision, StoredEntry, Symbol, SystemClock, Take, Tick, TimeRange, TimeSeriesRepository,
     TimeSeriesRepositoryExt, Timeframe, UuidV7Source, Version, WatchFrom, WriteMode, WriteReceipt,
 };
 pub use minutebook_core::{Column, Contents, Lineage, StaleReason};

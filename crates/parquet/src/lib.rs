@@ -26,8 +26,9 @@ pub use file::{
 };
 pub use log::{Absorbed, AbsorbedEarlier, AbsorbedSegment, Metadata, Operation};
 pub use series::{
-    AbsorbReceipt, AbsorbedState, AdoptReport, ChangedRange, CompactionPlan, CompactionReason,
-    CompactionReport, CompactionStep, LeftOut, NamedSnapshot, ParquetTimeSeriesRepository,
-    SeriesChecked, VacuumOptions, VacuumReport, VerifyReport, VersionDiff, VersionInfo,
+    AbsorbReceipt, AbsorbedState, AdoptDirectory, AdoptReport, AdoptedDirectory, AdoptedSeries,
+    ChangedRange, CompactionPlan, CompactionReason, CompactionReport, CompactionStep, LeftOut,
+    NamedSnapshot, ParquetTimeSeriesRepository, SeriesChecked, VacuumOptions, VacuumReport,
+    VerifyReport, VersionDiff, VersionInfo,
 };
 pub use store::DurableStore;

@@ -13,6 +13,10 @@ use minutebook_parquet::{ParquetConfig, ParquetTimeSeriesRepository};
 use minutebook_testkit::{Harness, async_trait, test_clock};
 use object_store::memory::InMemory;
 
+mod common;
+
+use common::shaky::Shaky;
+
 type Series = dyn TimeSeriesRepository;
 
 /// Small segments, row groups and pages, so that the cases' few rows reach every path.
@@ -123,4 +127,78 @@ mod simulated {
     }
 
     minutebook_testkit::time_series_repository_tests!(Simulated);
+}
+
+/// A store below a prefix of a bucket that has another one, too.
+mod below_a_prefix {
+    use super::*;
+
+    struct Below {
+        bucket: Arc<InMemory>,
+        clock: Arc<ManualClock>,
+    }
+
+    #[async_trait]
+    impl Harness<Series> for Below {
+        fn new() -> Self {
+            Self {
+                bucket: Arc::default(),
+                clock: test_clock(),
+            }
+        }
+
+        async fn open(&self) -> Result<Arc<Series>> {
+            let bucket = Arc::clone(&self.bucket) as _;
+            let repo = ParquetTimeSeriesRepository::with_store_below(
+                bucket,
+                "research/series",
+                small(&self.clock),
+            )?;
+            Ok(Arc::new(repo))
+        }
+
+        fn clock(&self) -> Option<Arc<ManualClock>> {
+            Some(Arc::clone(&self.clock))
+        }
+    }
+
+    minutebook_testkit::time_series_repository_tests!(Below);
+}
+
+/// Requests come late and twice: nobody notices. (What a store does that fails is in `shaky.rs` and `histories.rs`.)
+mod late_and_twice {
+    use super::*;
+
+    struct Late {
+        store: Arc<Shaky>,
+        clock: Arc<ManualClock>,
+    }
+
+    #[async_trait]
+    impl Harness<Series> for Late {
+        fn new() -> Self {
+            let store = Shaky {
+                only_delays: true,
+                ..Shaky::new(7_919)
+            };
+            Self {
+                store: Arc::new(store),
+                clock: test_clock(),
+            }
+        }
+
+        async fn open(&self) -> Result<Arc<Series>> {
+            let store = Arc::clone(&self.store) as _;
+            Ok(Arc::new(ParquetTimeSeriesRepository::with_store(
+                store,
+                small(&self.clock),
+            )))
+        }
+
+        fn clock(&self) -> Option<Arc<ManualClock>> {
+            Some(Arc::clone(&self.clock))
+        }
+    }
+
+    minutebook_testkit::time_series_repository_tests!(Late);
 }

@@ -221,6 +221,46 @@ fn naming_a_snapshot_and_vacuuming_what_it_does_not_name() {
 }
 
 #[test]
+fn adoption() {
+    let dir = tempfile::tempdir().unwrap();
+    let save = |name: &str, rows: &[Row]| {
+        let path = dir.path().join(name);
+        let options = minutebook_parquet::SaveParquet::default();
+        minutebook_parquet::save_parquet(&[batch(rows)], &path, &options).unwrap();
+        std::fs::read(path).unwrap()
+    };
+    let files = [
+        ("/in/one.parquet", save("one", &[(20, 9), (60, 6)])),
+        ("/in/two.parquet", save("two", &[(60, 7), (70, 7)])),
+    ];
+    let given: Vec<std::path::PathBuf> = files.iter().map(|(path, _)| path.into()).collect();
+    survives(
+        |disk| {
+            stored(disk)?;
+            for (path, bytes) in &files {
+                disk.put(path, bytes).map_err(|e| e.to_string())?;
+            }
+            Ok(())
+        },
+        |repo| inline(repo.adopt(&series(), &given, &Metadata::new())).map(drop),
+        &Some(OLD.to_vec()),
+        &Some(vec![(10, 1), (20, 9), (30, 3), (60, 7), (70, 7)]),
+    );
+}
+
+#[test]
+fn declaring_a_key() {
+    let rows = Some(OLD.to_vec());
+    let key = minutebook_core::SeriesKey::new(["n"]).unwrap();
+    survives(
+        stored,
+        |repo| inline(repo.declare_key(&series(), Some(&key))).map(drop),
+        &rows,
+        &rows,
+    );
+}
+
+#[test]
 fn delete_range() {
     survives(
         stored,

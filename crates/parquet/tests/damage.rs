@@ -136,7 +136,7 @@ fn a_damaged_log_is_damage() {
     }
     let newer = String::from_utf8(bytes)
         .unwrap()
-        .replace("\"format\":1", "\"format\":3");
+        .replace("\"format\":1", "\"format\":4");
     let commit = newer
         .split_once("\"commit\":")
         .unwrap()

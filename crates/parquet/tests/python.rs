@@ -78,3 +78,22 @@ fn python_opens_every_compression() {
     }
     check(dir.path(), rows.len() * all.len());
 }
+
+#[test]
+#[ignore = "needs python3 (or MINUTEBOOK_PYTHON) with pandas and pyarrow"]
+fn what_this_python_writes_is_read_and_adopted() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/make_index_fixtures.py");
+    let python = std::env::var_os("MINUTEBOOK_PYTHON").unwrap_or_else(|| "python3".into());
+    let output = Command::new(python)
+        .arg(script)
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    common::indexes::check(dir.path());
+}

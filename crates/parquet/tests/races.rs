@@ -224,3 +224,90 @@ fn a_deletion_keeps_its_numbers_taken() {
         assert_eq!(all(&open(day)).await.unwrap(), Some(vec![(9, 9)]));
     });
 }
+
+/// A writer in a process of its own: it says what was acknowledged.
+#[test]
+#[ignore = "run by processes_that_write_and_are_killed"]
+fn child_writes_rows() {
+    let Some(dir) = std::env::var_os("MINUTEBOOK_RACE") else {
+        return;
+    };
+    let writer: i64 = std::env::var("MINUTEBOOK_WRITER").unwrap().parse().unwrap();
+    let repo = ParquetTimeSeriesRepository::open(dir, ParquetConfig::default()).unwrap();
+    threaded(async {
+        for i in 0..ROUNDS {
+            let at = writer * 1_000 + i;
+            let upsert = WriteMode::Upsert {
+                on_conflict: OnConflict::Fail,
+            };
+            let mode = if i % 2 == 0 {
+                WriteMode::Append
+            } else {
+                upsert
+            };
+            repo.write(&series(), batch(&[(at, at)]), mode)
+                .await
+                .unwrap();
+            println!("acknowledged {at}");
+        }
+    });
+}
+
+#[test]
+fn processes_that_write_and_are_killed() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let dir = tempfile::tempdir().unwrap();
+    let children: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["child_writes_rows", "--exact", "--ignored", "--nocapture"])
+                .env("MINUTEBOOK_RACE", dir.path())
+                .env("MINUTEBOOK_WRITER", writer.to_string())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            std::thread::spawn(move || {
+                let mut acknowledged: Vec<i64> = Vec::new();
+                let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+                for line in lines.map_while(Result::ok) {
+                    let Some((_, at)) = line.rsplit_once("acknowledged ") else {
+                        continue;
+                    };
+                    acknowledged.push(at.parse().unwrap());
+                    // Three of them die in the middle of what they are doing.
+                    if writer < 3 && i64::try_from(acknowledged.len()).unwrap() == 3 + writer {
+                        child.kill().unwrap();
+                    }
+                }
+                let died = !child.wait().unwrap().success();
+                assert_eq!(died, writer < 3, "writer {writer}");
+                acknowledged
+            })
+        })
+        .collect();
+    let acknowledged: Vec<Vec<i64>> = children.into_iter().map(|t| t.join().unwrap()).collect();
+    for finished in &acknowledged[3..] {
+        assert_eq!(i64::try_from(finished.len()).unwrap(), ROUNDS);
+    }
+    threaded(async {
+        let repo = ParquetTimeSeriesRepository::open(dir.path(), ParquetConfig::default()).unwrap();
+        let found = all(&repo).await.unwrap().unwrap();
+        for writer in 0..WRITERS {
+            for i in 0..ROUNDS {
+                let at = writer * 1_000 + i;
+                let count = found.iter().filter(|row| **row == (at, at)).count();
+                let known = acknowledged.iter().flatten().any(|known| *known == at);
+                assert!(
+                    (usize::from(known)..=1).contains(&count),
+                    "row {at} is there {count} times"
+                );
+            }
+        }
+        assert_eq!(repo.verify(&series()).await.unwrap().problems.total(), 0);
+        repo.write(&series(), batch(&[(-1, -1)]), WriteMode::Append)
+            .await
+            .unwrap();
+        assert_eq!(all(&repo).await.unwrap().unwrap().len(), found.len() + 1);
+    });
+}

@@ -7,173 +7,17 @@
 
 mod common;
 
-use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
+use common::shaky::Shaky;
 use common::{all, batch, range, series, threaded};
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use minutebook_core::{ErrorKind, ScanQuery, SeriesFilter, TimeSeriesRepository, WriteMode};
 use minutebook_parquet::{ParquetConfig, ParquetTimeSeriesRepository};
 use minutebook_parquet::{Retention, VacuumOptions};
-use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
-use tokio::sync::Notify;
-
-/// What happens to a request.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Fate {
-    Fine,
-    Late,
-    Lost,
-    DoneButFailed,
-    Twice,
-}
-
-#[derive(Debug, Default)]
-struct Shaky {
-    inner: InMemory,
-    /// State of a generator; 0 is a steady store.
-    state: AtomicU64,
-    careless: bool,
-    puts: AtomicU64,
-    /// The next write of rows waits for `resume`.
-    stall: AtomicBool,
-    stalled: Notify,
-    resume: Notify,
-}
-
-impl Shaky {
-    fn new(seed: u64) -> Self {
-        Self {
-            state: AtomicU64::new(seed),
-            ..Self::default()
-        }
-    }
-
-    fn fate(&self) -> Fate {
-        let step = |x: u64| {
-            x.wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(u64::from(x != 0))
-        };
-        let before = self
-            .state
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |x| Some(step(x)))
-            .unwrap();
-        match step(before) >> 33 {
-            0 => Fate::Fine,
-            x if x % 19 == 0 => Fate::Lost,
-            x if x % 19 == 1 => Fate::DoneButFailed,
-            x if x % 19 < 5 => Fate::Twice,
-            x if x % 19 < 8 => Fate::Late,
-            _ => Fate::Fine,
-        }
-    }
-
-    async fn before(&self) -> Result<Fate> {
-        let fate = self.fate();
-        match fate {
-            Fate::Lost => Err(failed()),
-            Fate::Late => {
-                tokio::task::yield_now().await;
-                Ok(fate)
-            }
-            _ => Ok(fate),
-        }
-    }
-}
-
-fn failed() -> object_store::Error {
-    object_store::Error::Generic {
-        store: "Shaky",
-        source: "the network is down".into(),
-    }
-}
-
-impl fmt::Display for Shaky {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shaky")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Shaky {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        mut opts: PutOptions,
-    ) -> Result<PutResult> {
-        self.puts.fetch_add(1, Ordering::SeqCst);
-        if self.careless {
-            opts.mode = PutMode::Overwrite;
-        }
-        if location.as_ref().contains("/data/") && self.stall.swap(false, Ordering::SeqCst) {
-            self.stalled.notify_one();
-            self.resume.notified().await;
-        }
-        let fate = self.before().await?;
-        let first = self
-            .inner
-            .put_opts(location, payload.clone(), opts.clone())
-            .await;
-        match fate {
-            Fate::DoneButFailed => first.and(Err(failed())),
-            Fate::Twice => self.inner.put_opts(location, payload, opts).await,
-            _ => first,
-        }
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.before().await?;
-        self.inner.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.before().await?;
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        match self.fate() {
-            Fate::Lost => futures_util::stream::once(async { Err(failed()) }).boxed(),
-            _ => self.inner.delete_stream(locations),
-        }
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.before().await?;
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
-    }
-}
+use object_store::ObjectStore;
 
 fn over(store: &Arc<Shaky>) -> ParquetTimeSeriesRepository {
     ParquetTimeSeriesRepository::with_store(Arc::clone(store) as _, ParquetConfig::default())
@@ -238,6 +82,26 @@ fn what_was_acknowledged_is_there_once_and_the_rest_at_most_once() {
     );
 }
 
+/// The connection breaks between a commit and its answer: the commit stands once, and the writer knows it.
+#[test]
+fn a_commit_whose_answer_is_lost_is_found() {
+    let store = Arc::new(Shaky::default());
+    threaded(async {
+        let repo = over(&store);
+        for at in 0..5 {
+            store.deaf.store(1, Ordering::SeqCst);
+            let receipt = repo
+                .write(&series(), batch(&[(at, at)]), WriteMode::Append)
+                .await
+                .unwrap();
+            assert_eq!(i64::try_from(receipt.version.0).unwrap(), at + 1);
+            assert_eq!(store.deaf.load(Ordering::SeqCst), 0, "no answer was lost");
+        }
+        let expected = (0..5).map(|at| (at, at)).collect();
+        assert_eq!(all(&over(&store)).await.unwrap(), Some(expected));
+    });
+}
+
 #[test]
 fn a_store_that_ignores_the_condition_is_refused() {
     let store = Arc::new(Shaky {
@@ -246,6 +110,8 @@ fn a_store_that_ignores_the_condition_is_refused() {
     });
     threaded(async {
         let repo = over(&store);
+        let error = repo.probe().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
         let error = repo
             .write(&series(), batch(&[(1, 1)]), WriteMode::Append)
             .await

@@ -14,8 +14,9 @@ use minutebook_core::{
     At, BatchStream, Capabilities, Catalog, ChangeStream, DatasetChange, DatasetEntry,
     DatasetFilter, DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
     DecisionRepository, DecisionState, Error, ErrorKind, GroupBy, GroupCount, Result, Revision,
-    SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId, SeriesSummary, StoredDecision,
-    StoredEntry, TimeRange, TimeSeriesRepository, WatchFrom, WriteMode, WriteReceipt,
+    SaveMode, SaveReceipt, ScanQuery, SeriesFilter, SeriesId, SeriesKey, SeriesSummary,
+    StoredDecision, StoredEntry, TimeRange, TimeSeriesRepository, Version, WatchFrom, WriteMode,
+    WriteReceipt,
 };
 
 /// What happens to one call.
@@ -232,6 +233,11 @@ impl<R: TimeSeriesRepository> TimeSeriesRepository for Faulty<R> {
 
     async fn delete(&self, series: &SeriesId, range: Option<TimeRange>) -> Result<u64> {
         self.meet("delete", self.inner.delete(series, range)).await
+    }
+
+    async fn declare_key(&self, series: &SeriesId, key: Option<&SeriesKey>) -> Result<Version> {
+        self.meet("declare_key", self.inner.declare_key(series, key))
+            .await
     }
 }
 

@@ -221,6 +221,7 @@ impl Series {
             bytes: self.batches.iter().map(size).sum(),
             schema: Arc::clone(&self.schema),
             version: self.version,
+            key: None,
         })
     }
 }

@@ -9,8 +9,8 @@ use minutebook_core::{
     BatchStream, Capabilities, Capability, Catalog, ChangeStream, DatasetChange, DatasetEntry,
     DatasetFilter, DatasetName, Decision, DecisionFilter, DecisionId, DecisionPage, DecisionQuery,
     DecisionRepository, DecisionState, Error, Result, Revision, SaveMode, SaveReceipt, ScanQuery,
-    SeriesFilter, SeriesId, SeriesSummary, Snapshot, StoredDecision, StoredEntry, TimeRange,
-    TimeSeriesRepository, WatchFrom, WriteMode, WriteReceipt,
+    SeriesFilter, SeriesId, SeriesKey, SeriesSummary, Snapshot, StoredDecision, StoredEntry,
+    TimeRange, TimeSeriesRepository, Version, WatchFrom, WriteMode, WriteReceipt,
 };
 use minutebook_testkit::{CATALOG_CASES, DECISION_CASES, Harness, SERIES_CASES};
 
@@ -134,6 +134,11 @@ impl TimeSeriesRepository for Without<MemoryTimeSeriesRepository> {
     async fn delete(&self, series: &SeriesId, range: Option<TimeRange>) -> Result<u64> {
         self.refuse(Capability::DeleteRange, range.is_some())?;
         self.inner.delete(series, range).await
+    }
+
+    async fn declare_key(&self, series: &SeriesId, key: Option<&SeriesKey>) -> Result<Version> {
+        self.refuse(Capability::Key, true)?;
+        self.inner.declare_key(series, key).await
     }
 }
 

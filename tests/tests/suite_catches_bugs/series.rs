@@ -32,6 +32,7 @@ macro_rules! caught {
 }
 
 caught! {
+    a_key_of_the_time_alone: KeyForgetsColumns => ["an_upsert_goes_by_the_declared_key", "a_declared_key_is_in_the_summary_and_stays"],
     a_reversed_order: OrderReversed => ["rows_come_in_order", "append_takes_rows_in_any_order_of_time"],
     an_order_of_writing: OrderOfWriting => ["append_takes_rows_in_any_order_of_time"],
     a_lost_last_row: LastRowLost => ["append_adds_equal_rows_too", "numbers_come_back_exactly", "concurrent_appends_lose_no_row"],

@@ -10,7 +10,7 @@ use crate::process::{cargo, output, root, run, target_dir, tee};
 use crate::python;
 
 /// The facade's features, each of which must build alone.
-const FEATURES: [&str; 4] = ["memory", "json", "jsonl", "parquet"];
+const FEATURES: [&str; 7] = ["memory", "json", "jsonl", "parquet", "s3", "gcs", "azure"];
 
 /// In the order in which a mistake shows soonest.
 pub(super) fn all(without: bool) -> Vec<Step> {

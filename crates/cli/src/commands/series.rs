@@ -5,6 +5,7 @@ mod bars;
 mod compact;
 mod describe;
 mod group;
+mod key;
 mod merge;
 mod snapshots;
 mod vacuum;

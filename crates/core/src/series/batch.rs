@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    Date32Type, Date64Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
 use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, TimestampNanosecondArray};
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 pub use super::widen::common_type;
 use crate::error::{Error, ErrorKind, Result};
-use crate::time::{from_nanos, to_nanos};
+use crate::time::{from_nanos, parse_timestamp, to_nanos};
 
 /// The name of the time column of every series.
 pub const TIMESTAMP: &str = "timestamp";
@@ -107,8 +107,8 @@ pub fn checked(batch: RecordBatch) -> Result<RecordBatch> {
     batch.project(&order).map_err(arrow_mismatch)
 }
 
-/// Makes a batch keep the rules: takes `time_column` (any Arrow timestamp; without a zone it is UTC; or `Int64` nanoseconds) as
-/// the time, names it `timestamp` and puts it first.
+/// Makes a batch keep the rules: takes `time_column` (any Arrow timestamp or date; text as
+/// [`parse_timestamp`](crate::time::parse_timestamp) reads it; without a zone it is UTC; or `Int64` nanoseconds) as the time, names it `timestamp` and puts it first.
 ///
 /// # Errors
 /// [`SchemaMismatch`](ErrorKind::SchemaMismatch) if the column is not there, is no time, has a null, or there is another `timestamp` column;
@@ -124,7 +124,14 @@ pub fn conform(batch: &RecordBatch, time_column: &str) -> Result<RecordBatch> {
         )));
     }
     let mut fields = vec![Arc::new(timestamp_field())];
-    let mut columns = vec![to_utc_nanos(batch.column(at), time_column)?];
+    let time = to_utc_nanos(batch.column(at), time_column)?;
+    if time.null_count() > 0 {
+        return Err(mismatch(format!(
+            "the column \"{time_column}\" has {} nulls; every row needs a time",
+            time.null_count()
+        )));
+    }
+    let mut columns = vec![time];
     for (i, field) in schema.fields().iter().enumerate() {
         if i != at {
             fields.push(Arc::clone(field));
@@ -176,10 +183,47 @@ fn to_utc_nanos(column: &ArrayRef, name: &str) -> Result<ArrayRef> {
             ),
         },
         DataType::Int64 => scaled(column.as_primitive::<Int64Type>().clone(), 1),
+        DataType::Date32 => {
+            let days: PrimitiveArray<Int64Type> =
+                column.as_primitive::<Date32Type>().unary(i64::from);
+            scaled(days, 86_400_000_000_000)
+        }
+        DataType::Date64 => scaled(
+            column.as_primitive::<Date64Type>().reinterpret_cast(),
+            1_000_000,
+        ),
+        text if is_text(text) => from_texts(column, name),
         other => Err(mismatch(format!(
             "the column \"{name}\" has the type {other}, which is no time"
         ))),
     }
+}
+
+/// Whether a type is text, plain or by a dictionary.
+pub fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
+    }
+}
+
+fn from_texts(column: &ArrayRef, name: &str) -> Result<ArrayRef> {
+    let texts = arrow_cast::cast(column, &DataType::LargeUtf8).map_err(arrow_mismatch)?;
+    let texts = texts.as_string::<i64>().iter().enumerate();
+    let nanos = texts.map(|(row, text)| {
+        let parse = |text: &str| {
+            parse_timestamp(text).and_then(to_nanos).map_err(|error| {
+                let message = format!("row {row} of \"{name}\" is \"{text}\", which is no time");
+                Error::invalid(message).with_source(error)
+            })
+        };
+        text.map(parse).transpose()
+    });
+    let nanos = nanos.collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(
+        TimestampNanosecondArray::from(nanos).with_timezone("UTC"),
+    ))
 }
 
 /// The schema that holds both: `stored`'s columns in their order, then those that `incoming` adds, as nullable. A column that has
@@ -305,6 +349,35 @@ mod tests {
         );
         assert!(conform(&given, "nope").is_err());
         assert!(conform(&given, "close").is_err());
+    }
+
+    #[test]
+    fn dates_and_texts_are_times_too() {
+        let at = 1_704_153_600_000_000_000;
+        let texts = |texts: Vec<Option<&str>>| Arc::new(arrow_array::StringArray::from(texts));
+        let columns: [ArrayRef; 4] = [
+            Arc::new(arrow_array::Date32Array::from(vec![19_724])),
+            Arc::new(arrow_array::Date64Array::from(vec![1_704_153_600_000])),
+            texts(vec![Some("2024-01-02")]),
+            texts(vec![Some("2024-01-01 19:00:00-05:00")]),
+        ];
+        for column in columns {
+            let given = batch(vec![("date", column)]);
+            let made = conform(&given, "date").unwrap();
+            assert_eq!(timestamps(&made).unwrap().value(0), at, "{given:?}");
+        }
+        let given = batch(vec![(
+            "date",
+            texts(vec![Some("2024-01-02"), Some("Monday")]),
+        )]);
+        let error = conform(&given, "date").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(
+            error.message().contains("row 1 of \"date\" is \"Monday\""),
+            "{error}"
+        );
+        let given = batch(vec![("date", texts(vec![None]))]);
+        assert!(conform(&given, "date").is_err());
     }
 
     #[test]

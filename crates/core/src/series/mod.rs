@@ -9,6 +9,7 @@ mod calendar;
 mod coverage;
 mod ext;
 mod id;
+mod key;
 mod merged;
 mod query;
 mod repository;
@@ -26,6 +27,7 @@ pub use calendar::Calendar;
 pub use coverage::{Coverage, CoverageFinder, CoverageSpan, CoverageState};
 pub use ext::TimeSeriesRepositoryExt;
 pub use id::{SeriesFilter, SeriesId, SeriesName};
+pub use key::{KeyEncoder, RowKeys, SeriesKey};
 pub use merged::SERIES as SERIES_COLUMN;
 pub use query::{
     Direction, OnConflict, ScanQuery, SeriesSummary, Snapshot, Take, WriteMode, WriteReceipt,

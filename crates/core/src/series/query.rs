@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result};
 use crate::id::Version;
+use crate::series::SeriesKey;
 use crate::series::batch::TIMESTAMP;
 use crate::time::TimeRange;
 
@@ -188,10 +189,10 @@ impl ScanQuery {
     }
 }
 
-/// What an upsert does with a row whose timestamp is there already.
+/// What an upsert does with a row whose key is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OnConflict {
-    /// The new row takes the place of all rows with its timestamp.
+    /// The new row takes the place of all rows with its key.
     Replace,
     /// The stored rows stay; the new one is skipped.
     Keep,
@@ -202,11 +203,12 @@ pub enum OnConflict {
 /// How a batch is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteMode {
-    /// Every row is added, also where a timestamp is there already: two equal trades stay two.
+    /// Every row is added, also where a timestamp is there already: two equal trades stay two. On a series with a declared key, a row
+    /// whose key is there already fails the whole write with `AlreadyExists`.
     Append,
-    /// Rows are keyed by `timestamp`. Within the batch a timestamp may occur once only.
+    /// Rows are told apart by the declared key, or by `timestamp` where none is. Within the batch a key may occur once only.
     Upsert {
-        /// What to do with a timestamp that is there already.
+        /// What to do with a key that is there already.
         on_conflict: OnConflict,
     },
     /// The stored rows in the range are dropped and these put in their place. All rows must lie in the range.
@@ -218,9 +220,9 @@ pub enum WriteMode {
 pub struct WriteReceipt {
     /// The version of the series that has the change; the version before if nothing changed.
     pub version: Version,
-    /// Rows that are new: of an upsert those at a timestamp that was not there, else every row of the batch.
+    /// Rows that are new: of an upsert those with a key that was not there, else every row of the batch.
     pub inserted: u64,
-    /// Stored rows that were dropped for new ones; several rows at one timestamp count each.
+    /// Stored rows that were dropped for new ones; several rows with one key count each.
     pub replaced: u64,
     /// Rows of the batch that were not written.
     pub skipped: u64,
@@ -241,4 +243,6 @@ pub struct SeriesSummary {
     pub schema: SchemaRef,
     /// The version of the series.
     pub version: Version,
+    /// What tells its rows apart, if that was declared.
+    pub key: Option<SeriesKey>,
 }

@@ -7,10 +7,12 @@ use arrow_array::RecordBatch;
 use async_trait::async_trait;
 
 use super::{
-    BatchStream, ScanQuery, SeriesFilter, SeriesId, SeriesSummary, WriteMode, WriteReceipt,
+    BatchStream, ScanQuery, SeriesFilter, SeriesId, SeriesKey, SeriesSummary, WriteMode,
+    WriteReceipt,
 };
 use crate::capability::Capabilities;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::id::Version;
 use crate::time::TimeRange;
 
 /// A store of time series, rows as Arrow batches.
@@ -86,6 +88,27 @@ pub trait TimeSeriesRepository: Debug + Send + Sync + 'static {
     /// - With a range exactly the rows in `[start, end)` are gone, and the series stays.
     /// - A range that the backend cannot delete is `Unsupported` and nothing changes.
     async fn delete(&self, series: &SeriesId, range: Option<TimeRange>) -> Result<u64>;
+
+    /// Declares what tells the rows of a series apart, for this and all later writes; `None` takes the declaration back.
+    ///
+    /// The default is for backends without the capability [`Key`](crate::Capability::Key).
+    ///
+    /// # Behavior
+    /// - An upsert goes by the declared key: rows that differ in a column of it are different rows, those that agree in all are the same.
+    /// - On a series with a key no write makes a key twice: `Append` of one that is there is `AlreadyExists`, a batch with one twice is `InvalidInput`, and nothing changes.
+    /// - A row with a null in a column of the key, or a batch without the column, is `InvalidInput`, names the column, and nothing changes.
+    /// - A column that cannot be part of a key (floating point, nested) is `SchemaMismatch` and nothing changes.
+    /// - Rows that have a key twice already, or a null in it, refuse the declaration (`AlreadyExists`, `InvalidInput`), and nothing changes.
+    /// - A declaration makes the series if there is none, is in the summary, stays until it is replaced or the series deleted, and changes the version if and only if it says something new.
+    /// - Without the capability `Key` it is `Unsupported` and nothing changes.
+    async fn declare_key(&self, series: &SeriesId, key: Option<&SeriesKey>) -> Result<Version> {
+        let _ = key;
+        Err(Error::unsupported(
+            "this store has no keys of several columns; upserts go by timestamp",
+        )
+        .with_operation("declare_key")
+        .with_resource(series))
+    }
 }
 
 macro_rules! forward {
@@ -120,6 +143,14 @@ macro_rules! forward {
 
             async fn delete(&self, series: &SeriesId, range: Option<TimeRange>) -> Result<u64> {
                 (**self).delete(series, range).await
+            }
+
+            async fn declare_key(
+                &self,
+                series: &SeriesId,
+                key: Option<&SeriesKey>,
+            ) -> Result<Version> {
+                (**self).declare_key(series, key).await
             }
         }
     };

@@ -58,6 +58,7 @@ pub(crate) fn summary_of(
         bytes: stored + plain.map(|section| section.bytes).sum::<u64>(),
         schema: schema.arrow(),
         version: Version(version(view, &sections)),
+        key: None,
     })
 }
 

@@ -1,18 +1,18 @@
 //! Time series in memory.
 
+mod keys;
 mod state;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
 use async_trait::async_trait;
-use minutebook_core::series::batch::checked;
+use minutebook_core::series::batch::{checked, timestamp_field};
 use minutebook_core::{
     BatchStream, Capabilities, Capability, Clock, Error, ErrorKind, Result, ScanQuery,
-    SeriesFilter, SeriesId, SeriesSummary, Snapshot, SystemClock, TimeRange, TimeSeriesRepository,
-    Version, WriteMode, WriteReceipt,
+    SeriesFilter, SeriesId, SeriesKey, SeriesSummary, Snapshot, SystemClock, TimeRange,
+    TimeSeriesRepository, Version, WriteMode, WriteReceipt,
 };
 
 use self::state::{SeriesState, drop_rows, within};
@@ -133,7 +133,11 @@ impl MemoryTimeSeriesRepository {
                 ..change.receipt
             });
         }
-        let version = self.commit(&mut state, series, base.schema, change.segments);
+        let next = SeriesState {
+            segments: change.segments,
+            ..base
+        };
+        let version = self.commit(&mut state, series, next);
         Ok(WriteReceipt {
             version,
             ..change.receipt
@@ -141,20 +145,13 @@ impl MemoryTimeSeriesRepository {
     }
 
     /// Makes the next version and forgets those that are beyond the limit.
-    fn commit(
-        &self,
-        state: &mut State,
-        series: &SeriesId,
-        schema: SchemaRef,
-        segments: Vec<RecordBatch>,
-    ) -> Version {
+    fn commit(&self, state: &mut State, series: &SeriesId, next: SeriesState) -> Version {
         let version = Version(state.changes.next());
         let versions = state.series.entry(series.clone()).or_default();
         versions.push_back(Arc::new(SeriesState {
             version,
             at: self.clock.now(),
-            schema,
-            segments,
+            ..next
         }));
         while versions.len() > self.kept_versions {
             versions.pop_front();
@@ -188,6 +185,7 @@ impl TimeSeriesRepository for MemoryTimeSeriesRepository {
             Capability::AsOf,
             Capability::ExactTypes,
             Capability::NewestFirst,
+            Capability::Key,
         ])
     }
 
@@ -245,8 +243,37 @@ impl TimeSeriesRepository for MemoryTimeSeriesRepository {
         let (segments, dropped) = drop_rows(&latest.segments, within(range))
             .map_err(|error| located(error, "delete", series))?;
         if dropped > 0 {
-            self.commit(&mut state, series, Arc::clone(&latest.schema), segments);
+            let next = SeriesState {
+                segments,
+                ..SeriesState::clone(&latest)
+            };
+            self.commit(&mut state, series, next);
         }
         Ok(dropped)
+    }
+
+    async fn declare_key(&self, series: &SeriesId, key: Option<&SeriesKey>) -> Result<Version> {
+        let mut state = self.state();
+        let stored = state.series.get(series).and_then(VecDeque::back).cloned();
+        let base = match stored.as_deref() {
+            Some(stored) if stored.key.as_ref() == key => return Ok(stored.version),
+            Some(stored) => stored.clone(),
+            None if key.is_none() => {
+                let error = Error::new(ErrorKind::NotFound, "there is no such series");
+                return Err(located(error, "declare_key", series));
+            }
+            None => SeriesState::empty(&RecordBatch::new_empty(Arc::new(
+                arrow_schema::Schema::new(vec![timestamp_field()]),
+            ))),
+        };
+        if let Some(key) = key {
+            base.check_key(key)
+                .map_err(|error| located(error, "declare_key", series))?;
+        }
+        let next = SeriesState {
+            key: key.cloned(),
+            ..base
+        };
+        Ok(self.commit(&mut state, series, next))
     }
 }

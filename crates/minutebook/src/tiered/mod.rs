@@ -204,6 +204,7 @@ impl TimeSeriesRepository for Tiered {
                     bytes: hot.bytes + cold.bytes,
                     schema,
                     version,
+                    key: None,
                 }
             }
         };

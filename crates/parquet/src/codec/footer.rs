@@ -11,8 +11,12 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataP
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
+use super::thrift;
+
 /// More uncompressed bytes than one column of one row group ever has.
 const MAX_CHUNK: i64 = 2 << 30;
+/// The length of the footer and the magic number.
+const TAIL: u64 = 8;
 
 /// A footer with its page index.
 #[derive(Debug)]
@@ -23,40 +27,78 @@ pub(crate) struct Footer {
 }
 
 impl Footer {
+    /// As [`read`](Self::read), of a file that nothing vouches for: before it is decoded, its lists are held against the bytes that there are.
+    pub(crate) fn read_untrusted(
+        len: u64,
+        mut fetch: impl FnMut(&[Range<u64>]) -> Result<Vec<Bytes>>,
+    ) -> Result<Self> {
+        let wrong = |text: &str| ParquetError::General(text.to_owned());
+        let mut get = |range: Range<u64>| -> Result<Bytes> {
+            if range.start > range.end || range.end > len {
+                return Err(wrong("the footer points outside the file"));
+            }
+            let got = fetch(std::slice::from_ref(&range))?;
+            got.into_iter()
+                .next()
+                .ok_or_else(|| wrong("nothing was read"))
+        };
+        let tail = get(len.saturating_sub(TAIL)..len)?;
+        let claim = tail
+            .first_chunk::<4>()
+            .map_or(0, |claim| u32::from_le_bytes(*claim));
+        let end = len.saturating_sub(TAIL);
+        let start = end
+            .checked_sub(u64::from(claim))
+            .ok_or_else(|| wrong("the footer claims to be longer than the file"))?;
+        if !thrift::whole(&get(start..end)?) {
+            return Err(wrong("the footer is cut or makes no sense"));
+        }
+        let metadata = decode(len, PageIndexPolicy::Skip, &mut |ranges| {
+            ranges.iter().cloned().map(&mut get).collect()
+        })?;
+        let chunks = metadata
+            .row_groups()
+            .iter()
+            .flat_map(|group| group.columns());
+        let indexes = chunks.flat_map(|chunk| {
+            let column = chunk.column_index_offset().zip(chunk.column_index_length());
+            let offset = chunk.offset_index_offset().zip(chunk.offset_index_length());
+            [column, offset]
+        });
+        let ranges: Option<Vec<Range<u64>>> = indexes
+            .flatten()
+            .map(|(start, len)| {
+                let start = u64::try_from(start).ok()?;
+                Some(start..start.checked_add(u64::try_from(len).ok()?)?)
+            })
+            .collect();
+        let ranges = ranges.ok_or_else(|| wrong("a page index has a negative place"))?;
+        let (first, last) = (
+            ranges.iter().map(|range| range.start).min(),
+            ranges.iter().map(|range| range.end).max(),
+        );
+        if let Some((first, last)) = first.zip(last) {
+            let all = get(first..last)?;
+            for range in ranges {
+                let place = |at: u64| usize::try_from(at - first).unwrap_or(usize::MAX);
+                let index = all.get(place(range.start)..place(range.end));
+                if !index.is_some_and(thrift::whole) {
+                    return Err(wrong("a page index is cut or makes no sense"));
+                }
+            }
+        }
+        Self::read(len, fetch)
+    }
+
     /// Reads the footer of a file of `len` bytes; `fetch` gets the bytes of ranges.
     pub(crate) fn read(
         len: u64,
         mut fetch: impl FnMut(&[Range<u64>]) -> Result<Vec<Bytes>>,
     ) -> Result<Self> {
-        let mut decoder = ParquetMetaDataPushDecoder::try_new(len)?
-            .with_page_index_policy(PageIndexPolicy::Optional);
-        loop {
-            match decoder.try_decode()? {
-                DecodeResult::NeedsData(ranges) => {
-                    if ranges
-                        .iter()
-                        .any(|range| range.end > len || range.start > range.end)
-                    {
-                        return Err(ParquetError::General(
-                            "the footer points outside the file".into(),
-                        ));
-                    }
-                    let data = fetch(&ranges)?;
-                    decoder.push_ranges(ranges, data)?;
-                }
-                DecodeResult::Data(metadata) => {
-                    check(&metadata, len)?;
-                    let arrow = ArrowReaderMetadata::try_new(
-                        Arc::new(metadata),
-                        ArrowReaderOptions::new(),
-                    )?;
-                    return Ok(Self { arrow, len });
-                }
-                DecodeResult::Finished => {
-                    return Err(ParquetError::General("the footer has no content".into()));
-                }
-            }
-        }
+        let metadata = decode(len, PageIndexPolicy::Optional, &mut fetch)?;
+        check(&metadata, len)?;
+        let arrow = ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())?;
+        Ok(Self { arrow, len })
     }
 
     pub(crate) fn metadata(&self) -> &ParquetMetaData {
@@ -140,6 +182,34 @@ impl Footer {
                 .map(|(location, (min, max))| (rows_of(location.first_row_index), *min, *max))
                 .collect(),
         )
+    }
+}
+
+fn decode(
+    len: u64,
+    policy: PageIndexPolicy,
+    fetch: &mut dyn FnMut(&[Range<u64>]) -> Result<Vec<Bytes>>,
+) -> Result<ParquetMetaData> {
+    let mut decoder = ParquetMetaDataPushDecoder::try_new(len)?.with_page_index_policy(policy);
+    loop {
+        match decoder.try_decode()? {
+            DecodeResult::NeedsData(ranges) => {
+                if ranges
+                    .iter()
+                    .any(|range| range.end > len || range.start > range.end)
+                {
+                    return Err(ParquetError::General(
+                        "the footer points outside the file".into(),
+                    ));
+                }
+                let data = fetch(&ranges)?;
+                decoder.push_ranges(ranges, data)?;
+            }
+            DecodeResult::Data(metadata) => return Ok(metadata),
+            DecodeResult::Finished => {
+                return Err(ParquetError::General("the footer has no content".into()));
+            }
+        }
     }
 }
 

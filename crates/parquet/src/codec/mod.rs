@@ -4,9 +4,11 @@ mod cache;
 mod crc;
 mod encoding;
 mod footer;
+mod pages;
 pub(crate) mod pandas;
 mod reader;
 mod segments;
+mod thrift;
 mod writer;
 
 pub(crate) use cache::SegmentCache;

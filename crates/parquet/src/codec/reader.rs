@@ -15,6 +15,7 @@ use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder
 use parquet::errors::ParquetError;
 
 use super::footer::Footer;
+use super::pages;
 use crate::error::{Fault, Result};
 use crate::store::{DurableStore, Storage, named};
 
@@ -39,8 +40,8 @@ pub(crate) async fn read(
         return Ok(Vec::new());
     };
     if let Some(local) = storage.as_local() {
-        let (local, at) = (local.clone(), path.clone());
-        return decoding(path, move || drive(decoder, &local, &at)).await?;
+        let (local, at, footer) = (local.clone(), path.clone(), Arc::clone(footer));
+        return decoding(path, move || drive(decoder, &footer, &local, &at)).await?;
     }
     let mut step = Step {
         decoder,
@@ -56,6 +57,7 @@ pub(crate) async fn read(
         match needs.map_err(|e| damaged(path, e))? {
             Some(ranges) => {
                 let data = storage.ranges(path, &ranges).await?;
+                pages::check(footer.metadata(), &ranges, &data).map_err(|e| damaged(path, e))?;
                 step.decoder
                     .push_ranges(ranges, data)
                     .map_err(|e| damaged(path, e))?;
@@ -99,6 +101,7 @@ impl Step {
 /// Decodes to the end, reading from a local store on this thread.
 fn drive(
     decoder: ParquetPushDecoder,
+    footer: &Footer,
     store: &DurableStore,
     path: &Path,
 ) -> Result<Vec<RecordBatch>> {
@@ -108,6 +111,7 @@ fn drive(
     };
     while let Some(ranges) = step.run().map_err(|e| damaged(path, e))? {
         let data: Vec<Bytes> = named(path, store.read_ranges(path, &ranges))?;
+        pages::check(footer.metadata(), &ranges, &data).map_err(|e| damaged(path, e))?;
         step.decoder
             .push_ranges(ranges, data)
             .map_err(|e| damaged(path, e))?;
@@ -129,6 +133,7 @@ pub(crate) fn decode_with(
         match decoder.try_decode()? {
             DecodeResult::NeedsData(ranges) => {
                 let data = fetch(&ranges)?;
+                pages::check(footer.metadata(), &ranges, &data)?;
                 decoder.push_ranges(ranges, data)?;
             }
             DecodeResult::Data(batch) => {

@@ -21,9 +21,15 @@ impl Foreign {
         Source::open(fs, path).map(Self)
     }
 
-    /// The column that is the time index.
+    /// The column that is the time index, if its texts are times where it is of texts.
     pub(crate) fn time_column(&self) -> Option<String> {
-        time::column(self.0.footer.arrow.schema())
+        let schema = self.0.footer.arrow.schema();
+        time::column(schema).or_else(|| time::text_column(schema))
+    }
+
+    /// How many rows its footer says.
+    pub(crate) fn rows(&self) -> u64 {
+        self.0.footer.rows()
     }
 
     /// Decodes all rows.

@@ -101,7 +101,7 @@ impl LoadParquet {
 /// Reads a Parquet file, of any program, into one batch, with the columns and types as they are in it and in the order of the file.
 ///
 /// The time index is the column that pandas calls the index if that is a time, else `timestamp`, `time`, `datetime` or `date`, of
-/// any unit; without a zone it is UTC. [`batch::conform`](minutebook_core::series::batch::conform) makes of the answer what a series takes.
+/// any unit, or texts that are all times; without a zone it is UTC. [`batch::conform`](minutebook_core::series::batch::conform) makes of the answer what a series takes.
 ///
 /// # Errors
 /// [`NotFound`](minutebook_core::ErrorKind::NotFound) if there is no such file;
@@ -124,7 +124,11 @@ fn read(
     span: Option<Span>,
 ) -> crate::error::Result<RecordBatch> {
     let schema = Arc::clone(source.footer.arrow.schema());
-    let index = time::column(&schema);
+    let index = match span {
+        // Texts are looked at only where they are needed.
+        Some(_) => time::column(&schema).or_else(|| time::text_column(&schema)),
+        None => time::column(&schema),
+    };
     let projected = projected(&schema, index.as_deref(), options.columns.as_deref())?;
     let span = match (&index, span) {
         (_, None) => None,
@@ -197,9 +201,9 @@ fn cut(
     index: &str,
     span: Span,
 ) -> crate::error::Result<RecordBatch> {
-    let inside = batch
-        .column_by_name(index)
-        .and_then(|column| span.rows(column));
+    let column = batch.column_by_name(index);
+    let times = column.map(|column| time::readable(column, index));
+    let inside = times.transpose()?.and_then(|times| span.rows(&times));
     let inside = inside
         .ok_or_else(|| source.corrupt("the time index has another type than the footer says"))?;
     filter_record_batch(batch, &inside)

@@ -27,7 +27,7 @@ pub struct ParquetStatistics {
     pub first: Option<DateTime<Utc>>,
     /// The latest time, UTC.
     pub last: Option<DateTime<Utc>>,
-    /// The column with the times: what pandas calls the index, or `timestamp`, `time`, `datetime` or `date`.
+    /// The column with the times: what pandas calls the index, or `timestamp`, `time`, `datetime` or `date`. Texts count if all are times.
     pub time_column: Option<String>,
     /// The columns and their types.
     pub schema: SchemaRef,
@@ -36,7 +36,7 @@ pub struct ParquetStatistics {
 }
 
 /// Reads what the footer of a Parquet file says. Of the rows nothing is read, unless the file has no statistics of
-/// its time column: then that column is.
+/// its time column, or that is of texts: then that column is.
 ///
 /// # Errors
 /// [`NotFound`](minutebook_core::ErrorKind::NotFound) if there is no such file; [`Corrupt`](minutebook_core::ErrorKind::Corrupt) if it is no
@@ -52,10 +52,21 @@ pub fn parquet_statistics(path: impl AsRef<Path>) -> Result<ParquetStatistics> {
 
 fn statistics(source: &Source) -> crate::error::Result<ParquetStatistics> {
     let schema = Arc::clone(source.footer.arrow.schema());
-    let time_column = time::column(&schema);
-    let bounds = match &time_column {
-        Some(column) => bounds(source, column)?,
-        None => None,
+    let mut time_column = time::column(&schema);
+    let bounds = match (&time_column, time::text_column(&schema)) {
+        (Some(column), _) => bounds(source, column)?,
+        // Texts are the index if all of them are times.
+        (None, Some(texts)) => match read_bounds(source, &texts) {
+            Ok(known) => {
+                time_column = Some(texts);
+                let first = known.iter().map(|(min, _)| *min).min();
+                let last = known.iter().map(|(_, max)| *max).max();
+                first.map(from_nanos).zip(last.map(from_nanos))
+            }
+            Err(Fault::Core(_)) => None,
+            Err(fault) => return Err(fault),
+        },
+        (None, None) => None,
     };
     Ok(ParquetStatistics {
         rows: source.footer.rows(),
@@ -111,11 +122,10 @@ fn read_bounds(source: &Source, column: &str) -> crate::error::Result<Vec<(i64, 
     };
     let mut bounds = Vec::new();
     source.decode(&wanted, |batch| {
-        let values = batch
-            .columns()
-            .first()
-            .and_then(time::values)
-            .unwrap_or_default();
+        let values = match batch.columns().first() {
+            Some(times) => time::values(&time::readable(times, column)?).unwrap_or_default(),
+            None => Vec::new(),
+        };
         let (min, max) = (values.iter().flatten().min(), values.iter().flatten().max());
         bounds.extend(min.zip(max).map(|(min, max)| (*min, *max)));
         Ok(())
@@ -145,7 +155,7 @@ impl Source {
             return Err(Fault::Invalid("it is not a regular file".into()));
         }
         let footer = guarded(path, || {
-            Footer::read(meta.len, |ranges| read_ranges(&*file, ranges))
+            Footer::read_untrusted(meta.len, |ranges| read_ranges(&*file, ranges))
                 .map_err(|e| damaged(path, e))
         })?;
         Ok(Self {

@@ -1,24 +1,41 @@
 //! Finding the times in a file that somebody else wrote.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Date64Type, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, RecordBatch};
 use arrow_schema::{DataType, Schema, TimeUnit};
 
+use minutebook_core::series::batch::{conform, is_text};
+
 use crate::codec::pandas;
+use crate::error::{Fault, Result};
 
 /// Names under which times stand, in order of preference; case does not matter.
 const NAMES: [&str; 4] = ["timestamp", "time", "datetime", "date"];
 
 /// The column that is the time index: what pandas calls the index if that is a time, else a column with a usual name.
 pub(super) fn column(schema: &Schema) -> Option<String> {
+    named(schema, |data_type| nanos_per(data_type).is_some())
+}
+
+/// The column that would be the time index if its texts are times, where no column is a time.
+pub(super) fn text_column(schema: &Schema) -> Option<String> {
+    match column(schema) {
+        Some(_) => None,
+        None => named(schema, is_text),
+    }
+}
+
+fn named(schema: &Schema, fits: impl Fn(&DataType) -> bool) -> Option<String> {
     let is_time = |name: &str| {
         schema
             .field_with_name(name)
-            .is_ok_and(|field| nanos_per(field.data_type()).is_some())
+            .is_ok_and(|field| fits(field.data_type()))
     };
     if let Some(index) = pandas_index(schema).filter(|index| is_time(index)) {
         return Some(index);
@@ -74,6 +91,16 @@ pub(super) fn values(column: &ArrayRef) -> Option<Vec<Option<i64>>> {
         DataType::Date64 => Some(of::<Date64Type>(column)),
         _ => None,
     }
+}
+
+/// A column as times where it has texts; as it is otherwise. The error names the first text that is no time.
+pub(super) fn readable(column: &ArrayRef, name: &str) -> Result<ArrayRef> {
+    if !is_text(column.data_type()) {
+        return Ok(Arc::clone(column));
+    }
+    let alone = RecordBatch::try_from_iter_with_nullable([(name, Arc::clone(column), true)]);
+    let alone = alone.map_err(|e| Fault::Invalid(format!("\"{name}\" cannot be read: {e}")))?;
+    Ok(Arc::clone(conform(&alone, name)?.column(0)))
 }
 
 /// A closed span of nanoseconds, in 128 bits so that no unit overflows.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use minutebook_core::SeriesId;
+use minutebook_core::{SeriesId, SeriesKey};
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -19,6 +19,8 @@ use crate::layout::is_file_name;
 pub(crate) const FORMAT: u32 = 1;
 /// The form of an entry that says which segments of a log the series has absorbed: who does not know this must not commit upon it.
 const ABSORBING_FORMAT: u32 = 2;
+/// The form of an entry with a declared key: who does not know it would break it.
+const KEYED_FORMAT: u32 = 3;
 /// More bytes than a log entry or a group ever has.
 pub(crate) const MAX_DOCUMENT: u64 = 64 << 20;
 
@@ -49,6 +51,8 @@ pub enum Operation {
     Repair,
     /// Files of other programs were made part of the series.
     Adopt,
+    /// What tells rows apart was declared, or no longer.
+    DeclareKey,
 }
 
 /// What users say of a series or of a commit: texts by key, carried along and never looked at.
@@ -247,6 +251,9 @@ pub(crate) struct Commit {
     pub(crate) segments: Vec<Segment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) absorbed: Option<Absorbed>,
+    /// What tells rows apart, if that was declared: then no two rows have the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<SeriesKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -258,11 +265,11 @@ struct Envelope<T> {
 
 impl Commit {
     /// The form in which an entry with this content is written.
-    pub(crate) fn format_of(absorbed: Option<&Absorbed>) -> u32 {
-        if absorbed.is_some() {
-            ABSORBING_FORMAT
-        } else {
-            FORMAT
+    pub(crate) fn format_of(absorbed: Option<&Absorbed>, key: Option<&SeriesKey>) -> u32 {
+        match (absorbed, key) {
+            (_, Some(_)) => KEYED_FORMAT,
+            (Some(_), None) => ABSORBING_FORMAT,
+            (None, None) => FORMAT,
         }
     }
 
@@ -308,10 +315,10 @@ impl Commit {
             ));
         }
         let form: Form = serde_json::from_str(text).map_err(broken)?;
-        if !(FORMAT..=ABSORBING_FORMAT).contains(&form.format) {
+        if !(FORMAT..=KEYED_FORMAT).contains(&form.format) {
             return Err(Fault::Unsupported {
                 message: format!(
-                    "{path} has form {} and this release reads forms {FORMAT} and {ABSORBING_FORMAT}; use a newer release",
+                    "{path} has form {} and this release reads forms {FORMAT} to {KEYED_FORMAT}; use a newer release",
                     form.format
                 ),
             });
@@ -419,6 +426,7 @@ mod tests {
                 time: None,
             }],
             absorbed: None,
+            key: None,
         };
         commit.total();
         commit

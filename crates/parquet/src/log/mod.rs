@@ -51,18 +51,35 @@ impl Log {
     pub(crate) async fn add(&self, commit: &Commit, follows_ours: bool) -> Result<Put> {
         let path = self.dir.version(commit.version);
         let bytes = commit.to_bytes()?;
-        let mut put = self.storage.create(&path, bytes, !follows_ours).await?;
-        if put == Put::Taken {
+        let tried = self.storage.create(&path, bytes, !follows_ours).await;
+        let put = match tried {
+            Ok(Put::Created) => Put::Created,
             // A store that sent our request twice refuses the second.
-            let there = self.read(commit.version).await?;
-            if there.is_some_and(|there| there.id == commit.id) {
-                put = Put::Created;
+            Ok(Put::Taken) => match self.stands(commit).await? {
+                Some(true) => Put::Created,
+                _ => Put::Taken,
+            },
+            // The answer may be lost of a request that was heard: what stands there tells. A local disk that failed is not asked whether
+            // it holds what it could not sync.
+            Err(fault @ Fault::Store { .. }) if self.storage.as_local().is_none() => {
+                match self.stands(commit).await {
+                    Ok(Some(true)) => Put::Created,
+                    Ok(Some(false)) => Put::Taken,
+                    Ok(None) | Err(_) => return Err(fault),
+                }
             }
-        }
+            Err(fault) => return Err(fault),
+        };
         if put == Put::Created && commit.version.is_multiple_of(ANCHOR_STEP) {
             self.leave_hint(commit.version).await;
         }
         Ok(put)
+    }
+
+    /// Whether it is this commit that stands under its number; `None` if nothing does.
+    async fn stands(&self, commit: &Commit) -> Result<Option<bool>> {
+        let there = self.read(commit.version).await?;
+        Ok(there.map(|there| there.id == commit.id))
     }
 
     /// Leaves a hint for who opens the series later. Without it they list the log.

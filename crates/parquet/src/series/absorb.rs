@@ -113,6 +113,12 @@ impl Inner {
         if let Some(receipt) = there(&draft, segment)? {
             return Ok(receipt);
         }
+        if let Some(key) = &draft.key {
+            let text = format!(
+                "the series has the key {key}, and these rows may have one twice; take the key back first"
+            );
+            return Err(Fault::Unsupported { message: text });
+        }
         let mut files = Files {
             segments: Vec::new(),
             schema: None,
@@ -130,6 +136,10 @@ impl Inner {
                 if let Some(done) = there(&draft, segment).transpose() {
                     self.discard(files.paths(&log)).await;
                     return done;
+                }
+                if draft.key.is_some() {
+                    self.discard(files.paths(&log)).await;
+                    return Err(Fault::Conflict { attempts: attempt });
                 }
                 if let Err(fault) = self.name_again(&mut draft, &files) {
                     self.discard(files.paths(&log)).await;

@@ -26,7 +26,12 @@ pub(super) struct Reuse {
 impl Draft {
     /// Takes in the columns of a batch, and gives the batch with those of the series.
     pub(super) fn widen(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        self.schema = if self.exists() {
+        // A series that only had its key declared takes its columns from its first rows.
+        let bare = self.groups.is_empty()
+            && self.segments.is_empty()
+            && self.schema.fields().len() == 1
+            && self.key.is_some();
+        self.schema = if self.exists() && !bare {
             let merged = merge_schemas(&self.schema, &batch.schema())?;
             if merged.as_ref() == self.schema.as_ref() {
                 Arc::clone(&self.schema)

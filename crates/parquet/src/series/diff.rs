@@ -299,12 +299,20 @@ impl Rows {
     /// Skips rows that are equal on both sides, many at once; `false` if there are none.
     fn skip_equal(&mut self) -> Result<bool> {
         let rows = self.old.times()?.len().min(self.new.times()?.len());
-        // Halve until the first part is equal; the times of the last row may go on in the next batch, which is no matter then.
+        // Halve until the first part is equal.
         let mut len = rows;
         while len > 0 {
             let old = self.old.batch.slice(self.old.at, len);
             let new = self.new.batch.slice(self.new.at, len);
             if old.columns() == new.columns() {
+                // The rows of the last time may go on, and differ there: they are compared as a whole.
+                let times = self.old.times()?;
+                let last = len.checked_sub(1).and_then(|last| times.get(last));
+                let whole = times.iter().take(len).take_while(|t| Some(*t) != last);
+                len = whole.count();
+                if len == 0 {
+                    return Ok(false);
+                }
                 self.old.at += len;
                 self.new.at += len;
                 self.found.apart = true;

@@ -9,6 +9,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
+use minutebook_core::SeriesKey;
 use minutebook_core::series::batch::timestamp_field;
 use minutebook_fs::task;
 use object_store::path::Path;
@@ -42,6 +43,8 @@ pub(super) struct Draft {
     pub(super) complete: Vec<(i64, i64)>,
     /// Kept by every version, until the series is deleted.
     pub(super) absorbed: Option<Absorbed>,
+    /// What tells rows apart, if that was declared.
+    pub(super) key: Option<SeriesKey>,
     /// Files written for this version; garbage if it is not committed.
     pub(super) written: Vec<Path>,
 }
@@ -70,6 +73,7 @@ impl Draft {
             note: Metadata::new(),
             complete: commit.map_or_else(Vec::new, |c| c.complete.clone()),
             absorbed: commit.and_then(|c| c.absorbed.clone()),
+            key: commit.and_then(|c| c.key.clone()),
             base,
             began,
             written: Vec::new(),
@@ -190,7 +194,7 @@ impl Draft {
         }
         let before = self.base.as_ref().map(|known| &known.commit);
         let mut commit = Commit {
-            format: Commit::format_of(self.absorbed.as_ref()),
+            format: Commit::format_of(self.absorbed.as_ref(), self.key.as_ref()),
             version: self.version(),
             id: format!(
                 "{:016x}{:016x}",
@@ -219,6 +223,7 @@ impl Draft {
             groups,
             segments: std::mem::take(&mut self.segments),
             absorbed: self.absorbed.take(),
+            key: self.key.take(),
         };
         commit.total();
         Ok(commit)

@@ -1,15 +1,14 @@
-//! Taking rows out: those in a range, or at the timestamps of a batch.
+//! Taking rows out: those in a range, or with the keys of a batch.
 
 use std::ops::Range;
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use minutebook_core::OnConflict;
-use minutebook_core::series::batch::timestamps;
-use minutebook_core::time::{format_timestamp, from_nanos};
 
 use super::Inner;
 use super::draft::{Draft, Group};
+use super::keys::{Keys, described};
 use crate::codec::{Segments, without};
 use crate::error::{Fault, Result};
 use crate::log::{Log, Segment};
@@ -21,8 +20,8 @@ const MAX_DEAD: usize = 128;
 enum Out<'a> {
     /// In `[start, end)`.
     Range(i64, Option<i64>),
-    /// At these times, ascending.
-    Times(&'a [i64]),
+    /// With one of these keys.
+    Keys(&'a Keys),
 }
 
 impl Out<'_> {
@@ -30,10 +29,7 @@ impl Out<'_> {
     fn touches(&self, min: i64, max: i64) -> bool {
         match self {
             Self::Range(start, end) => max >= *start && end.is_none_or(|end| min < end),
-            Self::Times(times) => {
-                let at = times.partition_point(|time| *time < min);
-                times.get(at).is_some_and(|time| *time <= max)
-            }
+            Self::Keys(keys) => keys.touch(min, max),
         }
     }
 }
@@ -49,14 +45,14 @@ impl Draft {
         self.remove(inner, log, Out::Range(start, end)).await
     }
 
-    /// Takes out the rows at these times, and says how many.
-    pub(super) async fn remove_times(
+    /// Takes out the rows with these keys, and says how many.
+    pub(super) async fn remove_keys(
         &mut self,
         inner: &Inner,
         log: &Log,
-        times: &[i64],
+        keys: &Keys,
     ) -> Result<u64> {
-        self.remove(inner, log, Out::Times(times)).await
+        self.remove(inner, log, Out::Keys(keys)).await
     }
 
     async fn remove(&mut self, inner: &Inner, log: &Log, out: Out<'_>) -> Result<u64> {
@@ -96,7 +92,7 @@ impl Draft {
             let rows = match out {
                 _ if !out.touches(segment.min, segment.max) => Vec::new(),
                 Out::Range(start, end) => reader.live(&segment, *start, *end).await?,
-                Out::Times(times) => matching(&reader, &segment, times).await?.0,
+                Out::Keys(keys) => keys.matching(&reader, &segment).await?.0,
             };
             let count: u64 = rows.iter().map(|range| range.end - range.start).sum();
             removed += count;
@@ -119,7 +115,7 @@ impl Draft {
         Ok((left, removed))
     }
 
-    /// Makes room for a batch that is keyed by time: gives what of it is to be added, how many stored rows it replaces, and how many
+    /// Makes room for a batch by its keys: gives what of it is to be added, how many stored rows it replaces, and how many
     /// of its own are left out.
     pub(super) async fn key(
         &mut self,
@@ -128,18 +124,18 @@ impl Draft {
         batch: RecordBatch,
         on_conflict: OnConflict,
     ) -> Result<Keyed> {
-        let times = timestamps(&batch)?.values().clone();
-        let mut there = vec![false; times.len()];
+        let keys = Keys::of(self.key.as_ref(), &self.schema, &batch)?;
+        let mut there = vec![false; batch.num_rows()];
         let reader = inner.segments(log);
-        let (Some(first), Some(last)) = (times.first(), times.last()) else {
+        let Some((first, last)) = keys.span() else {
             return Ok(Keyed::new(batch, 0, 0, 0));
         };
         let base = self.base.as_ref().filter(|known| !known.commit.deleted);
         if let Some(known) = base {
-            let range = (*first, last.checked_add(1));
+            let range = (first, last.checked_add(1));
             let take = minutebook_core::Take::All;
             for segment in inner.overlapping(log, &known.commit, range, take).await? {
-                for i in matching(&reader, &segment, &times).await?.1 {
+                for i in keys.matching(&reader, &segment).await?.1 {
                     if let Some(there) = there.get_mut(i) {
                         *there = true;
                     }
@@ -147,17 +143,16 @@ impl Draft {
             }
         }
         let hits = there.iter().filter(|there| **there).count() as u64;
-        let fresh = times.len() as u64 - hits;
+        let fresh = there.len() as u64 - hits;
         match on_conflict {
             _ if hits == 0 => Ok(Keyed::new(batch, fresh, 0, 0)),
             OnConflict::Fail => {
                 let at = there.iter().position(|there| *there).unwrap_or(0);
-                let time = times.get(at).copied().unwrap_or_default();
                 Err(Fault::Exists(format!(
-                    "a row at {} is there already, and {} more of the batch's {}",
-                    format_timestamp(from_nanos(time)),
+                    "a row {} is there already, and {} more of the batch's {}",
+                    described(self.key.as_ref(), &batch, at),
                     hits - 1,
-                    times.len()
+                    there.len()
                 )))
             }
             OnConflict::Keep => {
@@ -167,12 +162,8 @@ impl Draft {
                 Ok(Keyed::new(batch, fresh, 0, hits))
             }
             OnConflict::Replace => {
-                let gone: Vec<i64> = times
-                    .iter()
-                    .zip(&there)
-                    .filter_map(|(t, there)| there.then_some(*t))
-                    .collect();
-                let replaced = self.remove_times(inner, log, &gone).await?;
+                let gone = keys.only(&there);
+                let replaced = self.remove_keys(inner, log, &gone).await?;
                 Ok(Keyed::new(batch, fresh, replaced, 0))
             }
         }
@@ -197,39 +188,6 @@ impl Keyed {
             skipped,
         }
     }
-}
-
-/// The rows of a segment that count and are at one of these times (ascending, each once), as row ranges; and which of the times those are.
-async fn matching(
-    reader: &Segments,
-    segment: &Segment,
-    times: &[i64],
-) -> Result<(Vec<Range<u64>>, Vec<usize>)> {
-    let from = times.partition_point(|time| *time < segment.min);
-    let to = times.partition_point(|time| *time <= segment.max);
-    let wanted = times.get(from..to).unwrap_or_default();
-    let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else {
-        return Ok((Vec::new(), Vec::new()));
-    };
-    let rows = reader.live(segment, *first, last.checked_add(1)).await?;
-    let stored = reader.times(segment, rows.clone()).await?;
-    let (mut ranges, mut hits) = (Vec::<Range<u64>>::new(), Vec::new());
-    let mut at = 0;
-    for (row, time) in rows.into_iter().flatten().zip(stored) {
-        while wanted.get(at).is_some_and(|wanted| *wanted < time) {
-            at += 1;
-        }
-        if wanted.get(at) == Some(&time) {
-            if hits.last() != Some(&(from + at)) {
-                hits.push(from + at);
-            }
-            match ranges.last_mut() {
-                Some(range) if range.end == row => range.end += 1,
-                _ => ranges.push(row..row + 1),
-            }
-        }
-    }
-    Ok((ranges, hits))
 }
 
 /// Dead ranges and more of them.

@@ -10,6 +10,7 @@ mod describe;
 mod diff;
 mod draft;
 mod edit;
+mod keys;
 mod mend;
 mod merge;
 mod named;
@@ -34,7 +35,7 @@ use minutebook_core::SeriesId;
 use object_store::ObjectStore;
 
 pub use absorb::{AbsorbReceipt, AbsorbedState};
-pub use adopt::AdoptReport;
+pub use adopt::{AdoptDirectory, AdoptReport, AdoptedDirectory, AdoptedSeries};
 pub use check::SeriesChecked;
 pub use compact::{CompactionPlan, CompactionReason, CompactionReport, CompactionStep};
 pub use diff::{ChangedRange, VersionDiff};
@@ -48,6 +49,7 @@ use crate::codec::{SegmentCache, Segments, WriteOptions, segment_options};
 use crate::config::ParquetConfig;
 use crate::error::Fault;
 use crate::log::{Known, Log, Segment};
+use crate::store::url::{self, Place};
 use crate::store::{DurableStore, Storage};
 
 /// Time series in Parquet files.
@@ -122,6 +124,65 @@ impl ParquetTimeSeriesRepository {
     /// ([`Unsupported`](minutebook_core::ErrorKind::Unsupported)) if it does.
     pub fn with_store(store: Arc<dyn ObjectStore>, config: ParquetConfig) -> Self {
         Self::over(Storage::foreign(store), config)
+    }
+
+    /// Uses the part of a store below a prefix (`research/series`), as [`with_store`](Self::with_store) does: several stores in one bucket.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](minutebook_core::ErrorKind::InvalidInput) for a prefix that no object can have.
+    pub fn with_store_below(
+        store: Arc<dyn ObjectStore>,
+        prefix: &str,
+        config: ParquetConfig,
+    ) -> minutebook_core::Result<Self> {
+        let prefix = object_store::path::Path::parse(prefix).map_err(|error| {
+            Fault::Invalid(format!("no object can have this prefix: {error}")).told("open", prefix)
+        })?;
+        Ok(Self::with_store(url::below(store, &prefix), config))
+    }
+
+    /// Opens a store by its URL: `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` (each with the feature of its name: `s3`,
+    /// `gcs`, `azure`), `file:///directory`, or `memory:///prefix`, which is gone with the last clone.
+    ///
+    /// Buckets are set up from the environment (`AWS_ACCESS_KEY_ID`, `AWS_REGION`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME` and so
+    /// on), and from `options`, which go first and have the same names in lower case (`aws_endpoint`, `aws_allow_http`). Nothing is asked of the
+    /// network now; [`probe`](Self::probe) does.
+    ///
+    /// ```
+    /// use minutebook_parquet::{ParquetConfig, ParquetTimeSeriesRepository};
+    ///
+    /// let none: [(&str, &str); 0] = [];
+    /// let repo = ParquetTimeSeriesRepository::open_url("memory:///series", none, ParquetConfig::default())?;
+    /// # let _ = repo;
+    /// # Ok::<(), minutebook_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Unsupported`](minutebook_core::ErrorKind::Unsupported) for a store whose feature is not built in;
+    /// [`InvalidInput`](minutebook_core::ErrorKind::InvalidInput) for what is no URL, an unknown option, or settings that are not enough.
+    pub fn open_url<K: Into<String>, V: Into<String>>(
+        text: &str,
+        options: impl IntoIterator<Item = (K, V)>,
+        config: ParquetConfig,
+    ) -> minutebook_core::Result<Self> {
+        let options = options.into_iter();
+        let options: Vec<(String, String)> = options.map(|(k, v)| (k.into(), v.into())).collect();
+        match url::place(text, &options).map_err(|fault| fault.told("open", text))? {
+            Place::Directory(dir) => Self::open(dir, config),
+            Place::Store(store) => Ok(Self::with_store(store, config)),
+        }
+    }
+
+    /// Asks the store now what it is otherwise asked before the first write: to create an object twice. One that does it cannot keep
+    /// series. A local directory is known to refuse and is not asked.
+    ///
+    /// # Errors
+    /// [`Unsupported`](minutebook_core::ErrorKind::Unsupported) if it overwrites; [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if it does not
+    /// answer, or the credentials do not allow to write.
+    pub async fn probe(&self) -> minutebook_core::Result<()> {
+        let near = object_store::path::Path::default();
+        let probed = self.inner.storage.probe(&near);
+        probed.await.map_err(|fault| fault.told("open", "store"))
     }
 
     fn over(storage: Storage, config: ParquetConfig) -> Self {

@@ -124,12 +124,17 @@ impl ParquetTimeSeriesRepository {
     /// # Errors
     /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if the storage fails.
     pub async fn drop_snapshot(&self, name: &str) -> minutebook_core::Result<bool> {
-        let dropped = match checked(name) {
-            Ok(name) => self.inner.storage.delete_all(vec![snapshot(&name)]).await,
-            Err(fault) => Err(fault),
+        let dropped = async {
+            let path = snapshot(&checked(name)?);
+            // Most stores do not say of what they delete whether it was there.
+            let there = self.inner.storage.exists(&path).await?;
+            if there {
+                self.inner.storage.delete_all(vec![path]).await?;
+            }
+            Ok(there)
         };
-        let dropped = dropped.map_err(|fault| fault.told("drop the snapshot", name))?;
-        Ok(dropped > 0)
+        let dropped: Result<bool> = dropped.await;
+        dropped.map_err(|fault| fault.told("drop the snapshot", name))
     }
 }
 

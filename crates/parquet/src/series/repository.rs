@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use minutebook_core::series::batch::TIMESTAMP;
 use minutebook_core::{
-    BatchStream, Capabilities, Capability, Result, ScanQuery, SeriesFilter, SeriesId,
-    SeriesSummary, TimeRange, TimeSeriesRepository, WriteMode, WriteReceipt,
+    BatchStream, Capabilities, Capability, Result, ScanQuery, SeriesFilter, SeriesId, SeriesKey,
+    SeriesSummary, TimeRange, TimeSeriesRepository, Version, WriteMode, WriteReceipt,
 };
 
 use super::snapshot::summary;
@@ -29,6 +29,7 @@ impl TimeSeriesRepository for ParquetTimeSeriesRepository {
             Capability::AsOf,
             Capability::ExactTypes,
             Capability::NewestFirst,
+            Capability::Key,
         ])
     }
 
@@ -69,6 +70,11 @@ impl TimeSeriesRepository for ParquetTimeSeriesRepository {
             None => self.inner.delete_series(series).await,
         };
         self.inner.explained(series, "delete", deleted).await
+    }
+
+    async fn declare_key(&self, series: &SeriesId, key: Option<&SeriesKey>) -> Result<Version> {
+        let declared = self.declare(series, key).await;
+        self.inner.explained(series, "declare_key", declared).await
     }
 }
 

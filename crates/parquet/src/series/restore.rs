@@ -9,7 +9,7 @@ use crate::error::{Fault, Result};
 use crate::log::{Commit, Log, Metadata, Operation};
 
 impl ParquetTimeSeriesRepository {
-    /// Makes rows, columns, metadata and marks as they were in an earlier version, by a new version that names the same files. What came
+    /// Makes rows, columns, key, metadata and marks as they were in an earlier version, by a new version that names the same files. What came
     /// between stays readable. The version as it is if nothing changes.
     ///
     /// # Errors
@@ -61,6 +61,8 @@ impl Inner {
             draft.segments.clone_from(&wanted.segments);
             draft.metadata.clone_from(&wanted.metadata);
             draft.complete.clone_from(&wanted.complete);
+            // Its rows keep to its own key, not to one that was declared later.
+            draft.key.clone_from(&wanted.key);
             draft.note.clone_from(note);
             let version = Version(draft.version());
             match self.commit(log, draft, Operation::Restore).await? {
@@ -79,4 +81,5 @@ fn same(a: &Commit, b: &Commit) -> bool {
         && a.segments == b.segments
         && a.metadata == b.metadata
         && a.complete == b.complete
+        && a.key == b.key
 }

@@ -192,6 +192,7 @@ pub(super) fn summary(commit: &Commit) -> SeriesSummary {
         bytes: commit.bytes,
         schema: Arc::clone(&commit.schema),
         version: Version(commit.version),
+        key: commit.key.clone(),
     }
 }
 

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use minutebook_core::series::batch::{checked, timestamps};
-use minutebook_core::{SeriesId, TimeRange, Version, WriteMode, WriteReceipt};
+use minutebook_core::{OnConflict, SeriesId, TimeRange, Version, WriteMode, WriteReceipt};
 use minutebook_fs::task;
 
 use super::append::Reuse;
 use super::draft::Draft;
+use super::keys::Keys;
 use super::{Inner, rows};
 use crate::error::{Fault, Result};
 use crate::log::{Known, Log, Metadata, Operation};
@@ -132,7 +133,11 @@ impl Inner {
         };
         match mode {
             WriteMode::Append => {
-                let batch = draft.widen(&batch)?;
+                let mut batch = draft.widen(&batch)?;
+                if draft.key.is_some() {
+                    // What is unique cannot be added twice.
+                    batch = draft.key(self, log, batch, OnConflict::Fail).await?.batch;
+                }
                 if count == 0 {
                     return Ok(Planned::Nothing(receipt(0, 0, 0)));
                 }
@@ -151,6 +156,9 @@ impl Inner {
             }
             WriteMode::ReplaceRange(range) => {
                 let batch = draft.widen(&batch)?;
+                if draft.key.is_some() {
+                    Keys::of(draft.key.as_ref(), &draft.schema, &batch)?;
+                }
                 let replaced = draft.remove_range(self, log, range.nanos()).await?;
                 if replaced == 0 && count == 0 {
                     return Ok(Planned::Nothing(receipt(0, 0, 0)));
@@ -276,8 +284,7 @@ async fn prepared(batch: RecordBatch, mode: WriteMode) -> Result<RecordBatch> {
         task::blocking(move || rows::sorted(batch)).await??
     };
     match mode {
-        WriteMode::Append => {}
-        WriteMode::Upsert { .. } => rows::distinct(&batch)?,
+        WriteMode::Append | WriteMode::Upsert { .. } => {}
         WriteMode::ReplaceRange(range) => {
             let times = timestamps(&batch)?.values();
             let (start, end) = range.nanos();

@@ -3,6 +3,7 @@
 mod durable;
 mod listing;
 mod multipart;
+pub(crate) mod url;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -200,8 +201,8 @@ impl Storage {
         level.map_err(|source| store_fault(prefix.unwrap_or(&Path::default()), source))
     }
 
-    /// Before the first write: does the store refuse to create what is there? Without that, commits would overwrite each other.
-    async fn probe(&self, near: &Path) -> Result<()> {
+    /// Does the store refuse to create what is there? Without that, commits would overwrite each other. Asked once, before the first write.
+    pub(crate) async fn probe(&self, near: &Path) -> Result<()> {
         if self.trusted.load(Ordering::Acquire) {
             return Ok(());
         }

@@ -1,6 +1,9 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod indexes;
+pub(crate) mod shaky;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;

@@ -35,4 +35,5 @@ pq.write_table(dates, out / "pyarrow_date32.parquet")
 pq.write_table(dates, out / "pyarrow_lz4_v2.parquet", compression="lz4", data_page_version="2.0", write_page_index=True,
                write_page_checksum=True)
 frame.assign(date=[str(d) for d in index]).to_parquet(out / "strings.parquet")
+frame.assign(date=["Monday", "Tuesday", "Wednesday"]).to_parquet(out / "words.parquet")
 frame.to_parquet(out / "no_time.parquet")

@@ -8,6 +8,7 @@
 mod append;
 mod as_of;
 mod durable;
+mod key;
 mod manage;
 mod model;
 mod replace;
@@ -27,6 +28,7 @@ pub use model::{random_histories, random_histories_with_faults};
 use append::*;
 use as_of::*;
 use durable::*;
+use key::*;
 use manage::*;
 use replace::*;
 use scan::*;
@@ -166,6 +168,29 @@ macro_rules! __series_cases {
             ],
             "A range that the backend cannot delete is `Unsupported` and nothing changes." => [
                 deleting_a_range_not_claimed_is_unsupported,
+            ],
+        }
+        declare_key {
+            "An upsert goes by the declared key: rows that differ in a column of it are different rows, those that agree in all are the same." => [
+                an_upsert_goes_by_the_declared_key,
+            ],
+            "On a series with a key no write makes a key twice: `Append` of one that is there is `AlreadyExists`, a batch with one twice is `InvalidInput`, and nothing changes." => [
+                a_keyed_series_takes_no_key_twice,
+            ],
+            "A row with a null in a column of the key, or a batch without the column, is `InvalidInput`, names the column, and nothing changes." => [
+                null_keys_are_refused_and_named,
+            ],
+            "A column that cannot be part of a key (floating point, nested) is `SchemaMismatch` and nothing changes." => [
+                floating_point_is_no_key,
+            ],
+            "Rows that have a key twice already, or a null in it, refuse the declaration (`AlreadyExists`, `InvalidInput`), and nothing changes." => [
+                rows_that_break_a_key_refuse_it,
+            ],
+            "A declaration makes the series if there is none, is in the summary, stays until it is replaced or the series deleted, and changes the version if and only if it says something new." => [
+                a_declared_key_is_in_the_summary_and_stays,
+            ],
+            "Without the capability `Key` it is `Unsupported` and nothing changes." => [
+                keys_not_claimed_are_unsupported,
             ],
         }
         capability {

@@ -16,14 +16,15 @@ use minutebook::memory::MemoryTimeSeriesRepository;
 use minutebook_core::series::batch::{TIMESTAMP, timestamps};
 use minutebook_core::{
     BatchStream, Capabilities, Capability, Error, ErrorKind, ManualClock, OnConflict, Result,
-    ScanQuery, SeriesFilter, SeriesId, SeriesName, SeriesSummary, Snapshot, Symbol, Take,
-    TimeRange, TimeSeriesRepository, Version, WriteMode, WriteReceipt,
+    ScanQuery, SeriesFilter, SeriesId, SeriesKey, SeriesName, SeriesSummary, Snapshot, Symbol,
+    Take, TimeRange, TimeSeriesRepository, Version, WriteMode, WriteReceipt,
 };
 use minutebook_testkit::{Harness, test_clock};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bug {
     None,
+    KeyForgetsColumns,
     OrderReversed,
     OrderOfWriting,
     LastRowLost,
@@ -616,5 +617,15 @@ impl TimeSeriesRepository for Buggy {
             }
         }
         self.inner.delete(series, range).await
+    }
+
+    async fn declare_key(&self, series: &SeriesId, key: Option<&SeriesKey>) -> Result<Version> {
+        let series = &self.series(series);
+        let key = match self.bug {
+            // The time alone is kept.
+            Bug::KeyForgetsColumns => key.map(|_| SeriesKey::timestamp()),
+            _ => key.cloned(),
+        };
+        self.inner.declare_key(series, key.as_ref()).await
     }
 }

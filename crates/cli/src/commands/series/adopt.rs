@@ -1,30 +1,43 @@
 //! `minutebook series adopt`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
+use minutebook::parquet::{
+    AdoptDirectory, AdoptReport, AdoptedSeries, Metadata, ParquetTimeSeriesRepository,
+};
+use minutebook::time::format_timestamp;
+use minutebook::{SeriesId, TimeSeriesRepository as _};
+use serde_json::{Value, json};
 
-use super::group::{Named, entry};
+use super::group::entry;
 use crate::app::Context;
 use crate::failure::{Failure, Outcome};
 use crate::output::format::{self, plural};
 
-/// Make Parquet files of other programs part of a series, byte for byte as they are, by one commit.
+/// Make Parquet files of other programs part of series, byte for byte as they are, by one commit for each series.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Rows of a later file replace those of the same time. A file whose rows are not in order of time is told and left out; bars import
-takes it. The files themselves stay where they are.
+Rows of a later file replace those of the same time (of the same key, where one is declared). A file whose rows are not in order of
+time is told and left out; bars import takes it. The files themselves stay where they are, and one that was adopted is not added again.
+
+Of a directory every *.parquet goes to the series that its name says: BTCUSD_1h_2024-01-01_2024-02-01.parquet and BTCUSD_1h.parquet to
+BTCUSD@1h, vix.parquet to @vix.
 
 Examples:
   minutebook series adopt BTCUSD@1h BTCUSD_1h_*.parquet
-  minutebook series adopt AAPL@1d aapl.parquet --note source=vendor")]
+  minutebook series adopt AAPL@1d aapl.parquet --note source=vendor
+  minutebook series adopt ./frames --dry-run")]
 pub(crate) struct Adopt {
-    #[command(flatten)]
-    named: Named,
+    /// The series (SYMBOL@TIMEFRAME or @name), or a directory
+    #[arg(value_name = "SERIES|DIR")]
+    target: String,
     /// The files, the earlier first
-    #[arg(required = true)]
+    #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Only say what would be done with a directory
+    #[arg(long, conflicts_with = "files")]
+    dry_run: bool,
     /// What to note with the new version
     #[arg(long, value_name = "KEY=VALUE", value_parser = entry)]
     note: Vec<(String, String)>,
@@ -33,51 +46,138 @@ pub(crate) struct Adopt {
 impl Adopt {
     pub(super) async fn run(self, context: &mut Context<'_>) -> Outcome {
         let book = context.open()?;
-        let id = &self.named.series;
-        if matches!(id, minutebook::SeriesId::Ticks { .. }) {
+        let made = book.series_files_made()?;
+        let files = made.ok_or_else(|| Failure::usage("this store keeps no files".to_owned()))?;
+        let note: Metadata = self.note.into_iter().collect();
+        if self.files.is_empty() {
+            let dir = Path::new(&self.target);
+            if !dir.is_dir() {
+                return Err(Failure::usage(format!(
+                    "{}: name the files after the series, or a directory that is there",
+                    self.target
+                )));
+            }
+            return directory(context, &files, dir, self.dry_run, note).await;
+        }
+        let id: SeriesId = self
+            .target
+            .parse()
+            .map_err(|error: minutebook::Error| Failure::usage(error.to_string()))?;
+        if matches!(id, SeriesId::Ticks { .. }) {
             return Err(Failure::usage(format!(
                 "{id}: ticks are JSON Lines; this is for bars and other series"
             )));
         }
-        let files = book
-            .series_files_made()?
-            .ok_or_else(|| Failure::usage("this store keeps no files".to_owned()))?;
-        let note = self.note.into_iter().collect();
-        let report = files.adopt(id, &self.files, &note).await?;
-        if context.output.json {
-            let skipped = report.skipped.iter();
-            let skipped: Vec<_> = skipped
-                .map(|(file, why)| json!({"file": file.display().to_string(), "why": why}))
-                .collect();
-            let adopted: Vec<_> = report
-                .adopted
-                .iter()
-                .map(|file| file.display().to_string())
-                .collect();
-            context.output.json_line(&json!({
-                "series": id.to_string(),
-                "version": report.version.0,
-                "adopted": adopted,
-                "rows": report.rows,
-                "replaced": report.replaced,
-                "skipped": skipped,
-            }))?;
-        } else {
-            for (file, why) in &report.skipped {
-                context
-                    .output
-                    .note(format!("{} was left out: {why}", file.display()));
-            }
-            context.output.line(format!(
-                "{id}: {} with {} adopted, {} replaced",
-                plural(report.adopted.len() as u64, "file"),
-                plural(report.rows, "row"),
-                format::count(report.replaced)
-            ))?;
-        }
-        if report.adopted.is_empty() {
+        let report = files.adopt(&id, &self.files, &note).await?;
+        show(context, &id, &report)?;
+        if report.adopted.is_empty() && report.already.is_empty() {
             return Err(Failure::data(format!("{id}: no file could be adopted")));
         }
         Ok(())
     }
+}
+
+fn paths(files: &[PathBuf]) -> Vec<String> {
+    files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect()
+}
+
+fn value(id: &SeriesId, report: &AdoptReport) -> Value {
+    let skipped = report.skipped.iter();
+    let skipped: Vec<_> = skipped
+        .map(|(file, why)| json!({"file": file.display().to_string(), "why": why}))
+        .collect();
+    json!({
+        "series": id.to_string(),
+        "version": report.version.0,
+        "adopted": paths(&report.adopted),
+        "already": paths(&report.already),
+        "rows": report.rows,
+        "replaced": report.replaced,
+        "skipped": skipped,
+    })
+}
+
+fn show(context: &mut Context<'_>, id: &SeriesId, report: &AdoptReport) -> Outcome {
+    if context.output.json {
+        return context.output.json_line(&value(id, report));
+    }
+    for (file, why) in &report.skipped {
+        context
+            .output
+            .note(format!("{} was left out: {why}", file.display()));
+    }
+    let already = match report.already.len() as u64 {
+        0 => String::new(),
+        count => format!(", {} there already", plural(count, "file")),
+    };
+    context.output.line(format!(
+        "{id}: {} with {} adopted, {} replaced{already}",
+        plural(report.adopted.len() as u64, "file"),
+        plural(report.rows, "row"),
+        format::count(report.replaced)
+    ))
+}
+
+async fn directory(
+    context: &mut Context<'_>,
+    files: &ParquetTimeSeriesRepository,
+    dir: &Path,
+    dry_run: bool,
+    note: Metadata,
+) -> Outcome {
+    let mut options = AdoptDirectory::default().note(note);
+    options.dry_run = dry_run;
+    let done = files.adopt_directory(dir, &options).await?;
+    for (file, why) in &done.unnamed {
+        context
+            .output
+            .note(format!("{} was left out: {why}", file.display()));
+    }
+    let (mut taken, mut failed) = (0, None);
+    for series in done.series {
+        taken += series.report.adopted.len() + series.report.already.len();
+        if dry_run {
+            planned(context, &series)?;
+        } else {
+            show(context, &series.series, &series.report)?;
+        }
+        if let Some(error) = series.error {
+            context.output.note(format!("{}: {error}", series.series));
+            failed.get_or_insert(error);
+        }
+    }
+    match failed {
+        Some(error) => Err(error.into()),
+        None if taken == 0 => Err(Failure::data(format!(
+            "{}: no file could be adopted",
+            dir.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What a dry run found.
+fn planned(context: &mut Context<'_>, series: &AdoptedSeries) -> Outcome {
+    let (id, report) = (&series.series, &series.report);
+    if context.output.json {
+        let mut value = value(id, report);
+        value["dry_run"] = true.into();
+        value["first"] = series.first.map(format_timestamp).into();
+        value["last"] = series.last.map(format_timestamp).into();
+        return context.output.json_line(&value);
+    }
+    for (file, why) in &report.skipped {
+        let text = format!("{} would be left out: {why}", file.display());
+        context.output.note(text);
+    }
+    context.output.line(format!(
+        "{id}: {} with {} would be adopted, {} to {}",
+        plural(report.adopted.len() as u64, "file"),
+        plural(report.rows, "row"),
+        format::time_or_dash(series.first),
+        format::time_or_dash(series.last)
+    ))
 }

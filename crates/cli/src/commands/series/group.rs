@@ -7,7 +7,7 @@ use minutebook::parquet::ParquetTimeSeriesRepository;
 use minutebook::time::parse_timestamp;
 use minutebook::{Error, ErrorKind, Minutebook, SeriesId, Snapshot, Version};
 
-use super::{adopt, bars, compact, describe, merge, snapshots, vacuum, versions};
+use super::{adopt, bars, compact, describe, key, merge, snapshots, vacuum, versions};
 use crate::app::Context;
 use crate::args::parsed;
 use crate::failure::{Failure, Outcome};
@@ -30,6 +30,8 @@ pub(crate) enum Series {
     Vacuum(vacuum::Vacuum),
     /// Show or change what is said of a series
     Describe(describe::Describe),
+    /// Show or declare what tells rows apart
+    Key(key::Key),
     /// Validate bars
     Check(bars::Check),
     /// Show where bars are, where there are none, and where they are missing
@@ -38,7 +40,7 @@ pub(crate) enum Series {
     Complete(bars::Complete),
     /// Make bars of a coarser timeframe
     Resample(bars::Resample),
-    /// Make Parquet files of other programs part of a series as they are
+    /// Make Parquet files of other programs, or a directory of them, part of series as they are
     Adopt(adopt::Adopt),
     /// Read several series as one, in order of time
     Merge(merge::Merge),
@@ -54,6 +56,7 @@ impl Series {
             Self::Compact(command) => command.run(context).await,
             Self::Vacuum(command) => command.run(context).await,
             Self::Describe(command) => command.run(context).await,
+            Self::Key(command) => command.run(context).await,
             Self::Check(command) => command.run(context).await,
             Self::Coverage(command) => command.run(context).await,
             Self::Complete(command) => command.run(context).await,

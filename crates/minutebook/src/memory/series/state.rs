@@ -1,6 +1,5 @@
 //! One version of a series, and what a write makes of it.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::{BooleanArray, RecordBatch};
@@ -10,6 +9,7 @@ use arrow_select::filter::filter_record_batch;
 use arrow_select::interleave::interleave_record_batch;
 use chrono::{DateTime, Utc};
 use futures_util::stream;
+use minutebook_core::SeriesKey;
 use minutebook_core::series::batch::{align, bounds, merge_schemas, timestamps};
 use minutebook_core::time::{format_timestamp, from_nanos};
 use minutebook_core::{
@@ -17,6 +17,7 @@ use minutebook_core::{
     TimeRange, Version, WriteMode, WriteReceipt,
 };
 
+use super::keys::Keys;
 use crate::memory::BACKEND;
 
 /// One version of a series. It never changes: a write makes the next one, which shares what stayed.
@@ -25,6 +26,8 @@ pub(super) struct SeriesState {
     pub(super) version: Version,
     pub(super) at: DateTime<Utc>,
     pub(super) schema: SchemaRef,
+    /// What tells rows apart, if that was declared.
+    pub(super) key: Option<SeriesKey>,
     /// The rows in the order written, none empty. A segment may lack columns that came later.
     pub(super) segments: Vec<RecordBatch>,
 }
@@ -41,12 +44,20 @@ impl SeriesState {
             version: Version(0),
             at: DateTime::UNIX_EPOCH,
             schema: batch.schema(),
+            key: None,
             segments: Vec::new(),
         }
     }
 
     /// The same rows with the columns that the batch needs as well.
     pub(super) fn widened(&self, batch: &RecordBatch) -> Result<Self> {
+        if self.segments.is_empty() && self.schema.fields().len() == 1 {
+            // A series that only had its key declared.
+            return Ok(Self {
+                schema: batch.schema(),
+                ..self.clone()
+            });
+        }
         Ok(Self {
             schema: merge_schemas(&self.schema, batch.schema_ref())?,
             ..self.clone()
@@ -57,27 +68,44 @@ impl SeriesState {
         let (mut inserted, mut replaced, mut skipped) = (batch.num_rows() as u64, 0, 0);
         let mut batch = batch;
         let mut segments = self.segments.clone();
+        if self.key.is_some() {
+            // Whatever the mode, a batch brings a key once.
+            self.keys()?.unique(&batch)?;
+        }
+        let mode = match mode {
+            // What is unique cannot be added twice.
+            WriteMode::Append if self.key.is_some() => WriteMode::Upsert {
+                on_conflict: OnConflict::Fail,
+            },
+            mode => mode,
+        };
         match mode {
             WriteMode::Append => {}
             WriteMode::Upsert { on_conflict } => {
-                let new = unique_times(&batch)?;
-                let there: HashSet<i64> = self.times()?.filter(|time| new.contains(time)).collect();
+                let keys = self.keys()?;
+                let new = keys.unique(&batch)?;
+                let there = keys.among(&self.segments, &new)?;
                 let known = there.len() as u64;
                 inserted -= known;
                 match on_conflict {
                     OnConflict::Fail if known > 0 => {
                         return Err(Error::new(
                             ErrorKind::AlreadyExists,
-                            format!("{known} of the timestamps are there already"),
+                            format!("{known} of the rows have a key that is there already"),
                         ));
                     }
                     OnConflict::Fail => {}
                     OnConflict::Keep => {
-                        batch = retain(&batch, |time| !there.contains(&time))?;
+                        batch = keys.without(&batch, &there)?;
                         skipped = known;
                     }
                     OnConflict::Replace => {
-                        (segments, replaced) = drop_rows(&segments, |time| there.contains(&time))?;
+                        for segment in &mut segments {
+                            let rest = keys.without(segment, &there)?;
+                            replaced += (segment.num_rows() - rest.num_rows()) as u64;
+                            *segment = rest;
+                        }
+                        segments.retain(|segment| segment.num_rows() > 0);
                     }
                 }
             }
@@ -114,15 +142,30 @@ impl SeriesState {
         self.segments.iter().map(RecordBatch::num_rows).sum()
     }
 
-    fn times(&self) -> Result<impl Iterator<Item = i64>> {
-        let columns = self
+    fn keys(&self) -> Result<Keys> {
+        Keys::new(self.key.as_ref(), &self.schema)
+    }
+
+    /// Refuses a key that the rows break.
+    pub(super) fn check_key(&self, key: &SeriesKey) -> Result<()> {
+        let keys = Keys::new(Some(key), &self.schema)?;
+        if self.segments.is_empty() {
+            return Ok(());
+        }
+        let aligned = self
             .segments
             .iter()
-            .map(timestamps)
-            .collect::<Result<Vec<_>>>()?;
-        Ok(columns
-            .into_iter()
-            .flat_map(|column| column.values().iter().copied()))
+            .map(|segment| align(segment, &self.schema));
+        let aligned = aligned.collect::<Result<Vec<_>>>()?;
+        let all = concat_batches(&self.schema, &aligned).map_err(failed)?;
+        let unique = keys.unique(&all).map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput if keys.complete(&all) => {
+                Error::new(ErrorKind::AlreadyExists, "there are rows with the same key")
+                    .with_source(error)
+            }
+            _ => error,
+        });
+        unique.map(drop)
     }
 
     /// Where the rows in the range are, as (segment, row), in ascending time and equal times in the order written.
@@ -194,20 +237,8 @@ impl SeriesState {
                 .sum(),
             schema: Arc::clone(&self.schema),
             version: self.version,
+            key: self.key.clone(),
         })
-    }
-}
-
-/// The times of a batch, each of which may be there once only.
-fn unique_times(batch: &RecordBatch) -> Result<HashSet<i64>> {
-    let times = timestamps(batch)?.values();
-    let mut unique = HashSet::with_capacity(times.len());
-    match times.iter().find(|time| !unique.insert(**time)) {
-        None => Ok(unique),
-        Some(twice) => Err(Error::invalid(format!(
-            "the batch has the timestamp {} twice; an upsert needs each once",
-            format_timestamp(from_nanos(*twice))
-        ))),
     }
 }
 
@@ -265,7 +296,7 @@ fn settled(mut segments: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Vec<Rec
     Ok(segments)
 }
 
-fn failed(error: ArrowError) -> Error {
+pub(super) fn failed(error: ArrowError) -> Error {
     Error::invalid("the rows cannot be put together")
         .with_source(error)
         .with_backend(BACKEND)

@@ -1,0 +1,211 @@
+//! Files of other programs as segments of a series, byte for byte as they are.
+
+mod candidate;
+mod directory;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use minutebook_core::series::batch::merge_schemas;
+use minutebook_core::{ErrorKind, SeriesId, Version};
+use minutebook_fs::task;
+
+pub use self::directory::{AdoptDirectory, AdoptedDirectory, AdoptedSeries};
+
+use self::candidate::{Candidate, candidate};
+use super::draft::{Draft, Group};
+use super::keys::Keys;
+use super::write::{ATTEMPTS, Committed, Patience};
+use super::{Inner, ParquetTimeSeriesRepository};
+use crate::error::{Fault, Result};
+use crate::layout::file_name;
+use crate::log::{Log, Metadata, Operation};
+
+/// What an adoption did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct AdoptReport {
+    /// The version that has the files; that of before if none could be adopted.
+    pub version: Version,
+    /// The files that are part of the series now.
+    pub adopted: Vec<PathBuf>,
+    /// Their rows.
+    pub rows: u64,
+    /// Rows that were there, with keys that a later file has too: at the same times, unless another key is declared.
+    pub replaced: u64,
+    /// Files that are part of the series already, byte for byte and with every row. They are not added again.
+    pub already: Vec<PathBuf>,
+    /// Files that cannot be part of a series as they are, and why. Load and write them instead.
+    pub skipped: Vec<(PathBuf, String)>,
+}
+
+impl ParquetTimeSeriesRepository {
+    /// Makes files of other programs part of a series without writing their rows anew: each is copied as it is and named by one commit, so that all
+    /// are there at once or none. The time index may have any name and unit that [`load_parquet`](crate::load_parquet) finds; without a zone it is UTC.
+    /// Where files overlap each other or what the series has, rows of a later file replace those of the same time, or of the same declared key.
+    /// A file that is part of the series already is not added again, so that the call may be repeated.
+    ///
+    /// A file whose rows are not in ascending order of time, or that has no time, is skipped and named in the report.
+    ///
+    /// # Errors
+    /// [`SchemaMismatch`](minutebook_core::ErrorKind::SchemaMismatch) if a file has a column of another type than the series;
+    /// [`Corrupt`](minutebook_core::ErrorKind::Corrupt) if a file is damaged. Nothing changes then.
+    pub async fn adopt(
+        &self,
+        series: &SeriesId,
+        files: &[PathBuf],
+        note: &Metadata,
+    ) -> minutebook_core::Result<AdoptReport> {
+        let adopted = self.inner.adopt(series, files, note, Care::Strict).await;
+        self.inner.explained(series, "adopt", adopted).await
+    }
+}
+
+/// What a file that is damaged, or does not fit the series, means for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// None is adopted.
+    Strict,
+    /// It is skipped and named.
+    Lenient,
+}
+
+impl Inner {
+    async fn adopt(
+        &self,
+        series: &SeriesId,
+        files: &[PathBuf],
+        note: &Metadata,
+        care: Care,
+    ) -> Result<AdoptReport> {
+        let log = self.log(series);
+        let turn = self.state().entry(series.clone()).or_default().turn.clone();
+        let _turn = turn.lock().await;
+        let mut patience = Patience::default();
+        for _ in 0..ATTEMPTS {
+            let mut draft = self.draft(&log).await?;
+            draft.note.clone_from(note);
+            let mut report = AdoptReport {
+                version: Version(draft.base_version()),
+                ..AdoptReport::default()
+            };
+            let taken = self
+                .take_in(&log, &mut draft, files, care, &mut report)
+                .await;
+            if let Err(fault) = taken {
+                self.discard(std::mem::take(&mut draft.written)).await;
+                return Err(fault);
+            }
+            if report.adopted.is_empty() {
+                return Ok(report);
+            }
+            report.version = Version(draft.version());
+            match self.commit(&log, draft, Operation::Adopt).await? {
+                Committed::Done => return Ok(report),
+                missed => patience.again(missed)?,
+            }
+        }
+        Err(Fault::Conflict { attempts: ATTEMPTS })
+    }
+
+    async fn take_in(
+        &self,
+        log: &Log,
+        draft: &mut Draft,
+        files: &[PathBuf],
+        care: Care,
+        report: &mut AdoptReport,
+    ) -> Result<()> {
+        let mut began = draft.exists() && draft.schema.fields().len() > 1;
+        let mut known = self.digests(log, draft).await?;
+        for path in files {
+            let (fs, file) = (std::sync::Arc::clone(&self.config.fs), path.clone());
+            let key = draft.key.clone();
+            // One file in memory at a time.
+            let found = task::blocking(move || candidate(&fs, &file, key.as_ref())).await?;
+            let candidate = match found {
+                Ok(Ok(candidate)) => candidate,
+                Ok(Err(why)) => {
+                    report.skipped.push((path.clone(), why));
+                    continue;
+                }
+                Err(fault @ Fault::Corrupt { .. }) if care == Care::Lenient => {
+                    report.skipped.push((path.clone(), fault.to_string()));
+                    continue;
+                }
+                Err(fault) => return Err(fault),
+            };
+            if known.contains(&candidate.segment.digest) {
+                report.already.push(path.clone());
+                continue;
+            }
+            let schema = match began {
+                true => merge_schemas(&draft.schema, &candidate.schema),
+                false => Ok(std::sync::Arc::clone(&candidate.schema)),
+            };
+            let schema = match schema {
+                Ok(schema) => schema,
+                Err(error) if care == Care::Lenient => {
+                    report
+                        .skipped
+                        .push((path.clone(), error.message().to_owned()));
+                    continue;
+                }
+                Err(error) => return Err(error.with_resource(path.display()).into()),
+            };
+            let keys = match candidate.keys(draft.key.as_ref(), &schema) {
+                Ok(keys) => keys,
+                Err(Fault::Core(error)) if error.kind() == ErrorKind::InvalidInput => {
+                    report
+                        .skipped
+                        .push((path.clone(), error.message().to_owned()));
+                    continue;
+                }
+                Err(fault) => return Err(fault),
+            };
+            draft.schema = schema;
+            began = true;
+            known.insert(candidate.segment.digest.clone());
+            self.add_file(log, draft, candidate, &keys, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_file(
+        &self,
+        log: &Log,
+        draft: &mut Draft,
+        candidate: Candidate,
+        keys: &Keys,
+        report: &mut AdoptReport,
+    ) -> Result<()> {
+        report.replaced += draft.remove_keys(self, log, keys).await?;
+        let version = draft.version();
+        let name = |unique| {
+            let file = file_name(version, unique, "parquet");
+            let path = log.dir.data(&file);
+            (file, path)
+        };
+        let mut segment = candidate.segment;
+        segment.file = self.storage.put_unique(name, &candidate.bytes).await?;
+        draft.written.push(log.dir.data(&segment.file));
+        report.rows += segment.rows;
+        draft.segments.push(segment);
+        report.adopted.push(candidate.path);
+        Ok(())
+    }
+
+    /// The digests of the files of which every row counts.
+    async fn digests(&self, log: &Log, draft: &Draft) -> Result<HashSet<String>> {
+        let whole = |segment: &&crate::log::Segment| segment.dead.is_empty();
+        let own = draft.segments.iter().filter(whole);
+        let mut known: HashSet<String> = own.map(|segment| segment.digest.clone()).collect();
+        for group in &draft.groups {
+            if let Group::Kept(reference) = group {
+                let segments = self.group(log, reference).await?;
+                known.extend(segments.iter().filter(whole).map(|s| s.digest.clone()));
+            }
+        }
+        Ok(known)
+    }
+}
