@@ -177,6 +177,7 @@ mod parquet {
         Capability::AsOf,
         Capability::ExactTypes,
         Capability::NewestFirst,
+        Capability::Key,
     ]);
 
     impl Backends<'_> {

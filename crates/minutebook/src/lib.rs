@@ -61,6 +61,7 @@
 //! | `json` | decisions and catalog as JSON files | yes |
 //! | `jsonl` | ticks as JSON Lines | yes |
 //! | `parquet` | bars and other series as Parquet | yes |
+//! | `s3`, `gcs`, `azure` | Parquet series in a bucket: `parquet::ParquetTimeSeriesRepository::open_url`, for the builder | no |
 //!
 //! `disk` (opening directories, settings) comes with each of the last three. A part whose feature is off answers
 //! [`ErrorKind::Unsupported`] in a store on disk.

@@ -3,6 +3,7 @@
 //! | what | how |
 //! | --- | --- |
 //! | a repository of series | [`ParquetTimeSeriesRepository`], with [`ParquetConfig`] |
+//! | in a bucket | [`ParquetTimeSeriesRepository::open_url`] (features `s3`, `gcs`, `azure`), [`ParquetTimeSeriesRepository::with_store`] |
 //! | single files | [`save_parquet`], [`load_parquet`], [`parquet_statistics`], [`list_parquet_files`] |
 //! | a file for each asset pair, timeframe and dates | [`save_frame`], [`load_frame`], [`FrameKey`] |
 //! | the object store over a directory, durable | [`DurableStore`] |

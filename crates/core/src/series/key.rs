@@ -149,7 +149,7 @@ impl KeyEncoder {
                     return Ok(RowKeys(self.converter.empty_rows(0, 0)));
                 }
                 found => {
-                    let nulls = found.and_then(|column| column.logical_nulls());
+                    let nulls = found.and_then(Array::logical_nulls);
                     let row =
                         nulls.and_then(|nulls| (0..nulls.len()).find(|row| nulls.is_null(*row)));
                     let times = timestamps(batch)?.values();

@@ -221,7 +221,10 @@ fn check(metadata: &ParquetMetaData, len: u64) -> Result<()> {
         if group.num_rows() < 0 {
             return wrong("a row group has a negative number of rows");
         }
-        rows = rows.saturating_add(group.num_rows());
+        let Some(sum) = rows.checked_add(group.num_rows()) else {
+            return wrong("the row groups claim more rows than there can be");
+        };
+        rows = sum;
         for column in group.columns() {
             let start = column
                 .dictionary_page_offset()

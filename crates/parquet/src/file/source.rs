@@ -173,17 +173,26 @@ impl Source {
     ) -> crate::error::Result<()> {
         let fetch = |ranges: &[Range<u64>]| read_ranges(&*self.file, ranges);
         let mut refused = None;
-        let decoded = decode_with(&self.footer, wanted, fetch, |batch| match take(batch) {
-            Ok(()) => true,
-            Err(fault) => {
-                refused = Some(fault);
-                false
+        let (mut got, expected) = (0_u64, wanted.rows.iter().map(|rows| rows.end - rows.start));
+        let expected = expected.fold(0_u64, u64::saturating_add);
+        let decoded = decode_with(&self.footer, wanted, fetch, |batch| {
+            got += batch.num_rows() as u64;
+            match take(batch) {
+                Ok(()) => true,
+                Err(fault) => {
+                    refused = Some(fault);
+                    false
+                }
             }
         });
-        match refused {
-            Some(fault) => Err(fault),
-            None => decoded.map_err(|e| damaged(&self.path, e)),
+        if let Some(fault) = refused {
+            return Err(fault);
         }
+        decoded.map_err(|e| damaged(&self.path, e))?;
+        if got != expected {
+            return Err(self.corrupt(format!("it gave {got} rows instead of {expected}")));
+        }
+        Ok(())
     }
 
     /// Runs work on the file's bytes; a panic in it is damage in them.

@@ -28,7 +28,7 @@ const FIRST: i64 = 1_704_067_200_000_000_000;
 const REFUSED: [(&str, &str); 7] = [
     ("descending", "not in ascending order"),
     ("missing_time", "1 nulls"),
-    ("multi_index_without_time", "no column is a time"),
+    ("multi_index_without_time", "row 0 of \"symbol\" is \"a\""),
     ("numbers_as_index", "no column is a time"),
     ("range_without_time", "no column is a time"),
     ("time_of_day", "no column is a time"),

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use minutebook::SeriesId;
 use minutebook::parquet::{
     AdoptDirectory, AdoptReport, AdoptedSeries, Metadata, ParquetTimeSeriesRepository,
 };
 use minutebook::time::format_timestamp;
-use minutebook::{SeriesId, TimeSeriesRepository as _};
 use serde_json::{Value, json};
 
 use super::group::entry;
