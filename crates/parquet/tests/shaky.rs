@@ -102,6 +102,61 @@ fn a_commit_whose_answer_is_lost_is_found() {
     });
 }
 
+/// The commit is made, its answer is lost, and nothing can be asked: the outcome is unknown, so nothing that it may name is removed.
+#[test]
+fn what_a_lost_commit_may_name_stays() {
+    let upsert = WriteMode::Upsert {
+        on_conflict: minutebook_core::OnConflict::Replace,
+    };
+    for operation in 0..6 {
+        let store = Arc::new(Shaky::default());
+        threaded(async {
+            let repo = over(&store);
+            let rows: Vec<_> = (0..2_000).map(|at| (at, at)).collect();
+            repo.write(&series(), batch(&rows), WriteMode::Append)
+                .await
+                .unwrap();
+            repo.delete(&series(), Some(range(0, 900))).await.unwrap();
+            let before = all(&repo).await.unwrap();
+            store.deaf.store(1, Ordering::SeqCst);
+            store.blind.store(1, Ordering::SeqCst);
+            let one = || batch(&[(1_000, -1)]);
+            let first = minutebook_core::Snapshot::Version(minutebook_core::Version(1));
+            let failed = match operation {
+                0 => repo.write(&series(), one(), WriteMode::Append).await.err(),
+                1 => repo.write(&series(), one(), upsert).await.err(),
+                2 => repo
+                    .delete(&series(), Some(range(1_000, 1_100)))
+                    .await
+                    .err(),
+                3 => repo.compact(&series()).await.err(),
+                4 => {
+                    let note = minutebook_parquet::Metadata::new();
+                    repo.restore(&series(), first, &note).await.err()
+                }
+                _ => {
+                    let within = WriteMode::ReplaceRange(range(1_000, 1_100));
+                    repo.write(&series(), one(), within).await.err()
+                }
+            };
+            assert_eq!(
+                failed.unwrap().kind(),
+                ErrorKind::Unavailable,
+                "{operation}"
+            );
+            let again = over(&store);
+            let after = all(&again).await.unwrap();
+            assert_eq!(after == before, operation == 3, "{operation}");
+            let verified = again.verify(&series()).await.unwrap();
+            assert!(verified.problems.is_clean(), "{operation}: {verified:?}");
+            assert_eq!(
+                again.summary(&series()).await.unwrap().unwrap().version.0,
+                3
+            );
+        });
+    }
+}
+
 #[test]
 fn a_store_that_ignores_the_condition_is_refused() {
     let store = Arc::new(Shaky {

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use parquet::DecodeResult;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::{
+    PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder, RowGroupMetaData,
+};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
@@ -59,7 +61,7 @@ impl Footer {
         let chunks = metadata
             .row_groups()
             .iter()
-            .flat_map(|group| group.columns());
+            .flat_map(RowGroupMetaData::columns);
         let indexes = chunks.flat_map(|chunk| {
             let column = chunk.column_index_offset().zip(chunk.column_index_length());
             let offset = chunk.offset_index_offset().zip(chunk.offset_index_length());
@@ -185,11 +187,10 @@ impl Footer {
     }
 }
 
-fn decode(
-    len: u64,
-    policy: PageIndexPolicy,
-    fetch: &mut dyn FnMut(&[Range<u64>]) -> Result<Vec<Bytes>>,
-) -> Result<ParquetMetaData> {
+/// Gets the bytes of ranges.
+type Fetch<'a> = dyn FnMut(&[Range<u64>]) -> Result<Vec<Bytes>> + 'a;
+
+fn decode(len: u64, policy: PageIndexPolicy, fetch: &mut Fetch<'_>) -> Result<ParquetMetaData> {
     let mut decoder = ParquetMetaDataPushDecoder::try_new(len)?.with_page_index_policy(policy);
     loop {
         match decoder.try_decode()? {

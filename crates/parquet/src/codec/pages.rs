@@ -10,7 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use super::thrift::Thrift;
 
@@ -27,7 +27,7 @@ pub(super) fn check(
         let chunks = metadata
             .row_groups()
             .iter()
-            .flat_map(|group| group.columns());
+            .flat_map(RowGroupMetaData::columns);
         let mut chunks = chunks.filter(|chunk| {
             let (start, len) = chunk.byte_range();
             (start..start.saturating_add(len)).contains(&range.start)

@@ -327,11 +327,15 @@ impl Inner {
             .turn
             .clone();
         let _turn = turn.lock().await;
-        let committed = self.commit(log, draft, Operation::Compact).await?;
-        if committed == Committed::Done {
+        let committed = self.commit(log, draft, Operation::Compact).await;
+        if !matches!(committed, Ok(Committed::Lost | Committed::Late)) {
+            // They are named now; or, after an error, perhaps: then they are no garbage either.
             for inputs in &used {
                 cache.segments.remove(inputs);
             }
+        }
+        let committed = committed?;
+        if committed == Committed::Done {
             report.version = version;
             (report.segments_after, report.bytes_after) = after;
             report.steps.append(&mut steps);

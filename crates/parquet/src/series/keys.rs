@@ -159,14 +159,12 @@ fn push(ranges: &mut Vec<Range<u64>>, row: u64) {
 /// Says which row it is that is there already.
 pub(super) fn described(key: Option<&SeriesKey>, batch: &RecordBatch, row: usize) -> String {
     let encoder = key.and_then(|key| KeyEncoder::new(key, &batch.schema()).ok());
-    match encoder {
-        Some(encoder) => format!("with {}", encoder.describe(batch, row)),
-        None => {
-            let times = timestamps(batch).ok().map(|times| times.values());
-            let time = times.and_then(|times| times.get(row)).copied();
-            format!("at {}", format_timestamp(from_nanos(time.unwrap_or(0))))
-        }
+    if let Some(encoder) = encoder {
+        return format!("with {}", encoder.describe(batch, row));
     }
+    let times = timestamps(batch).ok();
+    let time = times.and_then(|times| times.values().get(row)).copied();
+    format!("at {}", format_timestamp(from_nanos(time.unwrap_or(0))))
 }
 
 impl ParquetTimeSeriesRepository {

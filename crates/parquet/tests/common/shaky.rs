@@ -40,6 +40,9 @@ pub(crate) struct Shaky {
     pub(crate) only_delays: bool,
     /// The next commits (writes of log entries) happen, and their answers are lost.
     pub(crate) deaf: AtomicU64,
+    /// Entries cannot be read after that, so often.
+    pub(crate) blind: AtomicU64,
+    pub(crate) dazed: AtomicBool,
     pub(crate) careless: bool,
     pub(crate) puts: AtomicU64,
     /// Requests of all kinds.
@@ -132,6 +135,7 @@ impl ObjectStore for Shaky {
                 .is_ok()
         {
             fate = Fate::DoneButFailed;
+            self.dazed.store(true, Ordering::SeqCst);
         }
         let first = self
             .inner
@@ -153,6 +157,15 @@ impl ObjectStore for Shaky {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let fewer = |left: u64| left.checked_sub(1);
+        if self.dazed.load(Ordering::SeqCst)
+            && self
+                .blind
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+                .is_ok()
+        {
+            return Err(failed());
+        }
         self.before().await?;
         self.inner.get_opts(location, options).await
     }

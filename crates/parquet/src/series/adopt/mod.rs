@@ -139,9 +139,10 @@ impl Inner {
                 report.already.push(path.clone());
                 continue;
             }
-            let schema = match began {
-                true => merge_schemas(&draft.schema, &candidate.schema),
-                false => Ok(std::sync::Arc::clone(&candidate.schema)),
+            let schema = if began {
+                merge_schemas(&draft.schema, &candidate.schema)
+            } else {
+                Ok(std::sync::Arc::clone(&candidate.schema))
             };
             let schema = match schema {
                 Ok(schema) => schema,
