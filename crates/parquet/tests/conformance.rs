@@ -165,7 +165,7 @@ mod below_a_prefix {
     minutebook_testkit::time_series_repository_tests!(Below);
 }
 
-/// Requests come late and twice: nobody notices. (What a store does that fails is in `shaky.rs` and `histories.rs`.)
+/// Requests come late and twice: nobody notices. (A store that fails is in `shaky.rs` and `histories`.)
 mod late_and_twice {
     use super::*;
 
