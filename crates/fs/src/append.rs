@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::atomic::{not_a_file, parent_of};
@@ -12,12 +12,16 @@ use crate::fs::{FileId, FileKind, Fs, FsFile, LOCK_STEP, LockMode, LockWait, Ope
 
 mod group;
 mod locked;
+mod patched;
+mod ring;
 mod tail;
 
 pub use locked::Locked;
 pub use tail::{TornTail, complete_len, torn_tail};
 
 use group::Segment;
+use patched::Patched;
+use ring::{Copy as RingCopy, Place as RingPlace, Ring};
 
 const OP: &str = "append";
 
@@ -138,6 +142,9 @@ pub struct AppendLog {
     path: PathBuf,
     lock_path: PathBuf,
     options: AppendOptions,
+    ring: Option<RingPlace>,
+    /// What the log has lost could not be put back yet.
+    behind: AtomicBool,
     writer: Mutex<Writer>,
     poison: OnceLock<String>,
 }
@@ -147,6 +154,7 @@ pub struct AppendLog {
 struct Writer {
     lock_file: Option<Arc<dyn FsFile>>,
     current: Option<Current>,
+    ring: Ring,
 }
 
 /// The open file.
@@ -173,8 +181,110 @@ impl AppendLog {
             path: path.into(),
             lock_path: lock_path.into(),
             options,
+            ring: None,
+            behind: AtomicBool::new(false),
             writer: Mutex::default(),
             poison: OnceLock::new(),
+        }
+    }
+
+    /// Lets [`Locked::sync`] sync a small file at `path` in place of the log: a file of fixed size that is written over, which is faster than
+    /// syncing a file that has grown, and waits for nothing else that the file system has to write. All handles of a log have to name the
+    /// same file, and call [`recover`](Self::recover) before they read the log.
+    ///
+    /// `run` names this run of the machine, where the platform tells one from another: then `recover` looks at nothing in the run in which
+    /// the log was written.
+    #[must_use]
+    pub fn with_ring(mut self, path: impl Into<PathBuf>, run: Option<&str>) -> Self {
+        self.ring = Some(RingPlace::new(path.into(), run));
+        self
+    }
+
+    /// Sets how long the ring is; 1 MiB. At most 64 MiB. When it is full the log itself is synced.
+    #[must_use]
+    pub fn ring_bytes(mut self, bytes: u64) -> Self {
+        if let Some(place) = &mut self.ring {
+            place.bytes = bytes;
+        }
+        self
+    }
+
+    /// Puts back what the log has lost in a power cut, from the [ring](Self::with_ring), and gives back how many bytes that may be. Takes the lock only if
+    /// there is something to put back.
+    ///
+    /// # Errors
+    ///
+    /// Any I/O error; what was durable in the ring still is.
+    pub fn recover(&self) -> Result<u64, FsError> {
+        if self.lacked()?.is_none() {
+            return Ok(0);
+        }
+        self.behind.store(true, Ordering::Relaxed);
+        let mut writer = self.writer();
+        let _held = self.lock(&mut writer)?;
+        self.put_back(&mut writer)
+    }
+
+    /// The file system with the log as it was, if it lacks something that could not be [put back](Self::recover): for reading on a medium that cannot
+    /// be written. The first writer that can tries once more.
+    ///
+    /// # Errors
+    ///
+    /// Any I/O error.
+    pub fn patched(&self) -> Result<Option<Arc<dyn Fs>>, FsError> {
+        let Some(copy) = self.lacked()? else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(Patched {
+            inner: Arc::clone(&self.fs),
+            path: self.path.clone(),
+            copy: Arc::new(copy),
+        })))
+    }
+
+    /// What the log has lost in a power cut, as the ring has it.
+    fn lacked(&self) -> Result<Option<RingCopy>, FsError> {
+        let Some(place) = &self.ring else {
+            return Ok(None);
+        };
+        let step = |e| FsError::not_applied("recover", "read the ring", &place.path, e);
+        let fs = &*self.fs;
+        let Some(copy) = RingCopy::read(fs, &place.path).map_err(step)? else {
+            return Ok(None);
+        };
+        if copy.is_of_this_run(place) {
+            return Ok(None);
+        }
+        let lacked = copy.is_lacked(fs, &self.path).map_err(step)?;
+        Ok(lacked.then_some(copy))
+    }
+
+    /// Writes what the log has lost. Called under the lock: another may have done it meanwhile.
+    fn put_back(&self, writer: &mut Writer) -> Result<u64, FsError> {
+        let len = if let Some(copy) = self.lacked()? {
+            copy.put_back(&*self.fs, &self.path)
+                .map_err(|e| FsError::unknown("recover", "write what was lost", &self.path, e))?;
+            tracing::info!(path = %self.path.display(), offset = copy.offset(), bytes = copy.len(), "what the log had lost was put back");
+            copy.len()
+        } else {
+            0
+        };
+        writer.current = None;
+        writer.ring.forget();
+        self.behind.store(false, Ordering::Relaxed);
+        Ok(len)
+    }
+
+    /// Whether the log at `path` has lost something in a power cut that the ring at `ring` still has; for who only looks.
+    ///
+    /// # Errors
+    ///
+    /// Any I/O error.
+    pub fn is_behind(fs: &dyn Fs, path: &Path, ring: &Path) -> Result<bool, FsError> {
+        let step = |e| FsError::not_applied("read", "read the ring", ring, e);
+        match RingCopy::read(fs, ring).map_err(step)? {
+            Some(copy) => copy.is_lacked(fs, path).map_err(step),
+            None => Ok(false),
         }
     }
 
@@ -248,6 +358,9 @@ impl AppendLog {
         self.check_poison()?;
         let (value, written) = {
             let held = self.lock(&mut writer)?;
+            if self.behind.load(Ordering::Relaxed) {
+                self.put_back(&mut writer)?;
+            }
             let mut locked = Locked::new(self, &mut writer, held)?;
             let value = f(&mut locked)?;
             (value, locked.written())
@@ -360,11 +473,16 @@ impl AppendLog {
         op: &'static str,
     ) -> Result<(), FsError> {
         let dir = parent_of(&self.path);
-        segment.sync(ticket, || self.fs.sync_dir(&dir)).map_err(|e| {
-            let _ = self.poison.set(e.to_string());
-            tracing::error!(path = %self.path.display(), error = %e, "a sync failed; the log must be opened again");
-            FsError::unknown(op, "sync", &self.path, e)
-        })
+        segment
+            .sync(ticket, || self.fs.sync_dir(&dir))
+            .map_err(|e| self.poisoned_by(op, &self.path, e))
+    }
+
+    /// A sync failed.
+    fn poisoned_by(&self, op: &'static str, path: &Path, e: io::Error) -> FsError {
+        let _ = self.poison.set(e.to_string());
+        tracing::error!(path = %path.display(), error = %e, "a sync failed; the log must be opened again");
+        FsError::unknown(op, "sync", path, e)
     }
 
     /// Takes the lock among processes.
@@ -398,6 +516,7 @@ impl AppendLog {
             // Rotated or replaced: what was promised for the old file must not be forgotten with it.
             self.sync_segment(&current.segment, current.segment.last_ticket(), OP)?;
             writer.current = None;
+            writer.ring.forget();
         }
         Ok(found.map_or(0, |m| m.len))
     }

@@ -95,6 +95,56 @@ pub fn replace_seen(
     .map(|_| seen.get())
 }
 
+/// As [`create_new`], and says how the file looks to whoever looks at it next, as [`replace_seen`] does.
+///
+/// Where the system has files without names this is the cheapest way to make one that nobody sees in part: no temporary name, and a
+/// process that dies leaves nothing. The name is not looked at before.
+///
+/// # Errors
+///
+/// As [`create_new`].
+pub fn create_seen(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes: &[u8],
+    durability: Durability,
+) -> Result<(Created, Option<Metadata>), FsError> {
+    const OP: &str = "create";
+    let seen = Cell::new(None);
+    let note = |before: Option<Metadata>, file: &dyn FsFile| {
+        let after = file.metadata().ok();
+        seen.set(before.zip(after).and_then(|(before, after)| {
+            let same = (before.modified, before.len) == (after.modified, after.len);
+            same.then_some(after)
+        }));
+    };
+    if let Ok(file) = fs.open_unnamed(&parent_of(path)) {
+        fill(&*file, bytes, None, durability)
+            .map_err(|(step, e)| FsError::not_applied(OP, step, path, e))?;
+        let before = file.metadata().ok();
+        match file.link_to(path) {
+            Ok(()) => {
+                note(before, &*file);
+                sync_parent(fs, path, durability)
+                    .map_err(|e| FsError::unknown(OP, "sync the directory", path, e))?;
+                return Ok((Created::Created, seen.get()));
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                return Ok((Created::AlreadyExists, None));
+            }
+            // What has no way to name them does it by a temporary name, and what fails otherwise says why.
+            Err(error) => tracing::debug!(%error, "a file without a name could not be given one"),
+        }
+    }
+    let created = put(fs, path, bytes, durability, OP, None, |temp, file| {
+        let before = file.metadata().ok();
+        let created = move_new(fs, temp, path, OP)?;
+        note(before, file);
+        Ok(created)
+    })?;
+    Ok((created, seen.get().filter(|_| created.is_created())))
+}
+
 /// The permission bits of a regular file, which it keeps.
 fn mode_of(fs: &dyn Fs, path: &Path) -> Result<Option<u32>, FsError> {
     const OP: &str = "replace";

@@ -25,6 +25,13 @@ pub trait Fs: Debug + Send + Sync + 'static {
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>>;
 
+    /// Makes a file without a name, for reading and appending, in the file system of a directory. It gets its name from
+    /// [`FsFile::link_to`], or is gone when it is closed. `Unsupported` where the platform or the file system has no such files.
+    fn open_unnamed(&self, dir: &Path) -> io::Result<Box<dyn FsFile>> {
+        let _ = dir;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Gives a file another name in one step; what had that name is replaced.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
@@ -129,6 +136,20 @@ pub trait FsFile: Debug + Send + Sync + 'static {
     /// Appends with one single write call and returns how many bytes it took, which may be fewer than asked for.
     fn append(&self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Writes at an offset with one single write call and returns how many bytes it took. Only for files that were opened with
+    /// [`OpenMode::Write`]; `Unsupported` where the platform has no such call.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let _ = (bytes, offset);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Gives a file that has [no name](Fs::open_unnamed) one, in the directory that it was made for; fails with `AlreadyExists` if the name is
+    /// taken, in one step.
+    fn link_to(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Cuts or extends the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
@@ -185,6 +206,20 @@ pub trait FsFile: Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Writes everything at an offset, in as many calls as it takes.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            match self.write_at(rest, offset + done as u64) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
     /// Fills `buf` from `offset` as far as the file reaches and returns how many bytes that were.
     fn read_full_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
@@ -211,6 +246,8 @@ pub enum OpenMode {
     AppendExisting,
     /// For reading and appending; it must not exist.
     CreateNew,
+    /// For reading, and for writing at offsets; it must exist.
+    Write,
     /// As a lock file; created if absent, never written.
     Lock,
 }
@@ -341,6 +378,9 @@ pub enum Locality {
 impl<T: Fs + ?Sized> Fs for Arc<T> {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
         (**self).open(path, mode)
+    }
+    fn open_unnamed(&self, dir: &Path) -> io::Result<Box<dyn FsFile>> {
+        (**self).open_unnamed(dir)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         (**self).rename(from, to)

@@ -41,8 +41,13 @@ impl Fs for OsFs {
             OpenMode::Append | OpenMode::Lock => options.append(true).create(true),
             OpenMode::AppendExisting => options.append(true),
             OpenMode::CreateNew => options.append(true).create_new(true),
+            OpenMode::Write => options.write(true),
         };
         Ok(Box::new(OsFile(platform::open(path, &mut options)?)))
+    }
+
+    fn open_unnamed(&self, dir: &Path) -> io::Result<Box<dyn FsFile>> {
+        Ok(Box::new(OsFile(platform::open_unnamed(dir)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -139,6 +144,14 @@ impl FsFile for OsFile {
 
     fn append(&self, bytes: &[u8]) -> io::Result<usize> {
         (&self.0).write(bytes)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        platform::write_at(&self.0, bytes, offset)
+    }
+
+    fn link_to(&self, path: &Path) -> io::Result<()> {
+        platform::link_to(&self.0, path)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -32,7 +32,7 @@ pub use image::{Image, Images, Torn};
 pub use process::{OpEvent, OpKind};
 
 use disk::{Disk, Node, clean};
-use file::SimFile;
+use file::{Access, SimFile};
 use process::Process;
 
 /// A simulated disk, as one process sees it. Clones are the same process; [`new_process`](SimFs::new_process) is
@@ -249,7 +249,11 @@ impl Fs for SimFs {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn FsFile>> {
         let at = clean(path);
         let absent = self.disk.state().lookup(&at).is_err();
-        let creates = absent && !matches!(mode, OpenMode::Read | OpenMode::AppendExisting);
+        let must_exist = matches!(
+            mode,
+            OpenMode::Read | OpenMode::AppendExisting | OpenMode::Write
+        );
+        let creates = absent && !must_exist;
         self.gate(
             if creates {
                 OpKind::Create
@@ -271,7 +275,11 @@ impl Fs for SimFs {
         if is_dir && mode != OpenMode::Read {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        let writable = mode != OpenMode::Read;
+        let access = match mode {
+            OpenMode::Read => Access::Read,
+            OpenMode::Write => Access::WriteAt,
+            _ => Access::Append,
+        };
         let handle = state.next_handle();
         drop(state);
         Ok(Box::new(SimFile::new(
@@ -279,8 +287,19 @@ impl Fs for SimFs {
             ino,
             handle,
             path.to_owned(),
-            writable,
+            access,
         )))
+    }
+
+    fn open_unnamed(&self, dir: &Path) -> io::Result<Box<dyn FsFile>> {
+        let path = dir.join(self.temp_name());
+        self.gate(OpKind::Create, &path)?;
+        let mut state = self.disk.state();
+        let ino = state.create_unnamed(&clean(dir))?;
+        let handle = state.next_handle();
+        drop(state);
+        let fs = self.clone();
+        Ok(Box::new(SimFile::new(fs, ino, handle, path, Access::Append)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -1,7 +1,9 @@
 //! Blocking file work from asynchronous code.
 
 use std::any::Any;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 /// Why blocking work gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,34 @@ pub async fn blocking<T: Send + 'static>(
 /// Whether [`blocking`] hands its work to other threads here and now; else it runs on the thread that polls it.
 pub fn has_pool() -> bool {
     tokio::runtime::Handle::try_current().is_ok()
+}
+
+/// Starts work off the asynchronous threads and does not wait for it: as [`blocking`] does, so without a runtime it is done when this
+/// returns. A panic in it is logged; what waits for its outcome has to notice by itself.
+///
+/// ```
+/// use std::sync::mpsc::channel;
+/// let (sender, receiver) = channel();
+/// minutebook_fs::task::detached(move || sender.send(1).unwrap_or_default());
+/// assert_eq!(receiver.recv(), Ok(1));
+/// ```
+pub fn detached(f: impl FnOnce() + Send + 'static) {
+    let work = move || {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+            tracing::error!(panic = message(&*panic), "file work panicked");
+        }
+    };
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}
+
+/// How many threads may work at the same time.
+pub fn parallelism() -> usize {
+    // Asked once: the answer needs several calls to the system.
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 pub(crate) fn message(panic: &(dyn Any + Send)) -> String {

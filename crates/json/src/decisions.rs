@@ -15,7 +15,12 @@ use minutebook_fs::task::blocking;
 use crate::config::{JsonDecisionConfig, KeepRevisions};
 use crate::error::{JsonError, Result};
 use crate::journal::JournalProof;
-use crate::store::{Done, Op, Store};
+use crate::store::{Coming, Done, Op, Store};
+
+/// A batch is carried out in parts of so many decisions.
+const PART: usize = 8_192;
+/// So many of them are worth a thread.
+const WORTH_A_THREAD: usize = 64;
 
 /// Documents that are counted are read so many at a time.
 const GROUPED: usize = 1_000;
@@ -84,20 +89,7 @@ impl JsonDecisionRepository {
         ops: Vec<Op>,
         take: impl Fn(Done) -> Result<T>,
     ) -> Vec<minutebook_core::Result<T>> {
-        let store = Arc::clone(&self.store);
-        let work = move || {
-            let results = store.submit(ops);
-            store.maintain();
-            results
-        };
-        let results = match blocking(work).await {
-            Ok(results) => results,
-            Err(error) => {
-                let why = error.to_string();
-                let failed = |_| Err(JsonError::Batch(why.clone()));
-                ids.iter().map(failed).collect()
-            }
-        };
+        let results = self.store.submit(ops, false).await;
         let named = ids.iter().zip(results);
         named
             .map(|(id, result)| {
@@ -217,22 +209,10 @@ impl JsonDecisionRepository {
     ) -> minutebook_core::Result<Done> {
         let light =
             !self.store.config().durability.is_synced() && !matches!(op, Op::DeleteMatching(_));
-        let one = |store: &Store| {
-            store
-                .submit(vec![op])
-                .pop()
-                .unwrap_or(Err(JsonError::Abandoned))
-        };
-        if !light {
-            let one = |store: &Store| {
-                let done = one(store);
-                store.maintain();
-                done
-            };
-            return self.work(operation, resource, one).await;
-        }
-        let done = one(&self.store).map_err(|error| error.into_core(operation, &resource));
-        if self.store.maintenance_is_due() {
+        let mut results = self.store.submit(vec![op], light).await;
+        let done = results.pop().unwrap_or(Err(JsonError::Abandoned));
+        let done = done.map_err(|error| error.into_core(operation, &resource));
+        if light && self.store.maintenance_is_due() {
             let maintain = |store: &Store| {
                 store.maintain();
                 Ok(())
@@ -241,6 +221,38 @@ impl JsonDecisionRepository {
         }
         done
     }
+}
+
+/// Makes the texts of decisions, on several threads if there are many.
+fn prepared(decisions: Vec<Decision>) -> Vec<Box<Coming>> {
+    let threads = minutebook_fs::task::parallelism().min(decisions.len() / WORTH_A_THREAD);
+    if threads < 2 {
+        return decisions.into_iter().map(Coming::new).collect();
+    }
+    let each = decisions.len().div_ceil(threads);
+    let mut rest = decisions;
+    let mut parts = Vec::with_capacity(threads);
+    while rest.len() > each {
+        let later = rest.split_off(each);
+        parts.push(std::mem::replace(&mut rest, later));
+    }
+    std::thread::scope(|scope| {
+        let work = |part: Vec<Decision>| part.into_iter().map(Coming::new).collect::<Vec<_>>();
+        let others: Vec<_> = parts
+            .into_iter()
+            .map(|part| scope.spawn(move || work(part)))
+            .collect();
+        let last = work(rest);
+        let mut all = Vec::new();
+        for other in others {
+            match other.join() {
+                Ok(part) => all.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all.extend(last);
+        all
+    })
 }
 
 pub(crate) fn saved(done: Done) -> Result<SaveReceipt> {
@@ -276,7 +288,7 @@ impl DecisionRepository for JsonDecisionRepository {
     ) -> minutebook_core::Result<SaveReceipt> {
         let id = decision.id();
         let done = self
-            .mutate("save", id, Op::Save(decision.clone(), mode))
+            .mutate("save", id, Op::Save(Coming::new(decision.clone()), mode))
             .await?;
         saved(done).map_err(|error| error.into_core("save", id))
     }
@@ -374,15 +386,29 @@ impl DecisionRepository for JsonDecisionRepository {
         decisions: Vec<Decision>,
         mode: SaveMode,
     ) -> Vec<minutebook_core::Result<SaveReceipt>> {
-        let ids = decisions
-            .iter()
-            .map(|decision| decision.id().clone())
-            .collect();
-        let ops = decisions
-            .into_iter()
-            .map(|decision| Op::Save(decision, mode.clone()))
-            .collect();
-        self.mutate_all("save_all", ids, ops, saved).await
+        let mut saved_all = Vec::with_capacity(decisions.len());
+        let mut decisions = decisions.into_iter();
+        loop {
+            // In parts, since the text of each is made beforehand.
+            let part: Vec<_> = decisions.by_ref().take(PART).collect();
+            if part.is_empty() {
+                return saved_all;
+            }
+            let ids: Vec<_> = part.iter().map(|decision| decision.id().clone()).collect();
+            let ops = match blocking(move || prepared(part)).await {
+                Ok(all) => all.into_iter().map(|coming| Op::Save(coming, mode.clone())),
+                Err(error) => {
+                    let failed = |id| {
+                        let error = JsonError::Batch(error.to_string());
+                        Err(error.into_core("save_all", id))
+                    };
+                    saved_all.extend(ids.iter().map(failed));
+                    continue;
+                }
+            };
+            let ops = ops.collect();
+            saved_all.extend(self.mutate_all("save_all", ids, ops, saved).await);
+        }
     }
 
     async fn delete_seen(

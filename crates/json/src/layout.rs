@@ -10,6 +10,8 @@ use crate::error::{JsonError, Result};
 pub(crate) const JOURNAL: &str = "decisions.journal.jsonl";
 /// The lock among writers.
 pub(crate) const LOCK: &str = ".decisions.lock";
+/// A copy of the journal's end, which is synced in its place.
+pub(crate) const RING: &str = ".decisions.ring";
 /// The head of what is known of the journal up to some line, so that an open need not read all of it.
 pub(crate) const CHECKPOINT: &str = ".decisions.checkpoint.jsonl";
 
@@ -205,7 +207,7 @@ mod tests {
         ] {
             assert_eq!(id_of(name), None, "{name}");
         }
-        assert!(![JOURNAL, LOCK, CHECKPOINT].into_iter().any(is_document));
+        assert!(![JOURNAL, LOCK, RING, CHECKPOINT].into_iter().any(is_document));
     }
 
     #[test]

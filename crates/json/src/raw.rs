@@ -99,7 +99,7 @@ impl JsonDecisionRepository {
         let id = known.id();
         let failed = |error: JsonError| error.into_core("save_raw", id);
         let raw = Raw::new(known, text.into()).map_err(failed)?;
-        let op = Op::SaveRaw(Box::new(raw), mode);
+        let op = Op::SaveRaw(Box::new(raw.into()), mode);
         let done = self.mutate("save_raw", id, op).await?;
         saved(done).map_err(failed)
     }

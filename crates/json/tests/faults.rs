@@ -189,6 +189,7 @@ async fn after_a_power_cut_a_medium_that_cannot_be_written_is_read_through_the_j
         for kind in [
             OpKind::Create,
             OpKind::Append,
+            OpKind::WriteAt,
             OpKind::Rename,
             OpKind::RemoveFile,
         ] {

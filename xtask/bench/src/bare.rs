@@ -2,9 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use minutebook_fs::task::parallelism;
+use minutebook_fs::{Fs as _, FsFile as _, OsFs};
 
 /// The size of the blocks in which long files are read and written.
 const BLOCK: usize = 256 << 10;
@@ -51,6 +54,63 @@ pub(crate) fn replace_file(directory: &Path, name: &str, bytes: &[u8], sync: boo
         sync_dir(directory)?;
     }
     Ok(())
+}
+
+/// Makes a new file that nobody sees in part: written without a name, then given one.
+pub(crate) fn create_file(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let file = OsFs.open_unnamed(directory)?;
+    file.write_all(bytes)?;
+    Ok(file.link_to(&directory.join(name))?)
+}
+
+/// Makes new files of these texts, named by their places from `first` on, by one thread for each processor.
+pub(crate) fn create_files(directory: &Path, first: usize, texts: &[&str]) -> Result<()> {
+    let each = texts.len().div_ceil(parallelism()).max(1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = texts
+            .chunks(each)
+            .enumerate()
+            .map(|(part, texts)| {
+                scope.spawn(move || {
+                    for (i, text) in texts.iter().enumerate() {
+                        let name = format!("{}.json", first + part * each + i);
+                        create_file(directory, &name, text.as_bytes())?;
+                    }
+                    anyhow::Ok(())
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().map_err(|_| anyhow!("a thread panicked"))??;
+        }
+        Ok(())
+    })
+}
+
+/// A file with room that is written over, line behind line, and synced each time.
+#[derive(Debug)]
+pub(crate) struct Room {
+    file: File,
+    at: u64,
+}
+
+impl Room {
+    const BYTES: u64 = 1 << 20;
+
+    pub(crate) fn new(path: &Path) -> Result<Self> {
+        write_file(path, &fill(1 << 20), true)?;
+        let file = OpenOptions::new().write(true).open(path)?;
+        Ok(Self { file, at: 0 })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.at + bytes.len() as u64 > Self::BYTES {
+            self.at = 0;
+        }
+        self.file.write_all_at(bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(self.file.sync_data()?)
+    }
 }
 
 /// Makes the names in a directory durable.

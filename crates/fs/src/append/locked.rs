@@ -153,6 +153,7 @@ impl<'a> Locked<'a> {
 
     /// Cuts off what was written under this lock since `offset`, after a later write has failed with `error`.
     fn take_back_to(&mut self, offset: u64, error: FsError) -> FsError {
+        self.writer.ring.forget();
         if self.len == offset || !error.nothing_applied() {
             return error;
         }
@@ -186,12 +187,18 @@ impl<'a> Locked<'a> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), FsError> {
         let before = self.len;
         let (log, current) = self.current()?;
-        write_once(log, current, bytes, before)?;
+        if let Err(error) = write_once(log, current, bytes, before) {
+            self.writer.ring.forget();
+            return Err(error);
+        }
         let len = before + bytes.len() as u64;
         current.clean_len = Some(len);
         let ticket = current.segment.note_written();
         self.len = len;
         self.ticket = Some(ticket);
+        if log.ring.is_some() {
+            self.writer.ring.note(before, bytes);
+        }
         Ok(())
     }
 
@@ -206,6 +213,9 @@ impl<'a> Locked<'a> {
             .current
             .as_ref()
             .is_some_and(|current| current.clean_len == Some(len));
+        if !known {
+            self.writer.ring.forget();
+        }
         if len == 0 || known {
             return Ok(());
         }
@@ -230,10 +240,36 @@ impl<'a> Locked<'a> {
     ///
     /// The sync's error; the log handle is then poisoned.
     pub fn sync(&mut self) -> Result<(), FsError> {
-        match (&self.writer.current, self.ticket) {
-            (Some(current), Some(ticket)) => self.log.sync_segment(&current.segment, ticket, OP),
-            _ => Ok(()),
+        let log = self.log;
+        let (Some(current), Some(ticket)) = (&self.writer.current, self.ticket) else {
+            return Ok(());
+        };
+        let Some(place) = &log.ring else {
+            return log.sync_segment(&current.segment, ticket, OP);
+        };
+        let (ring, id) = (&mut self.writer.ring, current.id);
+        match ring.sync(&*log.fs, place, id, self.len) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                log.sync_segment(&current.segment, ticket, OP)?;
+                ring.restart(id, self.len);
+                Ok(())
+            }
+            Err(error) => Err(log.poisoned_by(OP, &place.path, error)),
         }
+    }
+
+    /// Leaves nothing of the log's bytes in its [ring](AppendLog::with_ring). What this handle appended has to be durable.
+    ///
+    /// # Errors
+    ///
+    /// Any I/O error: the ring may then still have them.
+    pub fn clear_ring(&mut self) -> Result<(), FsError> {
+        let Some(place) = &self.log.ring else {
+            return Ok(());
+        };
+        let cleared = self.writer.ring.clear(&*self.log.fs, place);
+        cleared.map_err(|e| FsError::unknown("clear", "write over the ring", &place.path, e))
     }
 
     /// Seals the log: makes its content durable and gives it another name, durably. The next append starts a new

@@ -1,11 +1,11 @@
 //! An open file of a simulated disk.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::SimFs;
-use super::disk::Ino;
+use super::disk::{Ino, clean};
 use super::process::{Gate, OpKind, dead};
 use crate::fs::{FsFile, LockMode, LockWait, Metadata};
 
@@ -20,17 +20,25 @@ pub(super) struct SimFile {
     ino: Ino,
     handle: u64,
     path: PathBuf,
-    writable: bool,
+    access: Access,
+}
+
+/// What an open file may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Append,
+    WriteAt,
 }
 
 impl SimFile {
-    pub(super) fn new(fs: SimFs, ino: Ino, handle: u64, path: PathBuf, writable: bool) -> Self {
+    pub(super) fn new(fs: SimFs, ino: Ino, handle: u64, path: PathBuf, access: Access) -> Self {
         Self {
             fs,
             ino,
             handle,
             path,
-            writable,
+            access,
         }
     }
 
@@ -54,7 +62,7 @@ impl SimFile {
     }
 
     fn check_writable(&self, errno: i32) -> io::Result<()> {
-        if self.writable {
+        if self.access != Access::Read {
             Ok(())
         } else {
             Err(io::Error::from_raw_os_error(errno))
@@ -81,6 +89,25 @@ impl FsFile for SimFile {
             .state()
             .append(self.ino, bytes.get(..take).unwrap_or(bytes))?;
         if dies { Err(dead()) } else { Ok(n) }
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        if self.access != Access::WriteAt {
+            return Err(io::Error::from_raw_os_error(EBADF));
+        }
+        let (take, dies) = match self.gate(OpKind::WriteAt, bytes.len())? {
+            Gate::Go => (bytes.len(), false),
+            Gate::Short(n) => (n.min(bytes.len()), false),
+            Gate::DieAfter(n) => (n, true),
+        };
+        let bytes = bytes.get(..take).unwrap_or(bytes);
+        let n = self.fs.disk.state().write_at(self.ino, bytes, offset)?;
+        if dies { Err(dead()) } else { Ok(n) }
+    }
+
+    fn link_to(&self, path: &Path) -> io::Result<()> {
+        self.fs.gate(OpKind::HardLink, path)?;
+        self.fs.disk.state().link_file(self.ino, &clean(path))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -241,6 +241,23 @@ fn cuts(durable: &Arc<Vec<u8>>, pending: &[DataChange], torn: Torn) -> Vec<(Stri
                 cuts.push((format!("{i} changes and {len} bytes"), Arc::new(cut)));
             }
         }
+        if let DataChange::Write { offset, bytes } = change
+            && *offset + bytes.len() as u64 <= content.len() as u64
+            && bytes.len() > 1
+        {
+            // Sectors that are written over reach the device in any order: the later ones without the earlier ones.
+            let half = bytes.len() / 2;
+            let mut cut = content.clone();
+            DataChange::Write {
+                offset: *offset + half as u64,
+                bytes: bytes.get(half..).unwrap_or_default().into(),
+            }
+            .apply(&mut cut);
+            cuts.push((
+                format!("{i} changes and the second half of another"),
+                Arc::new(cut),
+            ));
+        }
         change.apply(&mut content);
         if i + 1 < pending.len() {
             cuts.push((format!("{} changes", i + 1), Arc::new(content.clone())));

@@ -20,6 +20,8 @@ pub enum OpKind {
     Create,
     /// One write call.
     Append,
+    /// One write call at an offset.
+    WriteAt,
     /// Cutting or extending a file.
     SetLen,
     /// Syncing a file's content.
@@ -203,7 +205,7 @@ impl Process {
                 state.dead = true;
                 drop(state);
                 disk.release_locks(self.id);
-                return if kind == OpKind::Append && part > 0 {
+                return if matches!(kind, OpKind::Append | OpKind::WriteAt) && part > 0 {
                     Ok(Gate::DieAfter(part.min(bytes)))
                 } else {
                     Err(dead())

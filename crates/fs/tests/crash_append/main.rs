@@ -12,6 +12,7 @@ mod histories;
 mod known_bad;
 mod limits;
 mod promises;
+mod ring;
 mod rotation;
 
 use std::io;

@@ -205,14 +205,20 @@ impl Chain {
         self.seq + 1
     }
 
-    /// `exact` is the file's text, if that is to be kept letter for letter.
+    /// `exact` is the file's text, if that is to be kept letter for letter. Gives back where in `out` document and text are.
     pub(crate) fn put(
         &mut self,
         out: &mut Vec<u8>,
         put: &Put,
         document: &str,
         exact: Option<&str>,
-    ) {
+    ) -> (Span, Span) {
+        let start = out.len();
+        let span = |from: usize, to: usize| Span {
+            offset: (start + from) as u64,
+            len: (to - from) as u64,
+        };
+        let (mut doc, mut text) = (Span::default(), Span::default());
         self.line(out, "put", |line| {
             push_field(line, "id", put.id.as_str());
             push_field(line, "file", &put.file);
@@ -226,14 +232,20 @@ impl Chain {
             }
             push_gone(line, &put.gone);
             line.push_str(",\"doc\":");
+            let from = line.len();
             line.push_str(document);
-            if let Some(text) = exact {
-                push_field(line, "text", text);
+            doc = span(from, line.len());
+            if let Some(exact) = exact {
+                line.push_str(",\"text\":");
+                let from = line.len();
+                push_string(line, exact);
+                text = span(from, line.len());
             }
             if put.raw {
                 line.push_str(",\"raw\":true");
             }
         });
+        (doc, text)
     }
 
     pub(crate) fn delete(

@@ -22,4 +22,4 @@ pub(crate) use lines::Lines;
 pub(crate) use segments::{Segment, chain};
 pub use verify::JournalProof;
 pub(crate) use verify::verify;
-pub(crate) use view::{CaughtUp, Event, Journal, records, text};
+pub(crate) use view::{CaughtUp, Event, Journal, Own, records, text};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use minutebook_core::{Problem, ProblemKind};
 use minutebook_fs::{FileId, Fs, FsError};
 
-use super::line::{Chain, GENESIS, Mark, Parsed, Record, Span, parse};
+use super::line::{Chain, GENESIS, Mark, Parsed, Put, Record, Span, parse};
 use super::lines::Lines;
 use super::segments;
 use crate::error::{JsonError, Result};
@@ -23,6 +23,16 @@ const KEPT: usize = 100;
 pub(crate) enum Event {
     Record(u64, Record),
     Mark(Mark),
+}
+
+/// A line that this handle made itself.
+#[derive(Debug)]
+pub(crate) struct Own {
+    /// Where it is in the bytes that were appended together; the spans in the record count from their start.
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) seq: u64,
+    pub(crate) record: Record,
 }
 
 /// How a look at the journal ended.
@@ -196,6 +206,43 @@ impl Journal {
             self.offset = end;
             self.lines += 1;
         }
+        self.len = self.offset - self.base;
+        true
+    }
+
+    /// As [`absorb`](Self::absorb), for lines of which it is known what they say; `chain` is that after them.
+    pub(crate) fn absorb_own(
+        &mut self,
+        offset: u64,
+        lines: Vec<Own>,
+        chain: Chain,
+        sink: &mut dyn FnMut(Event),
+    ) -> bool {
+        let in_line = self.offset == self.base + offset && self.len == offset;
+        let follows = lines.first().is_some_and(|own| own.seq == self.chain.next());
+        if self.file.is_none() || !in_line || !self.settled || !follows {
+            return false;
+        }
+        let start = self.offset;
+        for own in lines {
+            let moved = |span: Span| Span {
+                offset: start + span.offset,
+                ..span
+            };
+            let record = match own.record {
+                Record::Put(put) => Record::Put(Put {
+                    doc: moved(put.doc),
+                    // A span of nothing is at no place.
+                    text: if put.text.len == 0 { put.text } else { moved(put.text) },
+                    ..put
+                }),
+                other => other,
+            };
+            sink(Event::Record(own.seq, record));
+            self.offset = start + own.end as u64;
+            self.lines += 1;
+        }
+        self.chain = chain;
         self.len = self.offset - self.base;
         true
     }

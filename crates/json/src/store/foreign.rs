@@ -80,8 +80,12 @@ impl Store {
         ops.iter().any(|op| {
             let mut plan = self.new_plan();
             let planned = match op {
-                Op::Save(decision, mode) => self.plan_save(&mut plan, 0, decision, mode),
-                Op::SaveRaw(raw, mode) => self.plan_save_raw(&mut plan, 0, raw, mode),
+                Op::Save(coming, mode) => {
+                    self.plan_save(&mut plan, 0, &mut Some(coming.clone()), mode)
+                }
+                Op::SaveRaw(coming, mode) => {
+                    self.plan_save_raw(&mut plan, 0, &mut Some(coming.clone()), mode)
+                }
                 Op::Delete(id) => self.plan_delete(&mut plan, 0, id, None),
                 Op::DeleteSeen(id, seen) => self.plan_delete(&mut plan, 0, id, Some(seen)),
                 Op::DeleteMatching(filter) => {

@@ -25,7 +25,7 @@ mod write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use minutebook_core::{Decision, DecisionFilter, DecisionId, Revision, SaveMode, SaveReceipt};
+use minutebook_core::{DecisionFilter, DecisionId, Revision, SaveMode, SaveReceipt};
 use minutebook_fs::{AppendLog, Fs};
 
 use crate::config::JsonDecisionConfig;
@@ -34,6 +34,7 @@ pub(crate) use refresh::max_line_bytes;
 
 use cache::Cache;
 use combine::Queue;
+pub(crate) use plan::Coming;
 pub(crate) use raw::{Raw, RawBytes};
 use state::State;
 use watching::Watching;
@@ -41,9 +42,9 @@ use watching::Watching;
 /// One mutation.
 #[derive(Debug)]
 pub(crate) enum Op {
-    Save(Decision, SaveMode),
+    Save(Box<Coming>, SaveMode),
     /// Text that is kept letter for letter.
-    SaveRaw(Box<Raw>, SaveMode),
+    SaveRaw(Box<Coming>, SaveMode),
     Delete(DecisionId),
     /// Only in this state.
     DeleteSeen(DecisionId, Revision),
@@ -97,8 +98,38 @@ impl Store {
         self.dir.join(name)
     }
 
-    /// Carries out mutations, together with those of other threads that wait.
-    pub(crate) fn submit(&self, ops: Vec<Op>) -> Vec<Result<Done>> {
-        self.queue.submit(ops, |ops| self.run(ops))
+    /// Carries out mutations, together with those of others that wait. `inline` does it on this thread, and leaves maintenance to the
+    /// caller.
+    pub(crate) async fn submit(self: &Arc<Self>, ops: Vec<Op>, inline: bool) -> Vec<Result<Done>> {
+        let (results, leads) = self.queue.enter(ops);
+        if leads && inline {
+            self.queue.lead(|ops| self.run(ops));
+        } else if leads {
+            let leader = Leader(Some(Arc::clone(self)));
+            minutebook_fs::task::detached(move || leader.lead());
+        }
+        results.await
+    }
+}
+
+/// The work of leading the queue. If it is dropped before it has begun, those who wait are told.
+struct Leader(Option<Arc<Store>>);
+
+impl Leader {
+    fn lead(mut self) {
+        let Some(store) = self.0.take() else { return };
+        store.queue.lead(|ops| {
+            let results = store.run(ops);
+            store.maintain();
+            results
+        });
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        if let Some(store) = &self.0 {
+            store.queue.abandon();
+        }
     }
 }

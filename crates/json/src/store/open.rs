@@ -31,6 +31,7 @@ impl Store {
             opened => opened?,
         };
         let dir = root.path().to_owned();
+        let boot = boot(&*fs);
         let options = AppendOptions::default()
             .max_record_bytes(max_line_bytes(config.max_document_bytes))
             .lock_wait(config.lock_wait);
@@ -39,10 +40,18 @@ impl Store {
             dir.join(layout::JOURNAL),
             dir.join(layout::LOCK),
             options,
-        );
+        )
+        .with_ring(dir.join(layout::RING), boot.as_deref());
+        let fs = match log.recover() {
+            Ok(_) => fs,
+            Err(error) => {
+                tracing::warn!(%error, "what the journal has lost in a power cut cannot be put back; it is read with it");
+                log.patched()?.unwrap_or(fs)
+            }
+        };
         let empty = Journal::new(Arc::clone(&fs), dir.join(layout::JOURNAL), 0);
         let store = Self {
-            boot: boot(&*fs),
+            boot,
             log,
             state: RwLock::new(State::new(empty)),
             cache: Cache::new(config.max_decisions),

@@ -11,7 +11,7 @@ use super::refresh::Freshness;
 use super::{Done, Store};
 use crate::codec::{Document, Token};
 use crate::error::{JsonError, Result};
-use crate::journal::{self, Chain, Delete, Gone, Put};
+use crate::journal::{self, Chain, Delete, Gone, Own, Put, Record};
 use crate::layout;
 
 /// Enough for one sync; a larger batch is carried out in parts.
@@ -35,6 +35,8 @@ pub(crate) struct Item {
 #[derive(Debug)]
 pub(crate) struct Write {
     pub(crate) name: Arc<str>,
+    /// Whether no file of this name was there.
+    pub(crate) new: bool,
     pub(crate) text: String,
     pub(crate) document: Arc<Document>,
     pub(crate) token: Token,
@@ -49,9 +51,9 @@ impl Write {
 }
 
 /// A state that is to be stored.
-#[derive(Debug)]
-pub(super) struct Coming {
-    pub(super) document: Document,
+#[derive(Debug, Clone)]
+pub(crate) struct Coming {
+    pub(super) document: Arc<Document>,
     /// The document on one line.
     pub(super) compact: String,
     /// What its file is to hold.
@@ -60,11 +62,27 @@ pub(super) struct Coming {
     pub(super) exact: bool,
 }
 
+impl Coming {
+    /// A decision with the texts that are stored of it: made by who saves, before anybody waits.
+    pub(crate) fn new(decision: Decision) -> Box<Self> {
+        let compact = decision.to_json();
+        let text = decision.to_json_pretty();
+        Box::new(Self {
+            document: Arc::new(Document::with_compact(decision, &compact)),
+            compact,
+            text,
+            exact: false,
+        })
+    }
+}
+
 /// Mutations that are journaled with one sync.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) chain: Chain,
     pub(crate) lines: Vec<u8>,
+    /// What the lines say, as far as that is known without reading them.
+    pub(crate) own: Vec<Own>,
     pub(crate) items: Vec<Item>,
     /// Whether content of other programs is replaced, which is safe only once the journal has it for certain.
     pub(crate) replaces_foreign: bool,
@@ -88,11 +106,29 @@ impl Plan {
         Self {
             chain,
             lines: Vec::new(),
+            own: Vec::new(),
             items: Vec::new(),
             replaces_foreign: false,
             ids: HashSet::new(),
             names: HashSet::new(),
         }
+    }
+
+    /// Notes what the line from `start` to the end says.
+    fn own(&mut self, start: usize, record: Record) {
+        self.own.push(Own {
+            start,
+            end: self.lines.len(),
+            seq: self.chain.seq,
+            record,
+        });
+    }
+
+    /// Whether it is known of all lines what they say.
+    pub(crate) fn is_all_own(&self) -> bool {
+        let mut end = 0;
+        let in_line = |own: &Own| std::mem::replace(&mut end, own.end) == own.start;
+        self.own.iter().all(in_line) && end == self.lines.len()
     }
 
     pub(super) fn is_full_for(&self, id: &DecisionId) -> bool {
@@ -130,9 +166,13 @@ impl Store {
         &self,
         plan: &mut Plan,
         op: usize,
-        decision: &Decision,
+        coming: &mut Option<Box<Coming>>,
         mode: &SaveMode,
     ) -> Result<Planned> {
+        let Some(document) = coming.as_ref().map(|coming| Arc::clone(&coming.document)) else {
+            return Err(JsonError::Abandoned);
+        };
+        let decision = &document.decision;
         let id = decision.id();
         if plan.is_full_for(id) {
             return Ok(Planned::Full);
@@ -144,17 +184,11 @@ impl Store {
             && pick.others.is_empty()
             && !current.from_journal
             && !current.document.raw
+            && current.document.digest == document.digest
             && current.document.decision.fields() == decision.fields()
         {
             return unchanged(current);
         }
-        let compact = decision.to_json();
-        let coming = Coming {
-            document: Document::with_compact(decision.clone(), &compact),
-            compact,
-            text: decision.to_json_pretty(),
-            exact: false,
-        };
         self.plan_put(plan, op, &pick, coming)
     }
 
@@ -164,39 +198,43 @@ impl Store {
         plan: &mut Plan,
         op: usize,
         pick: &Pick,
-        coming: Coming,
+        slot: &mut Option<Box<Coming>>,
     ) -> Result<Planned> {
-        let Coming {
-            document,
-            compact,
-            text,
-            exact,
-        } = coming;
+        let Some(coming) = slot.as_ref() else {
+            return Err(JsonError::Abandoned);
+        };
         let current = pick.winner.as_ref();
-        let id = document.decision.id().clone();
-        let max = self.config().max_document_bytes;
-        if text.len() as u64 > max {
-            return Err(JsonError::TooLarge {
-                len: text.len(),
-                max,
-            });
+        let id = coming.document.decision.id().clone();
+        let (max, len) = (self.config().max_document_bytes, coming.text.len());
+        if len as u64 > max {
+            return Err(JsonError::TooLarge { len, max });
         }
         let at = self.config().clock.now();
-        let time = document.decision.timestamp();
+        let time = coming.document.decision.timestamp();
         let own: Vec<&Found> = current.into_iter().chain(&pick.others).collect();
         let name = self.free_name(time.unwrap_or(at), &id, &own)?;
         if !plan.names.insert(name.to_lowercase()) {
             return Ok(Planned::Full);
         }
+        let Some(coming) = slot.take() else {
+            return Err(JsonError::Abandoned);
+        };
+        let Coming {
+            document,
+            compact,
+            text,
+            exact,
+        } = *coming;
         for found in &own {
             plan.keep_foreign(self, found)?;
         }
+        let new = !own.iter().any(|found| *found.name == *name);
         let token = Token {
             generation: plan.chain.next(),
             digest: document.digest,
         };
         let gone = gone(&own, Some(&name));
-        let put = Put {
+        let mut put = Put {
             id: id.clone(),
             file: name.as_str().into(),
             token,
@@ -209,19 +247,21 @@ impl Store {
             raw: document.raw,
         };
         let kept = exact.then_some(text.as_str());
-        plan.chain.put(&mut plan.lines, &put, &compact, kept);
+        let start = plan.lines.len();
+        (put.doc, put.text) = plan.chain.put(&mut plan.lines, &put, &compact, kept);
         plan.ids.insert(id);
         plan.items.push(Item {
             op,
             seq: plan.chain.seq,
             write: Some(Write {
-                name: put.file,
+                name: Arc::clone(&put.file),
+                new,
                 text,
-                document: Arc::new(document),
+                document,
                 token,
                 at,
             }),
-            remove: put.gone.into_iter().map(|gone| gone.file).collect(),
+            remove: put.gone.iter().map(|gone| Arc::clone(&gone.file)).collect(),
             done: Done::Saved(SaveReceipt {
                 revision: token.revision().map_err(JsonError::Core)?,
                 recorded_at: at,
@@ -232,6 +272,7 @@ impl Store {
                 },
             }),
         });
+        plan.own(start, Record::Put(put));
         Ok(Planned::Later)
     }
 
@@ -260,6 +301,7 @@ impl Store {
             id: id.clone(),
             gone: gone(&own, None),
         };
+        let start = plan.lines.len();
         plan.chain.delete(
             &mut plan.lines,
             &delete,
@@ -271,15 +313,19 @@ impl Store {
             op,
             seq: plan.chain.seq,
             write: None,
-            remove: delete.gone.into_iter().map(|gone| gone.file).collect(),
+            remove: delete.gone.iter().map(|gone| Arc::clone(&gone.file)).collect(),
             done: Done::Deleted(1),
         });
+        plan.own(start, Record::Delete(delete));
         Ok(Planned::Later)
     }
 
     /// What there is of the decision. A listing is not repeated for a new id, unless its file's name is taken already.
     pub(super) fn find_for_save(&self, decision: &Decision) -> Result<Pick> {
         let id = decision.id();
+        if let Some(pick) = self.find_known(decision)? {
+            return Ok(pick);
+        }
         let pick = self.find_with(id, Freshness::Light)?;
         if pick.winner.is_some() {
             return Ok(pick);
@@ -293,6 +339,29 @@ impl Store {
         } else {
             Ok(pick)
         }
+    }
+
+    /// As [`find_for_save`](Self::find_for_save), from what was brought in line with the disk when the lock was taken; `None` if that leaves a question.
+    fn find_known(&self, decision: &Decision) -> Result<Option<Pick>> {
+        let state = self.read_state();
+        if !state.listed || !self.watching.is_watching() {
+            return Ok(None);
+        }
+        let id = decision.id();
+        let mut pick = self.pick(&state, id)?;
+        if pick.stale || !pick.learned.is_empty() {
+            return Ok(None);
+        }
+        if pick.winner.is_none() {
+            let time = decision.timestamp();
+            let time = time.unwrap_or_else(|| self.config().clock.now());
+            if state.index.row(&layout::file_name(time, id)?).is_some() {
+                return Ok(None);
+            }
+        }
+        drop(state);
+        self.learn(std::mem::take(&mut pick.notes));
+        Ok(Some(pick))
     }
 
     /// The name for a decision's file that nothing else has: on a case-insensitive disk another id may have the plain one.

@@ -38,6 +38,18 @@ pub(crate) struct RawEntry {
     pub(crate) bytes: RawBytes,
 }
 
+impl From<Raw> for Coming {
+    fn from(raw: Raw) -> Self {
+        let Raw { document, text } = raw;
+        Self {
+            compact: document.decision.to_json(),
+            document: Arc::new(document),
+            text,
+            exact: true,
+        }
+    }
+}
+
 impl Raw {
     /// Looks at the text: one that reads as a decision is one, and the others have to be JSON as Python writes it at least.
     pub(crate) fn new(known: &Decision, text: String) -> Result<Self> {
@@ -80,10 +92,13 @@ impl Store {
         &self,
         plan: &mut Plan,
         op: usize,
-        raw: &Raw,
+        coming: &mut Option<Box<Coming>>,
         mode: &SaveMode,
     ) -> Result<Planned> {
-        let decision = &raw.document.decision;
+        let Some(saved) = coming.as_ref() else {
+            return Err(JsonError::Abandoned);
+        };
+        let decision = &saved.document.decision;
         if plan.is_full_for(decision.id()) {
             return Ok(Planned::Full);
         }
@@ -93,16 +108,10 @@ impl Store {
         if let Some(current) = current
             && pick.others.is_empty()
             && !current.from_journal
-            && self.bytes_of(&current.name)?.as_deref() == Some(raw.text.as_bytes())
+            && self.bytes_of(&current.name)?.as_deref() == Some(saved.text.as_bytes())
         {
             return unchanged(current);
         }
-        let coming = Coming {
-            document: raw.document.clone(),
-            compact: decision.to_json(),
-            text: raw.text.clone(),
-            exact: true,
-        };
         self.plan_put(plan, op, &pick, coming)
     }
 

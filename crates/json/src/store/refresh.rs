@@ -23,7 +23,7 @@ use super::read::{ATTEMPTS, Look};
 use super::state::{DirSeen, DirStamp, State};
 use super::watching::Told;
 use crate::error::Result;
-use crate::journal::{CaughtUp, Checkpoint, Journal, Known, Table};
+use crate::journal::{CaughtUp, Chain, Checkpoint, Journal, Known, Own, Table};
 use crate::layout;
 
 /// How much a reader has to know.
@@ -299,6 +299,22 @@ impl Store {
                 .journal
                 .absorb(offset, lines, &mut |event| events.push(event))
             {
+                for event in events {
+                    state.apply(event);
+                }
+                return Ok(());
+            }
+        }
+        self.follow_journal()
+    }
+
+    /// As [`absorb`](Self::absorb), for lines of which it is known what they say.
+    pub(super) fn absorb_own(&self, offset: u64, lines: Vec<Own>, chain: &Chain) -> Result<()> {
+        {
+            let mut state = self.write_state();
+            let mut events = Vec::with_capacity(lines.len());
+            let sink = &mut |event| events.push(event);
+            if state.journal.absorb_own(offset, lines, chain.clone(), sink) {
                 for event in events {
                     state.apply(event);
                 }

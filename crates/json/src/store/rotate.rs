@@ -59,7 +59,7 @@ impl Store {
         Ok(sealed)
     }
 
-    fn seal(&self, log: &Locked<'_>, least: u64) -> Result<bool> {
+    fn seal(&self, log: &mut Locked<'_>, least: u64) -> Result<bool> {
         let active = self.path(layout::JOURNAL);
         let Some(old) = Segment::active(&*self.fs, &self.dir)? else {
             return Ok(false);
@@ -103,6 +103,8 @@ impl Store {
         };
         text.extend_from_slice(mark.to_line().as_bytes());
         replace(&*self.fs, &active, &text, Durability::Synced)?;
+        // Documents that are taken out of sealed files are to be nowhere else.
+        log.clear_ring()?;
         tracing::info!(path = %sealed.display(), "a file of the journal was sealed");
         Ok(true)
     }

@@ -1,9 +1,11 @@
 //! Carrying mutations out: journal, sync, files, mark; all under the lock among processes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minutebook_core::DecisionFilter;
-use minutebook_fs::{Durability, FsError, Locked};
+use minutebook_fs::task::parallelism;
+use minutebook_fs::{Created, Durability, FsError, Locked, create_seen, replace_seen};
 
 use super::index::{Content, Stamp};
 use super::plan::{Item, Plan, Planned, Write};
@@ -15,6 +17,10 @@ use crate::journal::Mark;
 
 /// After so many files what the system tells of them is taken from its queue, which has room for some thousands.
 const DRAIN_EVERY: usize = 256;
+/// So many files are worth a thread that writes them.
+const WORTH_A_THREAD: usize = 12;
+/// So many files a thread takes at once.
+const AT_ONCE: usize = 8;
 
 /// One result for each mutation, as far as they are known.
 struct Results(Vec<Option<Result<Done>>>);
@@ -67,14 +73,16 @@ impl Store {
         let mut plan = self.new_plan();
         for (op, mutation) in ops.into_iter().enumerate() {
             match mutation {
-                Op::Save(decision, mode) => {
+                Op::Save(coming, mode) => {
+                    let mut coming = Some(coming);
                     self.plan(log, &mut plan, op, results, |plan| {
-                        self.plan_save(plan, op, &decision, &mode)
+                        self.plan_save(plan, op, &mut coming, &mode)
                     })?;
                 }
-                Op::SaveRaw(raw, mode) => {
+                Op::SaveRaw(coming, mode) => {
+                    let mut coming = Some(coming);
                     self.plan(log, &mut plan, op, results, |plan| {
-                        self.plan_save_raw(plan, op, &raw, &mode)
+                        self.plan_save_raw(plan, op, &mut coming, &mode)
                     })?;
                 }
                 Op::Delete(id) => {
@@ -182,15 +190,17 @@ impl Store {
             }
             return Err(error.into());
         }
-        self.absorb(appended.offset, &done.lines)?;
+        if done.is_all_own() {
+            self.absorb_own(appended.offset, done.own, &done.chain)?;
+        } else {
+            self.absorb(appended.offset, &done.lines)?;
+        }
         let mut void = Vec::new();
         let mut whole = true;
         let mut written = Vec::with_capacity(done.items.len());
-        for (i, item) in done.items.into_iter().enumerate() {
-            if i % DRAIN_EVERY == DRAIN_EVERY - 1 {
-                self.watching.drain();
-            }
-            match self.write_item(&item) {
+        let outcomes = self.write_items(&done.items);
+        for (item, outcome) in done.items.into_iter().zip(outcomes) {
+            match outcome {
                 Ok(stamp) => {
                     results.note(item.op, Ok(item.done));
                     written.extend(item.write.zip(Some(stamp)));
@@ -266,19 +276,79 @@ impl Store {
         }
     }
 
+    /// Writes the files of decisions, each of its own id, on several threads if there are many.
+    fn write_items(&self, items: &[Item]) -> Vec<Result<Option<Stamp>, Failed>> {
+        let threads = parallelism().min(items.len() / WORTH_A_THREAD).max(1);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut written = Vec::with_capacity(items.len() / threads + AT_ONCE);
+            loop {
+                let from = next.fetch_add(AT_ONCE, Ordering::Relaxed);
+                let part = items.iter().enumerate().skip(from).take(AT_ONCE);
+                if part.len() == 0 {
+                    return written;
+                }
+                written.extend(part.map(|(i, item)| (i, self.write_item(item))));
+                if from % DRAIN_EVERY == 0 {
+                    self.watching.drain();
+                }
+            }
+        };
+        let mut outcomes: Vec<_> = items.iter().map(|_| None).collect();
+        let mut take = |written: Vec<(usize, _)>| {
+            for (i, outcome) in written {
+                if let Some(slot) = outcomes.get_mut(i) {
+                    *slot = Some(outcome);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            take(work());
+            for other in others {
+                match other.join() {
+                    Ok(written) => take(written),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+        });
+        let lost = || {
+            let source = std::io::Error::other("a thread that wrote files gave no result");
+            let error = FsError::unknown("save", "write the file", &self.dir, source);
+            Err(Failed {
+                error,
+                undone: false,
+            })
+        };
+        let known = |outcome: Option<_>| outcome.unwrap_or_else(lost);
+        outcomes.into_iter().map(known).collect()
+    }
+
+    /// Writes the document's file.
+    fn write_document(&self, write: &Write) -> Result<Option<Stamp>, FsError> {
+        let (path, bytes) = (self.path(&write.name), write.text.as_bytes());
+        if write.new {
+            match create_seen(&*self.fs, &path, bytes, Durability::Buffered) {
+                Ok((Created::Created, seen)) => return Ok(seen.as_ref().map(Stamp::from)),
+                // Another program was faster by a moment, as it may be before any rename; ours is the later one.
+                Ok((Created::AlreadyExists, _)) => {}
+                // A file system that has no way to make a file that is there whole or not at all.
+                Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let seen = replace_seen(&*self.fs, &path, bytes, Durability::Buffered)?;
+        Ok(seen.as_ref().map(Stamp::from))
+    }
+
     /// Writes the files of one decision, and says how the document's looks now.
     fn write_item(&self, item: &Item) -> Result<Option<Stamp>, Failed> {
         let mut stamp = None;
         if let Some(write) = &item.write {
-            let path = self.path(&write.name);
-            let bytes = write.text.as_bytes();
-            let written =
-                minutebook_fs::replace_seen(&*self.fs, &path, bytes, Durability::Buffered);
-            let seen = written.map_err(|error| {
+            stamp = self.write_document(write).map_err(|error| {
                 let undone = error.nothing_applied();
                 Failed { error, undone }
             })?;
-            stamp = seen.as_ref().map(Stamp::from);
         }
         for name in &item.remove {
             minutebook_fs::remove(&*self.fs, &self.path(name), Durability::Buffered).map_err(

@@ -1,6 +1,6 @@
 //! A. Decision documents of about 1 KB: save, get, the latest, count, delete; one by one and from many tasks.
 
-use std::io::Write as _;
+use std::cell::Cell;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +31,11 @@ const SAVERS: usize = 64;
 struct Bench<'a> {
     config: &'a Config,
     runtime: Runtime,
+    /// The store that is asked.
     directory: PathBuf,
+    /// Folders that were made so far. Nothing is removed before the last case: for minutes after many files were removed ext4 is slow
+    /// to make others, since it passes over what was used a moment ago.
+    folders: &'a Folders,
     n: usize,
     /// What is in the store.
     documents: &'a [Decision],
@@ -40,26 +44,44 @@ struct Bench<'a> {
     random: Random,
 }
 
+/// Fresh folders, until the section is over.
+struct Folders {
+    config: Config,
+    made: Cell<usize>,
+}
+
+impl Folders {
+    fn fresh(&self) -> Result<PathBuf> {
+        let number = self.made.replace(self.made.get() + 1);
+        self.config.fresh(&format!("decisions/{number}"))
+    }
+}
+
 pub(super) fn run(config: &Config) -> Result<()> {
     let all = lines(&config.decisions_file(), config.decisions_total())?
         .iter()
         .map(|line| Decision::from_json(line))
         .collect::<Result<Vec<_>, _>>()?;
     let largest = config.decisions.iter().max().copied().unwrap_or(0);
+    let whole = config.fresh("decisions")?;
+    let folders = Folders {
+        config: config.clone(),
+        made: Cell::new(0),
+    };
     for n in &config.decisions {
         let mut bench = Bench {
             config,
             runtime: Runtime::new()?,
-            directory: config.fresh("decisions")?,
+            directory: folders.fresh()?,
+            folders: &folders,
             n: *n,
             documents: &all[..*n],
             fresh: all[largest..].iter(),
             random: Random::new(5),
         };
         bench.run()?;
-        wipe(&bench.directory)?;
     }
-    Ok(())
+    wipe(&whole)
 }
 
 impl Bench<'_> {
@@ -92,12 +114,12 @@ impl Bench<'_> {
     }
 
     fn save_n(&mut self, peer: &str, durability: Durability) -> Result<()> {
-        let directory = self.directory.clone();
+        let folders = self.folders;
+        let mut directory = PathBuf::new();
         let timing = measure_with(
             Plan::of(self.runs()).cold(),
             || {
-                wipe(&directory)?;
-                std::fs::create_dir_all(&directory)?;
+                directory = folders.fresh()?;
                 Ok((
                     store::decisions(&directory, durability)?,
                     self.documents.to_vec(),
@@ -114,10 +136,11 @@ impl Bench<'_> {
             },
         )?;
         let (apparent, allocated) = disk_bytes(&directory)?;
+        self.directory = directory;
         let limit = self.bare_save_n(durability)?;
         self.record("save_n", peer, durability)
             .timed(&timing)
-            .limit(&limit, "bare files written and renamed, their text once more in one synced file if durable")
+            .limit(&limit, "bare files made by a thread for each processor, their text once more in one synced file if durable")
             .with("per_doc_us", timing.min() / as_f64(self.n) * 1e6)
             .with("bytes_apparent", apparent)
             .with("bytes_alloc", allocated)
@@ -130,25 +153,17 @@ impl Bench<'_> {
             .iter()
             .map(Decision::to_json_pretty)
             .collect();
-        let scratch = self.config.fresh("decisions-bare")?;
-        let timing = measure_with(
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        measure_with(
             Plan::of(self.runs().min(3)).cold(),
-            || {
-                wipe(&scratch)?;
-                Ok(std::fs::create_dir_all(&scratch)?)
-            },
-            |()| {
+            || self.folders.fresh(),
+            |scratch| {
                 if durability == Durability::Synced {
                     bare::write_file(&scratch.join("journal"), texts.concat().as_bytes(), true)?;
                 }
-                for (i, text) in texts.iter().enumerate() {
-                    bare::replace_file(&scratch, &format!("{i}.json"), text.as_bytes(), false)?;
-                }
-                Ok(())
+                bare::create_files(&scratch, 0, &texts)
             },
-        )?;
-        wipe(&scratch)?;
-        Ok(timing)
+        )
     }
 
     /// A fast wrong answer is worth nothing.
@@ -399,23 +414,39 @@ impl Bench<'_> {
 
     /// The least that a save needs: one synced line if it is durable, and the file that people read.
     fn bare_save(&self, durability: Durability) -> Result<Timing> {
-        let scratch = self.config.fresh("decisions-bare")?;
+        let scratch = self.folders.fresh()?;
         let text = self.documents[0].to_json_pretty();
-        let mut journal = bare::appendable(&scratch.join("journal"))?;
+        let mut journal = bare::Room::new(&scratch.join("journal"))?;
         let mut i = 0_usize;
-        let timing = measure(Plan::of(self.config.runs).inner(100), || {
+        measure(Plan::of(self.config.runs).inner(100), || {
             for _ in 0..100 {
                 i += 1;
                 if durability == Durability::Synced {
-                    journal.write_all(text.as_bytes())?;
-                    journal.sync_data()?;
+                    journal.write(text.as_bytes())?;
                 }
-                bare::replace_file(&scratch, &format!("{i}.json"), text.as_bytes(), false)?;
+                bare::create_file(&scratch, &format!("{i}.json"), text.as_bytes())?;
             }
             Ok(())
-        })?;
-        wipe(&scratch)?;
-        Ok(timing)
+        })
+    }
+
+    /// The least that saves at the same time need: one synced write for all that wait, and a file for each, by a thread for each
+    /// processor.
+    fn bare_concurrent(&self, each: usize) -> Result<Timing> {
+        let scratch = self.folders.fresh()?;
+        let text = self.documents[0].to_json_pretty();
+        let mut journal = bare::Room::new(&scratch.join("journal"))?;
+        let texts = vec![text.as_str(); SAVERS];
+        let lines = text.repeat(SAVERS);
+        let mut first = 0;
+        measure(Plan::of(self.config.runs).inner(SAVERS * each), || {
+            for _ in 0..each {
+                journal.write(lines.as_bytes())?;
+                bare::create_files(&scratch, first, &texts)?;
+                first += SAVERS;
+            }
+            Ok(())
+        })
     }
 
     fn save_one(
@@ -433,8 +464,8 @@ impl Bench<'_> {
             })
         })?;
         let what = match durability {
-            Durability::Synced => "append of one line and fdatasync; create, rename of one file",
-            Durability::Buffered => "create, rename of one file",
+            Durability::Synced => "one line written over another and fdatasync; one file made",
+            Durability::Buffered => "one file made",
         };
         self.record("save_one", peer, durability)
             .timed(&timing)
@@ -471,8 +502,8 @@ impl Bench<'_> {
         self.record("save_one_of_64_tasks", OURS, Durability::Synced)
             .timed(&timing)
             .limit(
-                &self.bare_save(Durability::Synced)?,
-                "append of one line and fdatasync; create, rename of one file",
+                &self.bare_concurrent(EACH)?,
+                "64 lines written over others and one fdatasync; 64 files made by a thread for each processor",
             )
             .write(self.config)
     }
@@ -500,7 +531,8 @@ impl Bench<'_> {
                 Ok(())
             })
         })?;
-        let scratch = self.config.fresh("decisions-bare")?;
+        let scratch = self.folders.fresh()?;
+        let mut journal = bare::Room::new(&scratch.join("journal"))?;
         let limit = measure_with(
             Plan::of(self.config.runs).inner(inner),
             || {
@@ -510,23 +542,20 @@ impl Bench<'_> {
                 bare::sync_dir(&scratch)
             },
             |()| {
-                let mut journal = bare::appendable(&scratch.join("journal"))?;
                 for i in 0..inner {
                     if durability == Durability::Synced {
-                        journal.write_all(&[b'x'; 256])?;
-                        journal.sync_data()?;
+                        journal.write(&[b'x'; 256])?;
                     }
                     std::fs::remove_file(scratch.join(i.to_string()))?;
                 }
                 Ok(())
             },
         )?;
-        wipe(&scratch)?;
         self.record("delete_one", peer, durability)
             .timed(&timing)
             .limit(
                 &limit,
-                "append of one line and fdatasync if durable; unlink",
+                "one line written over another and fdatasync if durable; unlink",
             )
             .write(self.config)
     }

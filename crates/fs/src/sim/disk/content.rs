@@ -59,6 +59,34 @@ impl State {
         Ok(take)
     }
 
+    /// Writes within the file or behind its end; room is only asked for what is behind.
+    pub(in crate::sim) fn write_at(
+        &mut self,
+        ino: Ino,
+        bytes: &[u8],
+        offset: u64,
+    ) -> io::Result<usize> {
+        let len = self.file(ino)?.live.len() as u64;
+        let grows = (offset + bytes.len() as u64).saturating_sub(len);
+        let free = self
+            .capacity
+            .map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used()));
+        let missing = grows.saturating_sub(free);
+        let take = bytes.len() - bytes.len().min(usize::try_from(missing).unwrap_or(usize::MAX));
+        if take == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let change = DataChange::Write {
+            offset,
+            bytes: bytes.get(..take).unwrap_or(bytes).into(),
+        };
+        let file = self.file_mut(ino)?;
+        change.apply(Arc::make_mut(&mut file.live));
+        file.pending.push(change);
+        self.touch(ino);
+        Ok(take)
+    }
+
     pub(in crate::sim) fn set_len(&mut self, ino: Ino, len: u64) -> io::Result<()> {
         let file = self.file_mut(ino)?;
         DataChange::SetLen(len).apply(Arc::make_mut(&mut file.live));

@@ -104,6 +104,12 @@ impl State {
         Ok(ino)
     }
 
+    /// A file without a name, which no crash leaves.
+    pub(in crate::sim) fn create_unnamed(&mut self, dir: &[OsString]) -> io::Result<Ino> {
+        self.dir(self.lookup(dir)?)?;
+        Ok(self.add(Node::File(FileData::default()), 0o600))
+    }
+
     pub(in crate::sim) fn create_dir(&mut self, path: &[OsString]) -> io::Result<()> {
         if self.lookup(path).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -167,6 +173,10 @@ impl State {
 
     pub(in crate::sim) fn link(&mut self, from: &[OsString], to: &[OsString]) -> io::Result<()> {
         let ino = self.lookup(from)?;
+        self.link_file(ino, to)
+    }
+
+    pub(in crate::sim) fn link_file(&mut self, ino: Ino, to: &[OsString]) -> io::Result<()> {
         let (dir, name) = self.parent(to)?;
         if self.lookup(to).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());

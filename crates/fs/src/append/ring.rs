@@ -1,0 +1,389 @@
+//! A small file of fixed size that is written over and synced in place of a log's end.
+//!
+//! Syncing a file that has grown makes the file system commit its length, and with it all that was created and renamed meanwhile.
+//! Bytes that are written over need none of that. So what a log got since its last sync is copied into the ring, in one frame
+//! behind the other, and the ring is synced. When it is full the log itself is synced, and the ring starts anew. After a power cut what
+//! the log has lost is put back from it.
+//!
+//! All of this happens under the log's lock. A handle that finds that others have appended forgets what it knows of the ring, syncs
+//! the log, and starts the ring anew: so each frame follows the one before, whoever wrote it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::atomic::parent_of;
+use crate::fs::{FileId, FileKind, Fs, FsFile, OpenMode};
+
+const MAGIC: &[u8; 8] = b"MBRING1\n";
+/// How long a ring is, unless told otherwise.
+pub(crate) const BYTES: u64 = 1 << 20;
+/// None is longer.
+const MAX_BYTES: u64 = 64 << 20;
+/// More than this is as well synced in the log itself.
+const MAX_FRAME: usize = 128 << 10;
+/// A log that is synced less often by one handle gets no ring.
+const EARLY: u32 = 4;
+const HEAD: usize = 64;
+const SUMMED: usize = 48;
+
+/// Where the ring is, and which run of the machine this is: in the same run nothing can be lost.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    run: [u8; 8],
+}
+
+impl Place {
+    pub(crate) fn new(path: PathBuf, run: Option<&str>) -> Self {
+        let mut hash = [0; 8];
+        if let Some(run) = run {
+            let bytes = blake3::hash(run.as_bytes());
+            hash.copy_from_slice(bytes.as_bytes().first_chunk::<8>().unwrap_or(&[1; 8]));
+        }
+        Self {
+            path,
+            bytes: BYTES,
+            run: hash,
+        }
+    }
+}
+
+/// What a handle knows of the ring.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    file: Option<Arc<dyn FsFile>>,
+    /// It cannot be had, or failed: the log is synced itself.
+    off: bool,
+    syncs: u32,
+    at: Option<At>,
+    tail: Option<Tail>,
+}
+
+/// Where the next frame goes.
+#[derive(Debug)]
+struct At {
+    epoch: [u8; 8],
+    offset: u64,
+    number: u32,
+}
+
+/// What the log got since it was last durable.
+#[derive(Debug)]
+struct Tail {
+    log: FileId,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Ring {
+    /// Others have appended, or something was taken back.
+    pub(crate) fn forget(&mut self) {
+        self.at = None;
+        self.tail = None;
+    }
+
+    /// The log itself was synced, up to this length.
+    pub(crate) fn restart(&mut self, log: FileId, len: u64) {
+        self.syncs = self.syncs.saturating_add(1);
+        self.at = None;
+        let mut bytes = self.tail.take().map(|tail| tail.bytes).unwrap_or_default();
+        bytes.clear();
+        self.tail = Some(Tail {
+            log,
+            offset: len,
+            bytes,
+        });
+    }
+
+    /// These bytes were appended at `offset`.
+    pub(crate) fn note(&mut self, offset: u64, bytes: &[u8]) {
+        let Some(tail) = &mut self.tail else { return };
+        let in_line = tail.offset + tail.bytes.len() as u64 == offset;
+        if in_line && tail.bytes.len() + bytes.len() <= MAX_FRAME {
+            tail.bytes.extend_from_slice(bytes);
+        } else {
+            self.tail = None;
+        }
+    }
+
+    /// Makes the log's bytes up to `len` durable by the ring; `false` if the log has to be synced itself.
+    pub(crate) fn sync(
+        &mut self,
+        fs: &dyn Fs,
+        place: &Place,
+        log: FileId,
+        len: u64,
+    ) -> io::Result<bool> {
+        let Some(tail) = &mut self.tail else {
+            return Ok(false);
+        };
+        let fits = tail.log == log && tail.offset + tail.bytes.len() as u64 == len;
+        if self.off || !fits {
+            self.forget();
+            return Ok(false);
+        }
+        if self.file.is_none() {
+            match open(fs, place, self.syncs >= EARLY) {
+                Ok(Some(file)) => self.file = Some(file),
+                Ok(None) => return Ok(false),
+                Err(error) => {
+                    tracing::debug!(path = %place.path.display(), %error, "no ring; the log itself is synced");
+                    self.off = true;
+                    return Ok(false);
+                }
+            }
+        }
+        let Some(file) = &self.file else {
+            return Ok(false);
+        };
+        let at = self.at.get_or_insert_with(|| At {
+            epoch: epoch(&**file, place, log, tail.offset),
+            offset: 0,
+            number: 0,
+        });
+        let size = (HEAD + tail.bytes.len()) as u64;
+        if at.offset + size > place.bytes {
+            self.forget();
+            return Ok(false);
+        }
+        let frame = Frame {
+            epoch: at.epoch,
+            run: place.run,
+            log: log.inode,
+            offset: tail.offset,
+            number: at.number,
+        };
+        if let Err(error) = file.write_all_at(&frame.encode(&tail.bytes), at.offset) {
+            tracing::warn!(path = %place.path.display(), %error, "the ring cannot be written; the log itself is synced");
+            self.off = true;
+            self.forget();
+            return Ok(false);
+        }
+        if let Err(error) = file.sync_data() {
+            self.off = true;
+            self.forget();
+            return Err(error);
+        }
+        at.offset += size;
+        at.number += 1;
+        tail.offset = len;
+        tail.bytes.clear();
+        Ok(true)
+    }
+
+    /// Leaves nothing of what was written in the ring: the log is durable, and what it was is to be forgotten.
+    pub(crate) fn clear(&mut self, fs: &dyn Fs, place: &Place) -> io::Result<()> {
+        self.forget();
+        let file = match fs.open(&place.path, OpenMode::Write) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let zeros = vec![0; 64 << 10];
+        let mut offset = 0;
+        let len = file.len()?;
+        while offset < len {
+            let part = usize::try_from(len - offset).unwrap_or(zeros.len());
+            let part = zeros.get(..part.min(zeros.len())).unwrap_or(&zeros);
+            file.write_all_at(part, offset)?;
+            offset += part.len() as u64;
+        }
+        file.sync_data()
+    }
+}
+
+/// Opens the ring; creates it if it may.
+fn open(fs: &dyn Fs, place: &Place, create: bool) -> io::Result<Option<Arc<dyn FsFile>>> {
+    let path = &place.path;
+    let len = match fs.identify(path) {
+        Ok(found) if found.kind == FileKind::File => Some(found.len),
+        Ok(found) => return Err(crate::atomic::not_a_file(found.kind)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if len.is_none() && !create {
+        return Ok(None);
+    }
+    if len.is_none_or(|len| len < place.bytes) {
+        // Room that is there already: or each sync would have to note where it is.
+        let file = fs.open(path, OpenMode::Append)?;
+        let missing = place.bytes - len.unwrap_or(0);
+        file.write_all(&vec![0; usize::try_from(missing).unwrap_or(0)])?;
+        file.sync_all()?;
+    }
+    // Its name may be another process's of a moment ago.
+    fs.sync_dir(&parent_of(path))?;
+    Ok(Some(Arc::from(fs.open(path, OpenMode::Write)?)))
+}
+
+/// A number that no earlier frame in the ring has.
+fn epoch(file: &dyn FsFile, place: &Place, log: FileId, offset: u64) -> [u8; 8] {
+    let mut first = [0; HEAD];
+    let before = file.read_full_at(&mut first, 0).unwrap_or(0);
+    let mut hash = blake3::Hasher::new();
+    hash.update(first.get(..before).unwrap_or_default());
+    hash.update(&place.run);
+    hash.update(&log.inode.to_le_bytes());
+    hash.update(&offset.to_le_bytes());
+    let hash = hash.finalize();
+    hash.as_bytes().first_chunk().copied().unwrap_or_default()
+}
+
+/// What stands before a frame's bytes.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    epoch: [u8; 8],
+    run: [u8; 8],
+    log: u64,
+    offset: u64,
+    number: u32,
+}
+
+impl Frame {
+    fn encode(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD + bytes.len());
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&self.epoch);
+        out.extend_from_slice(&self.run);
+        out.extend_from_slice(&self.log.to_le_bytes());
+        out.extend_from_slice(&self.offset.to_le_bytes());
+        // Never longer than MAX_FRAME.
+        out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(&self.number.to_le_bytes());
+        let sum = sum(&out, bytes);
+        out.extend_from_slice(&sum);
+        out.extend_from_slice(bytes);
+        out
+    }
+
+    /// The frame at the start of `bytes`, with its content; `None` if there is none that is whole.
+    fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (head, rest) = bytes.split_at_checked(HEAD)?;
+        let (summed, claimed) = head.split_at_checked(SUMMED)?;
+        let eight = |at: usize| summed.get(at..at + 8)?.try_into().ok();
+        let four = |at: usize| summed.get(at..at + 4)?.try_into().ok();
+        if summed.get(..8)? != MAGIC {
+            return None;
+        }
+        let len = u32::from_le_bytes(four(40)?) as usize;
+        let content = rest.get(..len)?;
+        (sum(summed, content) == *claimed).then_some(())?;
+        let frame = Self {
+            epoch: eight(8)?,
+            run: eight(16)?,
+            log: u64::from_le_bytes(eight(24)?),
+            offset: u64::from_le_bytes(eight(32)?),
+            number: u32::from_le_bytes(four(44)?),
+        };
+        Some((frame, content))
+    }
+}
+
+fn sum(head: &[u8], bytes: &[u8]) -> [u8; 16] {
+    let mut hash = blake3::Hasher::new();
+    hash.update(head);
+    hash.update(bytes);
+    let hash = hash.finalize();
+    hash.as_bytes().first_chunk().copied().unwrap_or_default()
+}
+
+/// The end of a log as the ring has it.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    run: [u8; 8],
+    log: u64,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Copy {
+    /// Reads what is in the ring; `None` if there is nothing.
+    pub(crate) fn read(fs: &dyn Fs, path: &Path) -> io::Result<Option<Self>> {
+        let file = match fs.open(path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let len = file.len()?.min(MAX_BYTES);
+        let mut all = vec![0; usize::try_from(len).unwrap_or(0)];
+        let read = file.read_full_at(&mut all, 0)?;
+        let mut rest = all.get(..read).unwrap_or_default();
+        let Some((first, _)) = Frame::decode(rest) else {
+            return Ok(None);
+        };
+        let mut copy = Self {
+            run: first.run,
+            log: first.log,
+            offset: first.offset,
+            bytes: Vec::new(),
+        };
+        let mut number = 0;
+        while let Some((frame, content)) = Frame::decode(rest) {
+            let follows = frame.epoch == first.epoch
+                && frame.number == number
+                && frame.offset == copy.offset + copy.bytes.len() as u64;
+            if !follows {
+                break;
+            }
+            copy.bytes.extend_from_slice(content);
+            number += 1;
+            rest = rest.get(HEAD + content.len()..).unwrap_or_default();
+        }
+        Ok(Some(copy))
+    }
+
+    /// Whether nothing of it can be lost: it is of this run of the machine.
+    pub(crate) fn is_of_this_run(&self, place: &Place) -> bool {
+        self.run == place.run && self.run != [0; 8]
+    }
+
+    /// Whether the log at `path` lacks something of it, as a power cut leaves it: it is shorter, or has zeros in place of bytes. Not a file of
+    /// other bytes, and not another one that has its name now.
+    pub(crate) fn is_lacked(&self, fs: &dyn Fs, path: &Path) -> io::Result<bool> {
+        let found = match fs.identify(path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        if found.kind != FileKind::File || found.id.inode != self.log || found.len < self.offset {
+            return Ok(false);
+        }
+        let file = fs.open(path, OpenMode::Read)?;
+        let mut there = vec![0; self.bytes.len()];
+        let read = file.read_full_at(&mut there, self.offset)?;
+        let there = there.get(..read).unwrap_or_default();
+        let pairs = || there.iter().zip(&self.bytes);
+        if let Some(at) = pairs().position(|(there, own)| there != own && *there != 0) {
+            let offset = self.offset + at as u64;
+            tracing::warn!(path = %path.display(), offset, "the log was changed since; what its ring has is left aside");
+            return Ok(false);
+        }
+        Ok(read < self.bytes.len() || pairs().any(|(there, own)| there != own))
+    }
+
+    /// Writes it where it was, and makes that durable.
+    pub(crate) fn put_back(&self, fs: &dyn Fs, path: &Path) -> io::Result<()> {
+        let file = fs.open(path, OpenMode::Write)?;
+        file.write_all_at(&self.bytes, self.offset)?;
+        file.sync_all()
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The offset after its last byte.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.len()
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}

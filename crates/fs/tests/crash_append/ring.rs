@@ -1,0 +1,190 @@
+//! A log whose end is synced in a ring: what was acknowledged is put back, at every crash point.
+
+use minutebook_fs::crash::{Kind, Options, enumerate};
+use minutebook_fs::{AppendLog, Durability, FsError, Images, SimFs};
+
+use super::{LOG, holds, line, lines, log, setup};
+
+const RING: &str = "/store/.log.ring";
+/// So many lines get the first handle a ring.
+const FIRST: usize = 6;
+
+fn ringed(disk: &SimFs, run: Option<&str>) -> AppendLog {
+    log(disk).with_ring(RING, run).ring_bytes(2_000)
+}
+
+/// Appends one line and syncs it under the lock; one more that nobody waits for.
+fn append(log: &AppendLog, bytes: &[u8]) -> Result<(), FsError> {
+    log.with_lock(Durability::Buffered, |log| {
+        log.append(bytes)?;
+        log.sync()?;
+        log.append(b"beside\n").map(drop)
+    })
+}
+
+fn with_ring(disk: &SimFs) -> Result<(), String> {
+    setup(disk)?;
+    let log = ringed(disk, Some("one"));
+    for n in 0..FIRST {
+        append(&log, &line(n)).map_err(|error| error.to_string())?;
+    }
+    disk.get(RING).map(drop).ok_or("no ring was made".to_owned())
+}
+
+/// Opens the log as a program does that starts, looks at what is there, and goes on.
+fn check(disk: &SimFs, run: &str, acknowledged: usize) -> Result<(), String> {
+    let after = ringed(disk, Some(run));
+    after.recover().map_err(|error| error.to_string())?;
+    let known: Vec<usize> = (0..acknowledged).collect();
+    holds(&lines(disk)?.0, &known, acknowledged + 1)?;
+    // Twice by the handle that has begun, so that the ring is used again, then everything once more after another cut.
+    for _ in 0..3 {
+        append(&after, &line(90)).map_err(|error| error.to_string())?;
+    }
+    for image in disk.images_after_crash(&Images::default().max(6)) {
+        ringed(&image.fs, Some("three"))
+            .recover()
+            .map_err(|error| error.to_string())?;
+        let found = lines(&image.fs)?.0;
+        let later = found.iter().filter(|n| **n == 90).count();
+        if later != 3 || !known.iter().all(|n| found.contains(n)) {
+            return Err(format!("after a second cut: {found:?}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_was_acknowledged_is_put_back_after_every_crash() {
+    let report = enumerate(
+        &Options::default().images(Images::default().max(40)),
+        with_ring,
+        |disk| {
+            let log = ringed(disk, Some("one"));
+            let lines = FIRST..FIRST + 4;
+            lines.take_while(|n| append(&log, &line(*n)).is_ok()).count() + FIRST
+        },
+        |crashed| {
+            let run = match crashed.kind {
+                Kind::Process => "one",
+                Kind::Power => "two",
+            };
+            check(&crashed.disk, run, *crashed.out)
+        },
+    )
+    .unwrap();
+    assert!(report.states > 200, "{report:?}");
+}
+
+#[test]
+fn handles_that_take_turns_lose_nothing() {
+    let report = enumerate(
+        &Options::default().images(Images::default().max(40)),
+        with_ring,
+        |disk| {
+            let logs = [ringed(disk, Some("one")), ringed(disk, Some("one"))];
+            // Each has the ring for itself for a while, once twice in a row.
+            let turns = [0, 0, 1, 1, 1, 0, 0];
+            let done = turns.iter().enumerate();
+            let done = done.take_while(|(i, turn)| append(&logs[**turn], &line(FIRST + i)).is_ok());
+            done.count() + FIRST
+        },
+        |crashed| {
+            let run = match crashed.kind {
+                Kind::Process => "one",
+                Kind::Power => "two",
+            };
+            check(&crashed.disk, run, *crashed.out)
+        },
+    )
+    .unwrap();
+    assert!(report.states > 200, "{report:?}");
+}
+
+/// Lines of which four fill the ring.
+fn long(n: usize) -> Vec<u8> {
+    format!("{n}:{}\n", "x".repeat(400)).into_bytes()
+}
+
+#[test]
+fn a_ring_that_is_full_starts_anew() {
+    let run = |disk: &SimFs| {
+        let log = ringed(disk, None);
+        let lines = 0..7;
+        lines.take_while(|n| append(&log, &long(*n)).is_ok()).count()
+    };
+    let report = enumerate(
+        &Options::default().images(Images::default().max(20)),
+        with_ring,
+        run,
+        |crashed| {
+            let after = ringed(&crashed.disk, None);
+            after.recover().map_err(|error| error.to_string())?;
+            let content = crashed.disk.get(LOG).unwrap_or_default();
+            let whole: Vec<_> = content.split(|byte| *byte == b'\n').collect();
+            for n in 0..*crashed.out {
+                let wanted = long(n);
+                let wanted = wanted.strip_suffix(b"\n").unwrap();
+                if !whole.contains(&wanted) {
+                    return Err(format!("line {n} of {} is lost", crashed.out));
+                }
+            }
+            Ok(())
+        },
+    )
+    .unwrap();
+    assert!(report.states > 50, "{report:?}");
+}
+
+#[test]
+fn without_looking_into_the_ring_lines_are_lost() {
+    let failure = enumerate(
+        &Options::default().images(Images::default().max(60)),
+        with_ring,
+        |disk| {
+            let log = ringed(disk, None);
+            let lines = FIRST..FIRST + 4;
+            lines.take_while(|n| append(&log, &line(*n)).is_ok()).count() + FIRST
+        },
+        |crashed| {
+            let known: Vec<usize> = (0..*crashed.out).collect();
+            holds(&lines(&crashed.disk)?.0, &known, crashed.out + 1)
+        },
+    )
+    .unwrap_err();
+    assert!(failure.message.contains("acknowledged"), "{failure}");
+}
+
+#[test]
+fn another_file_under_the_name_is_left_as_it_is() {
+    let disk = SimFs::new();
+    with_ring(&disk).unwrap();
+    let restored = b"{\"of\":\"a backup\"}\n";
+    disk.put("/store/restored", restored).unwrap();
+    minutebook_fs::rename(
+        &disk,
+        "/store/restored".as_ref(),
+        LOG.as_ref(),
+        Durability::Synced,
+    )
+    .unwrap();
+    assert_eq!(ringed(&disk, Some("two")).recover().unwrap(), 0);
+    assert_eq!(disk.get(LOG).unwrap(), restored);
+}
+
+#[test]
+fn a_ring_that_is_cleared_has_nothing() {
+    let disk = SimFs::new();
+    setup(&disk).unwrap();
+    let log = ringed(&disk, None);
+    for n in 0..FIRST {
+        append(&log, &line(n)).unwrap();
+    }
+    let used = |disk: &SimFs| disk.get(RING).unwrap().iter().any(|byte| *byte != 0);
+    assert!(used(&disk));
+    log.with_lock(Durability::Buffered, |log| log.clear_ring())
+        .unwrap();
+    assert!(!used(&disk));
+    append(&log, &line(9)).unwrap();
+    assert_eq!(lines(&disk).unwrap().0.last(), Some(&9));
+}
