@@ -275,19 +275,6 @@ impl AppendLog {
         Ok(len)
     }
 
-    /// Whether the log at `path` has lost something in a power cut that the ring at `ring` still has; for who only looks.
-    ///
-    /// # Errors
-    ///
-    /// Any I/O error.
-    pub fn is_behind(fs: &dyn Fs, path: &Path, ring: &Path) -> Result<bool, FsError> {
-        let step = |e| FsError::not_applied("read", "read the ring", ring, e);
-        match RingCopy::read(fs, ring).map_err(step)? {
-            Some(copy) => copy.is_lacked(fs, path).map_err(step),
-            None => Ok(false),
-        }
-    }
-
     /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -174,7 +174,9 @@ pub fn enumerate<T>(
 /// How much of a stopped append to leave.
 fn parts(event: Option<&OpEvent>) -> Vec<usize> {
     let mut parts = vec![0];
-    if let Some(event) = event.filter(|event| matches!(event.kind, OpKind::Append | OpKind::WriteAt)) {
+    if let Some(event) =
+        event.filter(|event| matches!(event.kind, OpKind::Append | OpKind::WriteAt))
+    {
         parts.extend([1, event.bytes / 2, event.bytes.saturating_sub(1)]);
     }
     parts.sort_unstable();

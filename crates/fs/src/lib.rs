@@ -35,7 +35,8 @@ pub use append::{
     AppendLog, AppendOptions, Appended, Expecting, Locked, TornTail, complete_len, torn_tail,
 };
 pub use atomic::{
-    Created, create_dir_all, create_new, create_seen, read, remove, rename, rename_new, replace, replace_seen,
+    Created, create_dir_all, create_new, create_seen, read, remove, rename, rename_new, replace,
+    replace_seen,
 };
 pub use durability::Durability;
 pub use error::{Applied, FsError};

@@ -299,7 +299,13 @@ impl Fs for SimFs {
         let handle = state.next_handle();
         drop(state);
         let fs = self.clone();
-        Ok(Box::new(SimFile::new(fs, ino, handle, path, Access::Append)))
+        Ok(Box::new(SimFile::new(
+            fs,
+            ino,
+            handle,
+            path,
+            Access::Append,
+        )))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -207,7 +207,11 @@ mod tests {
         ] {
             assert_eq!(id_of(name), None, "{name}");
         }
-        assert!(![JOURNAL, LOCK, RING, CHECKPOINT].into_iter().any(is_document));
+        assert!(
+            ![JOURNAL, LOCK, RING, CHECKPOINT]
+                .into_iter()
+                .any(is_document)
+        );
     }
 
     #[test]

@@ -62,10 +62,10 @@ impl SimFile {
     }
 
     fn check_writable(&self, errno: i32) -> io::Result<()> {
-        if self.access != Access::Read {
-            Ok(())
-        } else {
+        if self.access == Access::Read {
             Err(io::Error::from_raw_os_error(errno))
+        } else {
+            Ok(())
         }
     }
 }

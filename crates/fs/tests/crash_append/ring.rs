@@ -28,7 +28,9 @@ fn with_ring(disk: &SimFs) -> Result<(), String> {
     for n in 0..FIRST {
         append(&log, &line(n)).map_err(|error| error.to_string())?;
     }
-    disk.get(RING).map(drop).ok_or("no ring was made".to_owned())
+    disk.get(RING)
+        .map(drop)
+        .ok_or("no ring was made".to_owned())
 }
 
 /// Opens the log as a program does that starts, looks at what is there, and goes on.
@@ -62,7 +64,10 @@ fn what_was_acknowledged_is_put_back_after_every_crash() {
         |disk| {
             let log = ringed(disk, Some("one"));
             let lines = FIRST..FIRST + 4;
-            lines.take_while(|n| append(&log, &line(*n)).is_ok()).count() + FIRST
+            lines
+                .take_while(|n| append(&log, &line(*n)).is_ok())
+                .count()
+                + FIRST
         },
         |crashed| {
             let run = match crashed.kind {
@@ -111,7 +116,9 @@ fn a_ring_that_is_full_starts_anew() {
     let run = |disk: &SimFs| {
         let log = ringed(disk, None);
         let lines = 0..7;
-        lines.take_while(|n| append(&log, &long(*n)).is_ok()).count()
+        lines
+            .take_while(|n| append(&log, &long(*n)).is_ok())
+            .count()
     };
     let report = enumerate(
         &Options::default().images(Images::default().max(20)),
@@ -144,7 +151,10 @@ fn without_looking_into_the_ring_lines_are_lost() {
         |disk| {
             let log = ringed(disk, None);
             let lines = FIRST..FIRST + 4;
-            lines.take_while(|n| append(&log, &line(*n)).is_ok()).count() + FIRST
+            lines
+                .take_while(|n| append(&log, &line(*n)).is_ok())
+                .count()
+                + FIRST
         },
         |crashed| {
             let known: Vec<usize> = (0..*crashed.out).collect();

@@ -23,7 +23,7 @@ use crate::config::JsonDecisionConfig;
 use crate::error::Result;
 use crate::journal::{Checkpoint, Journal, Known};
 use crate::layout;
-use crate::store::max_line_bytes;
+use crate::store::{max_line_bytes, with_whole_journal};
 
 /// How long a check waits for a writer at work, before it says what it saw without the lock.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,6 +55,10 @@ pub fn check_decisions(
     ignore: &dyn Fn(&str) -> bool,
     watch: &dyn Watch,
 ) -> minutebook_core::Result<DecisionsChecked> {
+    // With what a power cut took of the journal and the next open puts back.
+    let whole = with_whole_journal(&config.fs, dir)
+        .map_err(|error| error.into_core("verify", dir.display()))?;
+    let config = &config.clone().fs(whole);
     let mut check = Check::new(dir, config, head, ignore, watch);
     check
         .run()

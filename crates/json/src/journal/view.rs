@@ -219,7 +219,9 @@ impl Journal {
         sink: &mut dyn FnMut(Event),
     ) -> bool {
         let in_line = self.offset == self.base + offset && self.len == offset;
-        let follows = lines.first().is_some_and(|own| own.seq == self.chain.next());
+        let follows = lines
+            .first()
+            .is_some_and(|own| own.seq == self.chain.next());
         if self.file.is_none() || !in_line || !self.settled || !follows {
             return false;
         }
@@ -233,7 +235,11 @@ impl Journal {
                 Record::Put(put) => Record::Put(Put {
                     doc: moved(put.doc),
                     // A span of nothing is at no place.
-                    text: if put.text.len == 0 { put.text } else { moved(put.text) },
+                    text: if put.text.len == 0 {
+                        put.text
+                    } else {
+                        moved(put.text)
+                    },
                     ..put
                 }),
                 other => other,

@@ -64,12 +64,10 @@ impl Future for Results {
                 *waker = Some(context.waker().clone());
                 Poll::Pending
             }
-            End::Done(_) | End::Taken => {
-                match std::mem::replace(&mut *end, End::Taken) {
-                    End::Done(results) => Poll::Ready(results),
-                    _ => Poll::Ready(Vec::new()),
-                }
-            }
+            End::Done(_) | End::Taken => match std::mem::replace(&mut *end, End::Taken) {
+                End::Done(results) => Poll::Ready(results),
+                _ => Poll::Ready(Vec::new()),
+            },
         }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) use refresh::max_line_bytes;
 
 use cache::Cache;
 use combine::Queue;
+pub(crate) use open::with_whole_journal;
 pub(crate) use plan::Coming;
 pub(crate) use raw::{Raw, RawBytes};
 use state::State;

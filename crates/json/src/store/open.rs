@@ -69,6 +69,18 @@ impl Store {
     }
 }
 
+/// The file system with the journal as it was before a power cut, for who reads it without opening the store.
+pub(crate) fn with_whole_journal(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Arc<dyn Fs>> {
+    let log = AppendLog::open(
+        Arc::clone(fs),
+        dir.join(layout::JOURNAL),
+        dir.join(layout::LOCK),
+        AppendOptions::default(),
+    )
+    .with_ring(dir.join(layout::RING), boot(&**fs).as_deref());
+    Ok(log.patched()?.unwrap_or_else(|| Arc::clone(fs)))
+}
+
 /// Which run of the machine this is: as long as it is the same, what was written is in the files.
 fn boot(fs: &dyn Fs) -> Option<String> {
     let id = minutebook_fs::read(fs, Path::new(BOOT_ID), 1_000).unwrap_or_else(|error| {

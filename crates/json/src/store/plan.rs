@@ -313,7 +313,11 @@ impl Store {
             op,
             seq: plan.chain.seq,
             write: None,
-            remove: delete.gone.iter().map(|gone| Arc::clone(&gone.file)).collect(),
+            remove: delete
+                .gone
+                .iter()
+                .map(|gone| Arc::clone(&gone.file))
+                .collect(),
             done: Done::Deleted(1),
         });
         plan.own(start, Record::Delete(delete));

@@ -72,7 +72,10 @@ impl State {
             .capacity
             .map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used()));
         let missing = grows.saturating_sub(free);
-        let take = bytes.len() - bytes.len().min(usize::try_from(missing).unwrap_or(usize::MAX));
+        let take = bytes.len()
+            - bytes
+                .len()
+                .min(usize::try_from(missing).unwrap_or(usize::MAX));
         if take == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::StorageFull.into());
         }
