@@ -224,7 +224,7 @@ impl JsonDecisionRepository {
 }
 
 /// Makes the texts of decisions, on several threads if there are many.
-fn prepared(decisions: Vec<Decision>) -> Vec<Box<Coming>> {
+fn prepared(decisions: Vec<Decision>) -> Vec<Coming> {
     let threads = minutebook_fs::task::parallelism().min(decisions.len() / WORTH_A_THREAD);
     if threads < 2 {
         return decisions.into_iter().map(Coming::new).collect();
@@ -288,7 +288,11 @@ impl DecisionRepository for JsonDecisionRepository {
     ) -> minutebook_core::Result<SaveReceipt> {
         let id = decision.id();
         let done = self
-            .mutate("save", id, Op::Save(Coming::new(decision.clone()), mode))
+            .mutate(
+                "save",
+                id,
+                Op::Save(Box::new(Coming::new(decision.clone())), mode),
+            )
             .await?;
         saved(done).map_err(|error| error.into_core("save", id))
     }
@@ -396,7 +400,9 @@ impl DecisionRepository for JsonDecisionRepository {
             }
             let ids: Vec<_> = part.iter().map(|decision| decision.id().clone()).collect();
             let ops = match blocking(move || prepared(part)).await {
-                Ok(all) => all.into_iter().map(|coming| Op::Save(coming, mode.clone())),
+                Ok(all) => all
+                    .into_iter()
+                    .map(|coming| Op::Save(Box::new(coming), mode.clone())),
                 Err(error) => {
                     let failed = |id| {
                         let error = JsonError::Batch(error.to_string());

@@ -64,15 +64,15 @@ pub(crate) struct Coming {
 
 impl Coming {
     /// A decision with the texts that are stored of it: made by who saves, before anybody waits.
-    pub(crate) fn new(decision: Decision) -> Box<Self> {
+    pub(crate) fn new(decision: Decision) -> Self {
         let compact = decision.to_json();
         let text = decision.to_json_pretty();
-        Box::new(Self {
+        Self {
             document: Arc::new(Document::with_compact(decision, &compact)),
             compact,
             text,
             exact: false,
-        })
+        }
     }
 }
 

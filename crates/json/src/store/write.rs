@@ -289,7 +289,7 @@ impl Store {
                     return written;
                 }
                 written.extend(part.map(|(i, item)| (i, self.write_item(item))));
-                if from % DRAIN_EVERY == 0 {
+                if from.is_multiple_of(DRAIN_EVERY) {
                     self.watching.drain();
                 }
             }
