@@ -192,7 +192,7 @@ fn a_ring_that_is_cleared_has_nothing() {
     }
     let used = |disk: &SimFs| disk.get(RING).unwrap().iter().any(|byte| *byte != 0);
     assert!(used(&disk));
-    log.with_lock(Durability::Buffered, |log| log.clear_ring())
+    log.with_lock(Durability::Buffered, minutebook_fs::Locked::clear_ring)
         .unwrap();
     assert!(!used(&disk));
     append(&log, &line(9)).unwrap();
