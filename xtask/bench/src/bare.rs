@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use minutebook_fs::task::parallelism;
-use minutebook_fs::{Fs as _, FsFile as _, OsFs};
+use minutebook_fs::{Fs as _, OsFs};
 
 /// The size of the blocks in which long files are read and written.
 const BLOCK: usize = 256 << 10;
