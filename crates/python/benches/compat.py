@@ -1,9 +1,10 @@
 """The compat layer against the originals' algorithms, on the same inputs in one run.
 
     cargo xtask bench --section P
-    python crates/python/benches/compat.py PEERS [--quick]
+    python crates/python/benches/compat.py PEERS [--quick] [--part decisions|files|ticks|bars]
 
 PEERS is the folder with seed_impl.py and gen.py. Each case is timed a few times in turn, and the medians are compared.
+`limit` is what the interpreter alone needs for the same objects, made of values that are there already: nothing that gives dicts is faster.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ def row(name, original, ours, wanted):
     print(f"{name:<42} {original * 1e3:>12.3f} {ours * 1e3:>12.3f} {factor:>9.1f}x {wanted:>8}", flush=True)
 
 
+def bare(name, ours, limit):
+    print(f"{name:<42} {'':>12} {ours * 1e3:>12.3f} {ours / limit:>9.1f}x {limit * 1e3:>8.0f} ms limit", flush=True)
+
+
 def decisions(root, gen, seed, count, runs):
     from minutebook.compat.finance_feedback_engine import DecisionStore
 
@@ -59,6 +64,30 @@ def decisions(root, gen, seed, count, runs):
     row("save", timed(lambda: [original.save(next(more)) for _ in range(100)], runs) / 100, timed(lambda: [ours.save(next(more)) for _ in range(100)], runs) / 100, "")
 
 
+def files(root, gen, seed, count, runs):
+    """The same calls on few files and on many: they cost the same."""
+    from minutebook.compat.finance_feedback_engine import DecisionStore
+
+    documents = gen.decisions(count)
+    times = []
+    for number in (count // 100, count):
+        store = DecisionStore({"storage_path": root / str(number)})
+        for document in documents[:number]:
+            store.save(document)
+        ids = [document["id"] for document in documents[:number:max(1, number // 100)]]
+
+        def get(store=store, ids=ids):
+            for id_ in ids:
+                store.get_decision_by_id(id_)
+
+        get()
+        times.append((timed(get, runs * 3) / len(ids), timed(store.get_decisions, runs * 3), timed(lambda store=store: store.get_decisions("BTCUSD"), runs * 3)))
+    few, many = times
+    print(f"{'':<42} {f'{count // 100:,} files':>12} {f'{count:,} files':>12}")
+    for name, before, after in zip(("get by id", "10 recent", "10 recent of a pair"), few, many, strict=True):
+        print(f"{name:<42} {before * 1e3:>12.3f} {after * 1e3:>12.3f} {after / before:>9.2f}x {'~ 1x':>8}", flush=True)
+
+
 def ticks(root, gen, seed, count, runs):
     from minutebook.compat.finance_feedback_engine import TimeSeriesDataStore
 
@@ -78,7 +107,21 @@ def ticks(root, gen, seed, count, runs):
         ours.save_data("BTCUSD", entry)
     shutil.copy(root / "m" / "btcusd_timeseries.jsonl", root / "o")
     assert original.load_data("BTCUSD") == ours.load_data("BTCUSD")
-    row(f"load, {count:,} ticks", timed(lambda: original.load_data("BTCUSD"), runs), timed(lambda: ours.load_data("BTCUSD"), runs), ">= 10x")
+    mine = timed(lambda: ours.load_data("BTCUSD"), runs)
+    row(f"load, {count:,} ticks", timed(lambda: original.load_data("BTCUSD"), runs), mine, ">= 10x")
+    times, prices, sizes = ([entry[key] for entry in entries] for key in ("timestamp", "price", "size"))
+
+    def dicts():
+        return [{"symbol": "BTCUSD", "timestamp": a, "price": b, "size": c} for a, b, c in zip(times, prices, sizes, strict=True)]
+
+    def objects():
+        # One new text and one new number each, as any reader of a file has to make at the least.
+        return [{"symbol": "BTCUSD", "timestamp": "2024-01-01T" + a[11:], "price": b, "size": c + 0.5} for a, b, c in zip(times, prices, sizes, strict=True)]
+
+    gc.disable()
+    bare("  against the dicts alone", mine, timed(dicts, runs))
+    bare("  against dicts, a text and a number each", mine, timed(objects, runs))
+    gc.enable()
 
 
 def bars(root, gen, seed, count, runs):
@@ -107,18 +150,23 @@ def main():
     parser.add_argument("peers", type=pathlib.Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--part", choices=["decisions", "files", "ticks", "bars"], action="append")
     args = parser.parse_args()
     sys.path.insert(0, str(args.peers))
     import gen
     import seed_impl
 
     logging.disable(logging.CRITICAL)
-    sizes = (2_000, 50_000, 500_000) if args.quick else (10_000, 1_000_000, 5_000_000)
+    few, many = (2_000, 10_000), (50_000, 1_000_000)
+    sizes = {"decisions": few, "files": (2_000, 20_000), "ticks": many, "bars": (500_000, 5_000_000)}
+    parts = {"decisions": decisions, "files": files, "ticks": ticks, "bars": bars}
     print(f"{'':<42} {'original ms':>12} {'ours ms':>12} {'':>10} {'wanted':>8}")
-    for part, size in zip((decisions, ticks, bars), sizes, strict=True):
+    for name, part in parts.items():
+        if args.part and name not in args.part:
+            continue
         root = pathlib.Path(tempfile.mkdtemp(prefix="minutebook-bench-"))
         try:
-            part(root, gen, seed_impl, size, args.runs)
+            part(root, gen, seed_impl, sizes[name][0 if args.quick else 1], args.runs)
         finally:
             shutil.rmtree(root)
 

@@ -11,6 +11,8 @@ mod decision_files;
 mod entries;
 mod error;
 mod files;
+mod frames;
+mod record;
 mod run;
 mod wait;
 
@@ -27,5 +29,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(files::replace_file, module)?)?;
     module.add_function(wrap_pyfunction!(files::remove_file, module)?)?;
     module.add_function(wrap_pyfunction!(entries::load_lines, module)?)?;
+    module.add_function(wrap_pyfunction!(frames::load_range, module)?)?;
     Ok(())
 }

@@ -298,3 +298,63 @@ def test_ctrl_c_ends_the_wait_for_a_lock(tmp_path):
         assert time.monotonic() - start < 30
     store.save_decision(decision(1))
     assert store.get_decision_count() == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_sequence_of_calls_answers_as_a_directory_of_files_by_time_does(tmp_path, seed):
+    """The format, read by itself: one file each, the newest modification first; a second store opened now and then."""
+    import random
+
+    rng = random.Random(seed)
+    path = tmp_path / "decisions"
+    store = DecisionStore({"storage_path": path}, raise_errors=True)
+    pairs = ["BTCUSD", "ETHUSD", None]
+    clock = time.time_ns() - 10**15
+
+    def newest(pair=None, limit=10):
+        files = sorted(path.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        found = []
+        for file in files:
+            value = json.loads(file.read_text())
+            if pair and value.get("asset_pair") != pair:
+                continue
+            found.append(value)
+        return found[: max(limit, 0)]
+
+    def by_id(wanted):
+        found = [value for value in newest(limit=10**6) if value["id"] == wanted]
+        return found[0] if found else None
+
+    for step in range(250):
+        id_ = rng.choice(["a", "b_a", "c", "*", "a b", "é", "2025-01-01_x", "x/y", "A"]) + str(rng.randrange(4))
+        value = {"id": id_, "timestamp": f"2025-01-0{rng.randrange(1, 4)}T00:00:00", "asset_pair": rng.choice(pairs), "step": step}
+        call = rng.randrange(10)
+        if call < 3:
+            store.save_decision(value)
+        elif call < 5:
+            there = by_id(id_) is not None
+            files = set(path.glob("*.json"))
+            store.update_decision(value)
+            assert by_id(id_) == value and (not there or set(path.glob("*.json")) == files)
+        elif call == 5:
+            there = by_id(id_) is not None
+            assert store.delete_decision(id_) is there
+            assert by_id(id_) is None
+        elif call == 6 and (files := sorted(path.glob("*.json"))):
+            clock += 10**9
+            os.utime(rng.choice(files), ns=(clock, clock))
+        elif call == 7:
+            before = len(list(path.glob("*.json")))
+            days = rng.choice([0.5, 30])
+            old = [file for file in path.glob("*.json") if file.stat().st_mtime < time.time() - days * 86_400]
+            assert store.cleanup_old_decisions(days) == len(old)
+            assert len(list(path.glob("*.json"))) == before - len(old)
+        elif call == 8:
+            store = DecisionStore({"storage_path": path}, raise_errors=True)
+        pair, limit = rng.choice([None, "", *pairs[:2]]), rng.choice([-1, 0, 1, 3, 10, 1_000])
+        assert store.get_decisions(pair, limit) == newest(pair, limit)
+        assert store.get_decision_by_id(id_) == by_id(id_)
+        assert store.get_decision_count() == len(list(path.glob("*.json")))
+    count = len(newest(limit=10**6))
+    assert store.wipe_all_decisions() == count
+    assert store.get_decision_count() == 0

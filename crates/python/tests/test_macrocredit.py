@@ -126,6 +126,70 @@ def test_ranges_are_inclusive_and_the_same_as_reading_all(minutes, bounds):
             assert same(text, expected)
 
 
+def _written(index, **columns):
+    n = len(index)
+    more = {"price": np.arange(n) / 4, "n": np.arange(n, dtype="int32"), "side": ["buy" if i % 3 else "sell" for i in range(n)], "flag": np.arange(n) % 2 == 0}
+    return pd.DataFrame(more | columns, index=index)
+
+
+@pytest.mark.parametrize("writer", ["ours", "pandas", "small pages"])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("tz", [None, "UTC", "America/New_York"])
+def test_a_range_of_every_unit_and_zone_is_what_a_whole_read_gives(tmp_path, writer, unit, tz):
+    index = pd.date_range("2024-01-01", periods=9_000, freq="7min", tz=tz, name="when").as_unit(unit)
+    frames = {
+        "ascending": _written(index),
+        "in no order": _written(index).sample(frac=1, random_state=3),
+        "categories": _written(index, kind=pd.Categorical(["a", "b", "c"] * 3_000)),
+        "missing": _written(index).assign(price=lambda df: df["price"].where(df["n"] % 5 > 0)),
+    }
+    for name, df in frames.items():
+        path = tmp_path / f"{name}.parquet"
+        df.attrs = {"source": name}
+        if writer == "ours":
+            save_parquet(df, path)
+        elif writer == "pandas":
+            df.to_parquet(path)
+        else:
+            df.to_parquet(path, data_page_size=1_024, write_batch_size=64, row_group_size=4_000)
+        whole = pd.read_parquet(path)
+        for start, end in [("2024-01-20", "2024-01-21"), ("2024-01-20", None), (None, "2024-01-02 03:00"), ("2024-02-13 17:40", "2025-01-01"), ("2030-01-01", None)]:
+            start, end = (None if date is None else pd.Timestamp(date, tz=tz) for date in (start, end))
+            expected = whole
+            if start is not None:
+                expected = expected[expected.index >= start]
+            if end is not None:
+                expected = expected[expected.index <= end]
+            found = load_parquet(path, start_date=start, end_date=end)
+            pd.testing.assert_frame_equal(found, expected, check_freq=False)
+            assert found.index.dtype == expected.index.dtype and found.attrs == expected.attrs
+            part = load_parquet(path, columns=["side", "n"], start_date=start, end_date=end)
+            pd.testing.assert_frame_equal(part, expected[["side", "n"]], check_freq=False)
+
+
+def test_pages_of_a_file_of_pandas_are_left_out(tmp_path):
+    from minutebook import _native
+
+    path = tmp_path / "x.parquet"
+    index = pd.date_range("2024-01-01", periods=50_000, freq="min", tz="UTC", name="when")
+    # A single group of rows and no index of pages, as pandas leaves files; only the pages are smaller.
+    _written(index).to_parquet(path, data_page_size=4_096, write_batch_size=128)
+    bounds = (pd.Timestamp(date, tz="UTC").value for date in ("2024-01-20", "2024-01-21"))
+    assert len(_native.load_range(path, None, *bounds)) == 1_441
+    # Damage in a page that is not needed is not met; a reader of whole columns would stumble over it.
+    import pyarrow.parquet as pq
+
+    place = pq.read_metadata(path).row_group(0).column(0)
+    assert place.path_in_schema == "price"
+    with open(path, "r+b") as file:
+        file.seek(place.data_page_offset + 300)
+        file.write(b"\xff" * 64)
+    with pytest.raises(OSError):
+        pd.read_parquet(path)
+    bounds = (pd.Timestamp(date, tz="UTC").value for date in ("2024-01-10", "2024-01-11"))
+    assert len(_native.load_range(path, ["price"], *bounds)) == 1_441
+
+
 def test_a_naive_date_is_refused_where_pandas_refuses_it(minutes):
     path = next(path for path, df in minutes if df.index.tz is not None)
     with pytest.raises(TypeError):

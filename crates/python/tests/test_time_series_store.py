@@ -91,6 +91,63 @@ def test_what_the_original_wrote_is_read():
         assert len(expected) > 1
 
 
+def test_a_long_file_of_lines_of_every_kind_is_what_python_reads(store):
+    """More than is read at once, so that lines lie across the pieces."""
+    kinds = [
+        lambda i: {"symbol": "BTCUSD", "timestamp": f"2025-01-01T00:00:00.{i:06d}", "price": i / 10, "size": i % 97},
+        lambda i: {"symbol": "BTCUSD", "timestamp": f"2025-01-01T00:00:00.{i:06d}", "price": -i / 7, "size": 10**i % 10**25},
+        lambda i: {"timestamp": "x", "symbol": "é" * (i % 50), "more": {"a": [1, 2.5, None, True], "b": {}}},
+        lambda i: {"text": 'a "quoted" one\n', "n": float("inf"), "i": i},
+        lambda i: [i, "x", {"symbol": 1}],
+        lambda i: {"long": "y" * (i % 7_000)},
+        lambda i: {},
+        lambda i: {"symbol": None, "timestamp": False, "price": -0.0, "size": 1e-300},
+    ]
+    lines, expected, skipped = [], [], 0
+    for i in range(12_000):
+        value = kinds[i * i % 13 % len(kinds)](i)
+        ends = ("\n", "\r\n", "\n\n")[i % 5 % 3]
+        if i % 1_000 == 999:
+            lines.append('{"torn": ' + ends)
+            skipped += 1
+            continue
+        if i % 500 == 77:
+            # A key twice: the last one counts.
+            lines.append('{"symbol": 1, "timestamp": 2, "symbol": 3}' + ends)
+            expected.append({"symbol": 3, "timestamp": 2})
+            continue
+        lines.append(json.dumps(value, ensure_ascii=i % 2 == 0) + ends)
+        expected.append(value)
+    path = store.storage_path / "x_timeseries.jsonl"
+    path.write_text("".join(lines), encoding="utf-8", newline="")
+    assert path.stat().st_size > 3_000_000
+    found = store.load_data("X")
+    assert repr(found) == repr(expected)
+    assert [list(entry) for entry in found if isinstance(entry, dict)] == [list(entry) for entry in expected if isinstance(entry, dict)]
+    # What is the same object is never one that can be changed.
+    found[0]["price"] = None
+    assert store.load_data("X") == expected
+    from minutebook import _native
+    assert len(_native.load_lines(path, json.loads)[1]) == skipped
+
+
+def test_loading_leaves_the_collector_as_it_was(store):
+    import gc
+
+    store.save_data("X", {"a": 1})
+    for enabled in (True, False):
+        gc.enable() if enabled else gc.disable()
+        try:
+            store.load_data("X")
+            assert gc.isenabled() is enabled
+            (store.storage_path / "dir_timeseries.jsonl").mkdir(exist_ok=True)
+            with pytest.raises(OSError):
+                store.load_data("DIR")
+            assert gc.isenabled() is enabled
+        finally:
+            gc.enable()
+
+
 def test_a_torn_tail_is_not_glued_to_the_next_entry(store):
     path = store.storage_path / "x_timeseries.jsonl"
     path.write_text('{"a": 1}\n{"a": 2')

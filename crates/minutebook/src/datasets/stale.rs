@@ -46,18 +46,21 @@ impl Minutebook {
             .map(|stored| (&stored.entry.name, &stored.entry))
             .collect();
         let now = self.now();
-        let (all, entries) = (&all, &entries);
-        let each = all
+        let entries = &entries;
+        // Owned, since the compiler cannot tell of a stream over references that it may go to another thread.
+        let matching: Vec<StoredEntry> = all
             .iter()
             .filter(|stored| filter.matches(&stored.entry))
-            .map(|stored| async move {
-                let mut reasons = stored.entry.stale(now, |name| entries.get(name).copied());
-                reasons.extend(self.drift(&stored.entry).await);
-                (!reasons.is_empty()).then(|| Stale {
-                    entry: stored.clone(),
-                    reasons,
-                })
-            });
+            .cloned()
+            .collect();
+        let each = matching.into_iter().map(|stored| async move {
+            let mut reasons = stored.entry.stale(now, |name| entries.get(name).copied());
+            reasons.extend(self.drift(&stored.entry).await);
+            (!reasons.is_empty()).then(|| Stale {
+                entry: stored,
+                reasons,
+            })
+        });
         let found: Vec<_> = stream::iter(each).buffered(TOGETHER).collect().await;
         Ok(found.into_iter().flatten().collect())
     }

@@ -10,9 +10,12 @@ use minutebook_fs::task::TaskError;
 use object_store::path::Path;
 use parquet::DecodeResult;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::RowSelection;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderBuilder, ParquetRecordBatchReaderBuilder, RowSelection,
+};
 use parquet::arrow::push_decoder::{ParquetPushDecoder, ParquetPushDecoderBuilder};
 use parquet::errors::ParquetError;
+use parquet::file::reader::ChunkReader;
 
 use super::footer::Footer;
 use super::pages;
@@ -147,6 +150,36 @@ pub(crate) fn decode_with(
 }
 
 fn decoder(footer: &Footer, wanted: &Wanted) -> Result<Option<ParquetPushDecoder>, ParquetError> {
+    let builder = ParquetPushDecoderBuilder::new_with_metadata(footer.arrow.clone());
+    let builder = configured(builder, footer, wanted)?;
+    builder.map(ParquetPushDecoderBuilder::build).transpose()
+}
+
+/// Decodes on this thread from what reads pages one by one: of columns without an index of pages those that are left out are not read.
+pub(crate) fn decode_from(
+    bytes: impl ChunkReader + 'static,
+    footer: &Footer,
+    wanted: &Wanted,
+    mut take: impl FnMut(RecordBatch) -> bool,
+) -> Result<(), ParquetError> {
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, footer.arrow.clone());
+    let Some(builder) = configured(builder, footer, wanted)? else {
+        return Ok(());
+    };
+    for batch in builder.build()? {
+        if !take(batch?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A reader of the rows and columns that are wanted; `None` if there are no such rows.
+fn configured<T>(
+    builder: ArrowReaderBuilder<T>,
+    footer: &Footer,
+    wanted: &Wanted,
+) -> Result<Option<ArrowReaderBuilder<T>>, ParquetError> {
     let mut groups = Vec::new();
     let mut chosen: Vec<Range<usize>> = Vec::new();
     let mut total = 0_u64;
@@ -184,7 +217,7 @@ fn decoder(footer: &Footer, wanted: &Wanted) -> Result<Option<ParquetPushDecoder
             ProjectionMask::roots(schema, kept.map(|(i, _)| i).collect::<Vec<_>>())
         }
     };
-    let mut builder = ParquetPushDecoderBuilder::new_with_metadata(footer.arrow.clone())
+    let mut builder = builder
         .with_row_groups(groups)
         .with_projection(mask)
         .with_batch_size(wanted.batch_size.max(1));
@@ -192,7 +225,7 @@ fn decoder(footer: &Footer, wanted: &Wanted) -> Result<Option<ParquetPushDecoder
         let selection = RowSelection::from_consecutive_ranges(chosen.into_iter(), index(total)?);
         builder = builder.with_row_selection(selection);
     }
-    builder.build().map(Some)
+    Ok(Some(builder))
 }
 
 fn index(row: u64) -> Result<usize, ParquetError> {

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use minutebook_core::Result;
 use minutebook_fs::{Fs, OsFs};
 
+use super::pages;
 use super::source::Source;
 use super::time::{self, Span};
 use crate::codec::Wanted;
@@ -80,7 +81,7 @@ impl LoadParquet {
         self
     }
 
-    fn span(&self) -> crate::error::Result<Option<Span>> {
+    pub(super) fn span(&self) -> crate::error::Result<Option<Span>> {
         if let (Some(start), Some(end)) = (self.start, self.end)
             && end < start
         {
@@ -118,7 +119,7 @@ fn load(path: &Path, options: &LoadParquet) -> crate::error::Result<RecordBatch>
     source.guarded(|| read(&source, options, span))
 }
 
-fn read(
+pub(super) fn read(
     source: &Source,
     options: &LoadParquet,
     span: Option<Span>,
@@ -153,7 +154,7 @@ fn read(
                 .map(|f| f.name().clone())
                 .collect()
         }),
-        rows: row_groups(source, span),
+        rows: pages::rows(source, span),
         batch_size: 1 << 16,
     };
     let mut batches = Vec::new();
@@ -170,11 +171,15 @@ fn read(
                 options.max_bytes
             )));
         }
-        let order = projected
-            .fields()
-            .iter()
-            .map(|field| batch.schema_ref().index_of(field.name()));
-        let order = order.collect::<std::result::Result<Vec<_>, _>>();
+        // All columns are in place; and of two with one name each is itself.
+        let order = match options.columns {
+            None => Ok((0..batch.num_columns()).collect()),
+            Some(_) => projected
+                .fields()
+                .iter()
+                .map(|field| batch.schema_ref().index_of(field.name()))
+                .collect::<std::result::Result<Vec<_>, _>>(),
+        };
         let batch = order.and_then(|order| {
             RecordBatch::try_new(
                 Arc::clone(&projected),
@@ -208,22 +213,6 @@ fn cut(
         .ok_or_else(|| source.corrupt("the time index has another type than the footer says"))?;
     filter_record_batch(batch, &inside)
         .map_err(|e| Fault::Invalid(format!("the rows cannot be filtered: {e}")))
-}
-
-/// The row groups that may have rows in the span.
-fn row_groups(source: &Source, span: Option<(&str, Span)>) -> Vec<std::ops::Range<u64>> {
-    let schema = source.footer.arrow.schema();
-    let meets = |group: usize| {
-        let (index, span) = span?;
-        let nanos = time::nanos_per(schema.field_with_name(index).ok()?.data_type())?;
-        let bounds = source.footer.bounds(group, source.leaf(index)?)?;
-        Some(span.meets(bounds, nanos))
-    };
-    let groups = source.footer.row_groups().enumerate();
-    groups
-        .filter(|(group, _)| meets(*group).unwrap_or(true))
-        .map(|(_, rows)| rows)
-        .collect()
 }
 
 /// The schema of the answer.

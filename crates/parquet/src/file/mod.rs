@@ -5,6 +5,7 @@ mod foreign;
 mod frame;
 mod list;
 mod load;
+mod pages;
 mod save;
 mod source;
 mod time;

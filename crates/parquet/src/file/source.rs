@@ -13,8 +13,9 @@ use minutebook_core::time::from_nanos;
 use minutebook_fs::{Fs, FsError, FsFile, OpenMode, OsFs};
 use parquet::errors::ParquetError;
 
+use super::pages::{self, FileBytes};
 use super::time;
-use crate::codec::{Footer, Wanted, decode_with};
+use crate::codec::{Footer, Wanted, decode_from, decode_with};
 use crate::error::Fault;
 
 /// What the footer of a file says, without its rows.
@@ -135,7 +136,7 @@ fn read_bounds(source: &Source, column: &str) -> crate::error::Result<Vec<(i64, 
 
 /// An open Parquet file.
 pub(super) struct Source {
-    file: Box<dyn FsFile>,
+    file: Arc<dyn FsFile>,
     path: PathBuf,
     pub(super) footer: Footer,
 }
@@ -159,7 +160,7 @@ impl Source {
                 .map_err(|e| damaged(path, e))
         })?;
         Ok(Self {
-            file,
+            file: Arc::from(file),
             path: path.to_owned(),
             footer,
         })
@@ -175,7 +176,7 @@ impl Source {
         let mut refused = None;
         let (mut got, expected) = (0_u64, wanted.rows.iter().map(|rows| rows.end - rows.start));
         let expected = expected.fold(0_u64, u64::saturating_add);
-        let decoded = decode_with(&self.footer, wanted, fetch, |batch| {
+        let take = |batch: arrow_array::RecordBatch| {
             got += batch.num_rows() as u64;
             match take(batch) {
                 Ok(()) => true,
@@ -184,7 +185,12 @@ impl Source {
                     false
                 }
             }
-        });
+        };
+        let decoded = if pages::are_few(&wanted.rows, &self.footer) {
+            decode_from(self.bytes_of(), &self.footer, wanted, take)
+        } else {
+            decode_with(&self.footer, wanted, fetch, take)
+        };
         if let Some(fault) = refused {
             return Err(fault);
         }
@@ -201,6 +207,14 @@ impl Source {
         work: impl FnOnce() -> crate::error::Result<T>,
     ) -> crate::error::Result<T> {
         guarded(&self.path, work)
+    }
+
+    /// The file's bytes, to be read where they are wanted.
+    pub(super) fn bytes_of(&self) -> FileBytes {
+        FileBytes {
+            file: Arc::clone(&self.file),
+            len: self.footer.len,
+        }
     }
 
     /// Every byte of the file.

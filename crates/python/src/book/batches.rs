@@ -188,7 +188,7 @@ impl Batches {
 
 /// Some rows; an Arrow array of structs for whatever takes one.
 #[pyclass(module = "minutebook", frozen)]
-pub(crate) struct Batch(RecordBatch);
+pub(crate) struct Batch(pub(crate) RecordBatch);
 
 #[pymethods]
 impl Batch {

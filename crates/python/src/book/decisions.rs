@@ -2,23 +2,26 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use minutebook::{
     Action, Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository,
-    DecisionRepositoryExt, FieldMatch, Order, SaveMode, SaveOutcome,
+    DecisionRepositoryExt, FieldMatch, GroupBy, Minutebook, Order, RetentionPolicy, SaveMode,
+    SaveOutcome,
 };
 use minutebook_core::{At, WatchFrom};
 use pyo3::exceptions::{PyIndexError, PyKeyError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use super::changes::{Change, Changes, Feed};
 use crate::convert::{described, dumps, instant, loads, ok, parsed, range, unknown, value};
+use crate::record::{list, record};
 use crate::run::{Calls, Mode};
 
 /// The decisions of a store.
 #[pyclass(module = "minutebook", frozen)]
 pub(crate) struct Decisions {
+    book: Minutebook,
     repository: Arc<dyn DecisionRepository>,
     calls: Calls,
 }
@@ -83,9 +86,10 @@ fn save_mode(mode: &str, expected: Option<&str>) -> PyResult<SaveMode> {
 }
 
 impl Decisions {
-    pub(crate) fn new(repository: &Arc<dyn DecisionRepository>, calls: Calls) -> Self {
+    pub(crate) fn new(book: Minutebook, calls: Calls) -> Self {
         Self {
-            repository: Arc::clone(repository),
+            repository: Arc::clone(book.decisions()),
+            book,
             calls,
         }
     }
@@ -284,6 +288,158 @@ impl Decisions {
         )
     }
 
+    /// Saves a JSON text letter for letter, also where it is wider than JSON as Python writes it (NaN, infinities, any depth, lone surrogates).
+    #[pyo3(signature = (text, mode="upsert", *, expected=None))]
+    fn save_raw(
+        &self,
+        py: Python<'_>,
+        text: String,
+        mode: &str,
+        expected: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let known = ok(minutebook::json::raw_fields(&text))?;
+        let mode = save_mode(mode, expected)?;
+        let book = self.book.clone();
+        self.calls.run(
+            py,
+            async move {
+                let files = book.make_decision_files()?.ok_or_else(no_files)?;
+                files.save_raw(&known, text, mode).await
+            },
+            |py, receipt| Ok(Py::new(py, SaveReceipt::from(receipt))?.into_any()),
+        )
+    }
+
+    /// The bytes of a decision's file, whether they can be read as a decision or not; `None` if there is none.
+    fn get_raw(&self, py: Python<'_>, id: &str) -> PyResult<Py<PyAny>> {
+        let id = self::id(id)?;
+        let book = self.book.clone();
+        self.calls.run(
+            py,
+            async move {
+                if book.root().is_none() {
+                    return Err(no_files());
+                }
+                match book.decision_files()? {
+                    Some(files) => files.get_raw(&id).await,
+                    None => Ok(None),
+                }
+            },
+            |py, found| {
+                let Some(raw) = found else {
+                    return Ok(py.None());
+                };
+                let document = RawDocument {
+                    file: raw.file,
+                    bytes: PyBytes::new(py, &raw.bytes).unbind(),
+                    revision: raw.revision.map(|revision| revision.to_string()),
+                    recorded_at: raw.recorded_at,
+                };
+                Ok(Py::new(py, document)?.into_any())
+            },
+        )
+    }
+
+    /// How many decisions match, by what they have in common: `pair`, `action`, `day` or a JSON pointer (`/outcome/result`). Pairs of value
+    /// and number; the value is `None` for those that have no such field.
+    #[pyo3(signature = (by, **filter))]
+    fn count_by(
+        &self,
+        py: Python<'_>,
+        by: &str,
+        filter: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let by = match by {
+            "pair" => GroupBy::Pair,
+            "action" => GroupBy::Action,
+            "day" => GroupBy::Day,
+            pointer if pointer.starts_with('/') => GroupBy::Field(pointer.to_owned()),
+            other => {
+                return Err(unknown(
+                    "group",
+                    other,
+                    "pair, action, day, a JSON pointer that begins with a slash",
+                ));
+            }
+        };
+        let filter = self::filter(py, filter)?;
+        let repository = self.repository();
+        self.calls.run(
+            py,
+            async move { repository.count_by(&filter, &by).await },
+            |py, counts| {
+                let list = PyList::empty(py);
+                for group in counts {
+                    let key = match group.key {
+                        Some(key) => loads(py, &key.to_string())?.unbind(),
+                        None => py.None(),
+                    };
+                    list.append((key, group.count))?;
+                }
+                Ok(list.into_any().unbind())
+            },
+        )
+    }
+
+    /// What a policy would delete: decisions `older_than` (a timedelta) or beyond the `newest` so many (of each pair, with `per_pair`); a
+    /// decision that has a value at one of the JSON pointers `keep_with` stays. Changes nothing.
+    #[pyo3(signature = (*, older_than=None, newest=None, per_pair=false, keep_with=None, **filter))]
+    #[allow(clippy::too_many_arguments, reason = "named ones of a Python call")]
+    fn plan_retention(
+        &self,
+        py: Python<'_>,
+        older_than: Option<TimeDelta>,
+        newest: Option<usize>,
+        per_pair: bool,
+        keep_with: Option<Vec<String>>,
+        filter: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut policy = RetentionPolicy::new().filter(self::filter(py, filter)?);
+        if let Some(age) = older_than {
+            policy = policy.older_than(age);
+        }
+        if let Some(count) = newest {
+            policy = policy.newest(count);
+        }
+        if per_pair {
+            policy = policy.per_pair();
+        }
+        for pointer in keep_with.into_iter().flatten() {
+            policy = policy.keep_with(pointer);
+        }
+        let (repository, now) = (self.repository(), self.book.now());
+        self.calls.run(
+            py,
+            async move { repository.plan_retention(&policy, now).await },
+            |py, plan| Ok(Py::new(py, RetentionPlan { plan })?.into_any()),
+        )
+    }
+
+    /// Deletes what a plan names and that is still as it was when the plan was made.
+    fn apply_retention(&self, py: Python<'_>, plan: &RetentionPlan) -> PyResult<Py<PyAny>> {
+        let (repository, plan) = (self.repository(), plan.plan.clone());
+        self.calls.run(
+            py,
+            async move { repository.apply_retention(&plan).await },
+            |py, outcome| {
+                let failed = outcome.failed.iter();
+                let failed = failed.map(|(id, error)| {
+                    (
+                        id.to_string(),
+                        crate::error::raised(error).into_value(py).into_any(),
+                    )
+                });
+                let done = RetentionOutcome {
+                    deleted: outcome.deleted,
+                    gone: outcome.gone,
+                    changed: outcome.changed.iter().map(ToString::to_string).collect(),
+                    failed: failed.collect(),
+                };
+                Ok(Py::new(py, done)?.into_any())
+            },
+        )
+    }
+
     /// Changes as they come: an iterator that waits for them. From now on, from the `start`, or after a position that was kept.
     #[pyo3(signature = (*, start=false, after=None))]
     fn watch(&self, py: Python<'_>, start: bool, after: Option<&str>) -> PyResult<Changes> {
@@ -304,6 +460,108 @@ impl Decisions {
 
     fn __repr__(&self) -> String {
         format!("{:?}", self.repository.capabilities()).replacen("Capabilities", "Decisions", 1)
+    }
+}
+
+fn no_files() -> minutebook::Error {
+    minutebook::Error::unsupported("a store in memory keeps decisions, not texts")
+}
+
+record! {
+    /// The bytes of a decision's file.
+    RawDocument {
+        /// The file's name.
+        file: String,
+        bytes: Py<PyBytes>,
+        revision: Option<String>,
+        recorded_at: Option<DateTime<Utc>>,
+    }
+}
+
+record! {
+    /// A decision that a plan lets go.
+    Expired {
+        id: String,
+        /// In another state it stays.
+        revision: String,
+        time: DateTime<Utc>,
+        asset_pair: Option<String>,
+        /// `age` or `count`.
+        reason: &'static str,
+    }
+}
+
+record! {
+    /// What became of a plan.
+    RetentionOutcome {
+        deleted: u64,
+        /// How many were gone already.
+        gone: u64,
+        /// The ids of those that were changed since, and stay.
+        changed: Vec<String>,
+        /// Those that could not be deleted, with the exception that says why.
+        failed: Vec<(String, Py<PyAny>)>,
+    }
+}
+
+/// What a retention policy would delete.
+#[pyclass(module = "minutebook", frozen)]
+pub(crate) struct RetentionPlan {
+    plan: minutebook::RetentionPlan,
+}
+
+#[pymethods]
+impl RetentionPlan {
+    /// What goes, the newest first.
+    #[getter]
+    fn expired(&self, py: Python<'_>) -> PyResult<Vec<Py<Expired>>> {
+        let expired = self.plan.expired.iter().map(|item| Expired {
+            id: item.id.to_string(),
+            revision: item.revision.to_string(),
+            time: item.time,
+            asset_pair: item.asset_pair.clone(),
+            reason: item.reason.name(),
+        });
+        list(py, expired)
+    }
+
+    /// What is older than this goes, if the policy has an age.
+    #[getter]
+    fn cutoff(&self) -> Option<DateTime<Utc>> {
+        self.plan.cutoff
+    }
+
+    /// How many decisions were looked at.
+    #[getter]
+    fn examined(&self) -> u64 {
+        self.plan.examined
+    }
+
+    /// How many a field keeps.
+    #[getter]
+    fn kept(&self) -> u64 {
+        self.plan.kept
+    }
+
+    /// Documents that could not be read, as text. They stay.
+    #[getter]
+    fn problems(&self) -> Vec<String> {
+        problems(&self.plan.report)
+    }
+
+    fn __len__(&self) -> usize {
+        self.plan.expired.len()
+    }
+
+    fn __repr__(&self) -> String {
+        described(
+            "RetentionPlan",
+            &[
+                ("expired", &self.plan.expired.len()),
+                ("examined", &self.plan.examined),
+                ("kept", &self.plan.kept),
+            ],
+        )
     }
 }
 

@@ -3,8 +3,12 @@
 mod batches;
 mod catalog;
 mod changes;
+mod check;
 mod decisions;
+mod documents;
 mod series;
+mod ticks;
+mod versions;
 
 use std::path::PathBuf;
 
@@ -12,8 +16,11 @@ use minutebook::config::{Config, Durability};
 use minutebook::{Error, Minutebook};
 use pyo3::prelude::*;
 
+pub(crate) use batches::Batch;
+
 use crate::convert::{ok, unknown};
 use crate::error::raised;
+use crate::record::{list, object};
 use crate::run::{Calls, Mode};
 
 pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -31,6 +38,32 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<batches::Batch>()?;
     module.add_class::<catalog::Catalog>()?;
     module.add_class::<catalog::StoredEntry>()?;
+    module.add_class::<catalog::Lineage>()?;
+    module.add_class::<catalog::Stale>()?;
+    module.add_class::<catalog::Discovered>()?;
+    module.add_class::<check::Finding>()?;
+    module.add_class::<check::VerifyReport>()?;
+    module.add_class::<check::RepairReport>()?;
+    module.add_class::<decisions::RawDocument>()?;
+    module.add_class::<decisions::Expired>()?;
+    module.add_class::<decisions::RetentionPlan>()?;
+    module.add_class::<decisions::RetentionOutcome>()?;
+    module.add_class::<documents::Documents>()?;
+    module.add_class::<documents::Document>()?;
+    module.add_class::<series::CoverageSpan>()?;
+    module.add_class::<series::BarIssue>()?;
+    module.add_class::<series::BarReport>()?;
+    module.add_class::<ticks::Ticks>()?;
+    module.add_class::<ticks::Entry>()?;
+    module.add_class::<ticks::Entries>()?;
+    module.add_class::<ticks::TickAppender>()?;
+    module.add_class::<versions::VersionedSeries>()?;
+    module.add_class::<versions::VersionInfo>()?;
+    module.add_class::<versions::ChangedRange>()?;
+    module.add_class::<versions::VersionDiff>()?;
+    module.add_class::<versions::NamedSnapshot>()?;
+    module.add_class::<versions::Compaction>()?;
+    module.add_class::<versions::VacuumReport>()?;
     Ok(())
 }
 
@@ -81,25 +114,84 @@ impl Book {
     /// What the system decided.
     #[getter]
     fn decisions(&self) -> decisions::Decisions {
-        decisions::Decisions::new(self.book.decisions(), self.calls)
+        decisions::Decisions::new(self.book.clone(), self.calls)
     }
 
     /// Ticks: logs that are appended to.
     #[getter]
-    fn ticks(&self) -> series::Series {
-        series::Series::new("ticks", self.book.ticks(), self.calls)
+    fn ticks(&self, py: Python<'_>) -> PyResult<Py<ticks::Ticks>> {
+        Py::new(py, ticks::Ticks::new(self.book.clone(), self.calls))
     }
 
     /// Bars and all other series.
     #[getter]
-    fn series(&self) -> series::Series {
-        series::Series::new("series", self.book.series(), self.calls)
+    fn series(&self, py: Python<'_>) -> PyResult<Py<versions::VersionedSeries>> {
+        let (book, calls) = (self.book.clone(), self.calls);
+        Py::new(py, versions::VersionedSeries::new(book, calls))
     }
 
     /// What data there is.
     #[getter]
     fn catalog(&self) -> catalog::Catalog {
         catalog::Catalog::new(self.book.clone(), self.calls)
+    }
+
+    /// JSON values under names.
+    #[getter]
+    fn documents(&self) -> documents::Documents {
+        documents::Documents::new(self.book.clone(), self.calls)
+    }
+
+    /// Checks all that is stored, or some `parts` (`store`, `decisions`, `ticks`, `series`, `catalog`). `head` is the `journal_head` of an earlier
+    /// check: what was taken out of the journal since is found. Changes nothing.
+    #[pyo3(signature = (parts=None, *, head=None))]
+    fn verify(
+        &self,
+        py: Python<'_>,
+        parts: Option<Vec<String>>,
+        head: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let options = check::options(parts, head)?;
+        let book = self.book.clone();
+        self.calls.run(
+            py,
+            async move { book.verify(&options).await },
+            |py, report| object(py, Py::new(py, check::VerifyReport::new(py, &report)?)?),
+        )
+    }
+
+    /// What `repair` would mend.
+    #[pyo3(signature = (parts=None, *, head=None))]
+    fn plan_repair(
+        &self,
+        py: Python<'_>,
+        parts: Option<Vec<String>>,
+        head: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let options = check::options(parts, head)?;
+        let book = self.book.clone();
+        self.calls.run(
+            py,
+            async move { book.plan_repair(&options).await },
+            |py, found| object(py, list(py, found.iter().map(check::Finding::from))?),
+        )
+    }
+
+    /// Mends what a check finds and can be mended. Every byte that is replaced or removed is kept in `quarantine/`.
+    #[pyo3(signature = (parts=None, *, head=None))]
+    fn repair(
+        &self,
+        py: Python<'_>,
+        parts: Option<Vec<String>>,
+        head: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let options = check::options(parts, head)?;
+        let book = self.book.clone();
+        self.calls.run(
+            py,
+            async move { book.repair(&options).await },
+            |py, report| object(py, Py::new(py, check::RepairReport::new(py, &report)?)?),
+        )
     }
 
     /// The directory; `None` for a store in memory.

@@ -1,15 +1,17 @@
 //! Ticks and series from Python: rows come and go as Arrow.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, DataType};
 use arrow_select::concat::concat_batches;
 use chrono::{DateTime, Utc};
+use minutebook::series::BarValidator;
 use minutebook::series::batch::{TIMESTAMP, conform};
 use minutebook::{
-    Error, OnConflict, ScanQuery, SeriesFilter, SeriesId, Snapshot, TimeSeriesRepository, Version,
-    WriteMode,
+    BatchStream, Calendar, Error, OnConflict, ScanQuery, SeriesFilter, SeriesId, Snapshot,
+    TimeSeriesRepository, TimeSeriesRepositoryExt, Version, WriteMode,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -18,10 +20,11 @@ use pyo3_arrow::input::AnyRecordBatch;
 use super::batches::Batches;
 use crate::convert::{described, instant, parsed, range, unknown};
 use crate::error::raised;
+use crate::record::{list, object, record};
 use crate::run::Calls;
 
 /// Time series of a store.
-#[pyclass(module = "minutebook", frozen)]
+#[pyclass(module = "minutebook", subclass, frozen)]
 pub(crate) struct Series {
     name: &'static str,
     repository: Arc<dyn TimeSeriesRepository>,
@@ -43,6 +46,114 @@ impl Series {
 
     fn repository(&self) -> Arc<dyn TimeSeriesRepository> {
         Arc::clone(&self.repository)
+    }
+
+    /// For `repr`: what it is and what it can do.
+    pub(crate) fn described(&self, class: &str) -> String {
+        let can: Vec<_> = self
+            .repository
+            .capabilities()
+            .iter()
+            .map(|can| format!("{can:?}"))
+            .collect();
+        described(class, &[("of", &self.name), ("can", &can.join(" "))])
+    }
+}
+
+/// A version or an instant.
+pub(crate) fn snapshot(given: &Bound<'_, PyAny>) -> PyResult<Snapshot> {
+    match given.extract::<u64>() {
+        Ok(version) => Ok(Snapshot::Version(Version(version))),
+        Err(_) => Ok(Snapshot::Time(instant(given)?)),
+    }
+}
+
+/// When a market is open: always, on weekdays, or as a session (days, opens, closes, offset from UTC) says.
+fn calendar(given: Option<&str>) -> PyResult<Calendar> {
+    match given {
+        None | Some("always") => Ok(Calendar::always()),
+        Some("weekdays") => Ok(Calendar::weekdays()),
+        Some(other) => Err(unknown("calendar", other, "always, weekdays")),
+    }
+}
+
+record! {
+    /// Bars of one state that follow each other.
+    CoverageSpan {
+        /// `data`, `empty` (known to be none) or `unknown` (missing: a gap).
+        state: &'static str,
+        /// The open of the first bar.
+        start: DateTime<Utc>,
+        /// The close of the last bar.
+        end: DateTime<Utc>,
+        bars: u64,
+    }
+}
+
+record! {
+    /// What is wrong with a bar.
+    BarIssue {
+        /// Its row, from 0.
+        row: u64,
+        timestamp: DateTime<Utc>,
+        /// What it is, in `snake_case`.
+        kind: &'static str,
+        /// The same in words.
+        message: String,
+    }
+}
+
+record! {
+    /// What a look at bars found.
+    BarReport {
+        /// How many bars there were.
+        rows: u64,
+        is_clean: bool,
+        /// How many issues there are of each kind.
+        counts: BTreeMap<String, u64>,
+        /// The first 100 issues of each kind.
+        issues: Vec<Py<BarIssue>>,
+    }
+}
+
+/// What a scan was asked for.
+struct Asked<'a, 'py> {
+    start: Option<&'a Bound<'py, PyAny>>,
+    end: Option<&'a Bound<'py, PyAny>>,
+    columns: Option<Vec<String>>,
+    first: Option<usize>,
+    last: Option<usize>,
+    as_of: Option<&'a Bound<'py, PyAny>>,
+    batch_size: Option<usize>,
+    strict: bool,
+}
+
+impl Asked<'_, '_> {
+    fn query(self) -> PyResult<ScanQuery> {
+        let mut query = ScanQuery::new().range(range(self.start, self.end)?);
+        if let Some(columns) = self.columns {
+            query = query.columns(columns);
+        }
+        query = match (self.first, self.last) {
+            (Some(_), Some(_)) => {
+                return Err(raised(&Error::invalid(
+                    "ask for the first or the last rows",
+                )));
+            }
+            (Some(rows), None) => query.first(rows),
+            (None, Some(rows)) => query.last(rows),
+            (None, None) => query,
+        };
+        if let Some(as_of) = self.as_of {
+            query = query.as_of(snapshot(as_of)?);
+        }
+        if let Some(rows) = self.batch_size {
+            query = query.batch_size(rows);
+        }
+        if self.strict {
+            query = query.strict();
+        }
+        Ok(query)
     }
 }
 
@@ -180,32 +291,17 @@ impl Series {
         strict: bool,
     ) -> PyResult<Py<PyAny>> {
         let id: SeriesId = parsed(series)?;
-        let mut query = ScanQuery::new().range(range(start, end)?);
-        if let Some(columns) = columns {
-            query = query.columns(columns);
-        }
-        query = match (first, last) {
-            (Some(_), Some(_)) => {
-                return Err(raised(&Error::invalid(
-                    "ask for the first or the last rows",
-                )));
-            }
-            (Some(rows), None) => query.first(rows),
-            (None, Some(rows)) => query.last(rows),
-            (None, None) => query,
+        let asked = Asked {
+            start,
+            end,
+            columns,
+            first,
+            last,
+            as_of,
+            batch_size,
+            strict,
         };
-        if let Some(as_of) = as_of {
-            query = query.as_of(match as_of.extract::<u64>() {
-                Ok(version) => Snapshot::Version(Version(version)),
-                Err(_) => Snapshot::Time(instant(as_of)?),
-            });
-        }
-        if let Some(rows) = batch_size {
-            query = query.batch_size(rows);
-        }
-        if strict {
-            query = query.strict();
-        }
+        let query = asked.query()?;
         let (repository, calls) = (self.repository(), self.calls);
         calls.run(
             py,
@@ -281,14 +377,142 @@ impl Series {
         )
     }
 
+    /// Rows of several series as one, in order of time, with a column `series` that names each row's.
+    #[pyo3(signature = (series, start=None, end=None, *, columns=None, first=None, last=None, batch_size=None, strict=false))]
+    #[allow(clippy::too_many_arguments, reason = "named ones of a Python call")]
+    fn scan_merged(
+        &self,
+        py: Python<'_>,
+        series: Vec<String>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+        columns: Option<Vec<String>>,
+        first: Option<usize>,
+        last: Option<usize>,
+        batch_size: Option<usize>,
+        strict: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let ids = series.iter().map(|id| parsed::<SeriesId>(id));
+        let ids = ids.collect::<PyResult<Vec<_>>>()?;
+        let asked = Asked {
+            start,
+            end,
+            columns,
+            first,
+            last,
+            as_of: None,
+            batch_size,
+            strict,
+        };
+        let query = asked.query()?;
+        let (repository, calls) = (self.repository(), self.calls);
+        calls.run(
+            py,
+            async move { repository.scan_merged(&ids, &query).await },
+            move |py, stream| Ok(Py::new(py, Batches::new(stream, calls))?.into_any()),
+        )
+    }
+
+    /// What of a range a series of bars has and what is missing, as spans. `calendar` is `always` or `weekdays`.
+    #[pyo3(signature = (series, start=None, end=None, *, calendar=None))]
+    fn coverage(
+        &self,
+        py: Python<'_>,
+        series: &str,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+        calendar: Option<&str>,
+    ) -> PyResult<Py<PyAny>> {
+        let id: SeriesId = parsed(series)?;
+        let range = range(start, end)?;
+        let calendar = self::calendar(calendar)?;
+        let repository = self.repository();
+        self.calls.run(
+            py,
+            async move { repository.coverage(&id, range, &calendar, &[]).await },
+            |py, found| {
+                let spans = found.spans().iter().map(|span| CoverageSpan {
+                    state: span.state.name(),
+                    start: span.start,
+                    end: span.end,
+                    bars: span.bars,
+                });
+                object(py, list(py, spans)?)
+            },
+        )
+    }
+
+    /// What is wrong with bars: prices that contradict each other, times out of order or off the grid, what is missing.
+    #[pyo3(signature = (series, start=None, end=None, *, calendar=None, allow_negative_prices=false))]
+    #[allow(clippy::too_many_arguments, reason = "named ones of a Python call")]
+    fn validate_bars(
+        &self,
+        py: Python<'_>,
+        series: &str,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+        calendar: Option<&str>,
+        allow_negative_prices: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let id: SeriesId = parsed(series)?;
+        let query = ScanQuery::new().range(range(start, end)?);
+        let mut validator = BarValidator::new();
+        if calendar.is_some() {
+            validator = validator.calendar(self::calendar(calendar)?);
+        }
+        if allow_negative_prices {
+            validator = validator.allow_negative_prices();
+        }
+        let repository = self.repository();
+        self.calls.run(
+            py,
+            async move { repository.validate_bars(&id, &query, validator).await },
+            |py, found| {
+                let issues = found.issues().iter().map(|issue| BarIssue {
+                    row: issue.row,
+                    timestamp: issue.timestamp,
+                    kind: issue.kind.name(),
+                    message: issue.kind.to_string(),
+                });
+                let counts = found.counts().iter();
+                let report = BarReport {
+                    rows: found.rows(),
+                    is_clean: found.is_clean(),
+                    counts: counts
+                        .map(|(kind, count)| (kind.name().to_owned(), *count))
+                        .collect(),
+                    issues: list(py, issues)?,
+                };
+                object(py, Py::new(py, report)?)
+            },
+        )
+    }
+
+    /// The bars of a coarser timeframe (`1h`, `1d`, …) that open in a range, made of the finer ones of this series.
+    #[pyo3(signature = (series, timeframe, start=None, end=None))]
+    fn resampled(
+        &self,
+        py: Python<'_>,
+        series: &str,
+        timeframe: &str,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let id: SeriesId = parsed(series)?;
+        let (coarser, range) = (parsed(timeframe)?, range(start, end)?);
+        let (repository, calls) = (self.repository(), self.calls);
+        calls.run(
+            py,
+            async move {
+                let bars = repository.resampled(&id, coarser, range).await?;
+                Ok(BatchStream::from_batches(bars.schema(), vec![bars]))
+            },
+            move |py, stream| Ok(Py::new(py, Batches::new(stream, calls))?.into_any()),
+        )
+    }
+
     fn __repr__(&self) -> String {
-        let can: Vec<_> = self
-            .repository
-            .capabilities()
-            .iter()
-            .map(|can| format!("{can:?}"))
-            .collect();
-        described("Series", &[("of", &self.name), ("can", &can.join(" "))])
+        self.described("Series")
     }
 }
 

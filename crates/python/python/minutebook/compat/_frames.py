@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _native
-from ._disk import in_place, ready
+from ._disk import ready
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,13 +66,26 @@ def load_range(
 
 
 def _near(path: Path, columns: list[str] | None, start: Any, end: Any) -> pd.DataFrame | None:
-    """The row groups that may have rows between the dates, as a frame; ``None`` if the footer does not tell."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    """A frame of no more rows than may lie between the dates, and a day on either side; ``None`` if the file does not tell which."""
     bounds = _nanos(start), _nanos(end)
     if bounds == (None, None):
         return None
+    # A day on either side: a naive date may mean any zone, and the frame itself is asked afterwards.
+    low = None if bounds[0] is None else bounds[0] - _DAY_NS
+    high = None if bounds[1] is None else bounds[1] + _DAY_NS
+    batch = _native.load_range(path, columns, low, high)
+    if batch is not None:
+        import pyarrow as pa
+
+        return _frame(pa.table(batch))
+    return _groups(path, columns, low, high)
+
+
+def _groups(path: Path, columns: list[str] | None, low: int | None, high: int | None) -> pd.DataFrame | None:
+    """The row groups that may have rows between two instants: for frames of unusual columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     with pq.ParquetFile(path) as file:
         meta, schema = file.metadata, file.schema_arrow
         pandas = (schema.pandas_metadata or {}).get("index_columns")
@@ -94,14 +106,10 @@ def _near(path: Path, columns: list[str] | None, start: Any, end: Any) -> pd.Dat
                 groups.append(group)
                 continue
             # The raw numbers count what the column in the file counts, which need not be the unit of the frame.
-            low, high = _span(stats, scale)
-            if low is None or high is None:
-                groups.append(group)
+            first, last = _span(stats, scale)
+            if low is not None and last is not None and last < low:
                 continue
-            # A day on either side: a naive date may mean any zone, and the frame itself is asked afterwards.
-            if bounds[0] is not None and high < bounds[0] - _DAY_NS:
-                continue
-            if bounds[1] is not None and low > bounds[1] + _DAY_NS:
+            if high is not None and first is not None and first > high:
                 continue
             groups.append(group)
         if len(groups) == meta.num_row_groups:
@@ -115,14 +123,10 @@ def _frame(table: Any) -> pd.DataFrame:
     """A table of pyarrow as pandas itself would read it from a file."""
     import json
 
-    import pandas as pd
-
     df = table.to_pandas()
     meta = table.schema.metadata or {}
     if b"PANDAS_ATTRS" in meta:
         df.attrs = json.loads(meta[b"PANDAS_ATTRS"])
-    if int(pd.__version__.split(".")[0]) >= 3 or pd.get_option("mode.copy_on_write") is True:
-        return df
     return df
 
 

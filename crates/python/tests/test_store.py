@@ -1,0 +1,319 @@
+"""The store beyond reading and writing: documents, raw texts, feeds, versions, checks, the catalog's questions."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+import minutebook
+from minutebook import aio
+
+pa = pytest.importorskip("pyarrow")
+
+
+@pytest.fixture
+def book(tmp_path):
+    with minutebook.create(tmp_path / "store", durability="buffered") as book:
+        yield book
+
+
+def decision(i, **more):
+    return {"id": f"d-{i}", "timestamp": f"2025-03-{i:02d}T10:00:00Z", "asset_pair": "BTCUSD" if i % 2 else "ETHUSD", "action": "BUY", **more}
+
+
+def bars(count=48, minutes=60):
+    start = datetime(2025, 1, 1, tzinfo=timezone.utc)
+    times = [start + timedelta(minutes=minutes * i) for i in range(count)]
+    closes = [100.0 + i for i in range(count)]
+    return pa.table({
+        "timestamp": pa.array(times, pa.timestamp("ns", "UTC")),
+        "open": closes, "high": [c + 1 for c in closes], "low": [c - 1 for c in closes], "close": closes, "volume": [1.0] * count,
+    })
+
+
+# ---- decisions
+
+
+def test_a_text_wider_than_json_is_kept_letter_for_letter(book):
+    text = '{"id": "wide", "timestamp": "2025-03-01T00:00:00Z", "x": NaN, "n": 123456789012345678901234567890}'
+    assert book.decisions.save_raw(text).outcome == "created"
+    raw = book.decisions.get_raw("wide")
+    assert raw.bytes.decode().strip() == text and raw.file == "2025-03-01_wide.json" and raw.revision
+    with pytest.raises(ValueError):
+        book.decisions.get("wide")
+    assert book.decisions.get_raw("none") is None
+    with pytest.raises(ValueError):
+        book.decisions.save_raw("[1]")
+    with pytest.raises(NotImplementedError):
+        minutebook.in_memory().decisions.save_raw(text)
+
+
+def test_decisions_are_counted_by_what_they_have_in_common(book):
+    book.decisions.save_all(decision(i, outcome={"won": i > 3}) for i in range(1, 6))
+    assert dict(book.decisions.count_by("pair")) == {"BTCUSD": 3, "ETHUSD": 2}
+    assert dict(book.decisions.count_by("/outcome/won", asset_pair="BTCUSD")) == {False: 2, True: 1}
+    assert sum(count for _, count in book.decisions.count_by("day")) == 5
+    assert book.decisions.count_by("/none") == [(None, 5)]
+    with pytest.raises(ValueError, match="pair, action, day"):
+        book.decisions.count_by("asset")
+
+
+def test_a_retention_plan_is_looked_at_before_it_is_applied(book):
+    book.decisions.save_all(decision(i, **({"outcome": 1} if i == 1 else {})) for i in range(1, 7))
+    plan = book.decisions.plan_retention(newest=2, per_pair=True, keep_with=["/outcome"])
+    assert [item.id for item in plan.expired] == ["d-2"] and plan.kept == 1 and plan.examined == 6 and len(plan) == 1
+    assert plan.expired[0].reason == "count" and plan.problems == [] and plan.cutoff is None and "expired=1" in repr(plan)
+    old = book.decisions.plan_retention(older_than=timedelta(days=1), asset_pair="ETHUSD")
+    assert {item.id for item in old.expired} == {"d-2", "d-4", "d-6"} and old.cutoff is not None
+    book.decisions.save(decision(4, changed=True))
+    outcome = book.decisions.apply_retention(old)
+    assert (outcome.deleted, outcome.gone, outcome.changed, outcome.failed) == (2, 0, ["d-4"], [])
+    assert book.decisions.apply_retention(plan).gone == 1
+    with pytest.raises(ValueError):
+        book.decisions.plan_retention(per_pair=True)
+
+
+def test_a_state_of_before_is_read_by_time_and_by_revision(book):
+    first = book.decisions.save(decision(1))
+    time.sleep(0.005)
+    book.decisions.save(decision(1, action="SELL"))
+    assert book.decisions.get("d-1", at=first.revision)["action"] == "BUY"
+    assert book.decisions.get("d-1", at=first.recorded_at)["action"] == "BUY"
+    assert book.decisions.get("d-1", at=datetime.now(timezone.utc))["action"] == "SELL"
+
+
+# ---- documents
+
+
+def test_documents_are_values_under_names(book):
+    book.documents.save("runs/2025-01-02", {"b": [1, None], "a": 1.5})
+    book.documents.save("params", '{"x": 1}')
+    found = book.documents.get("runs/2025-01-02")
+    assert found.value == {"b": [1, None], "a": 1.5} and found.name == "runs/2025-01-02" and found.bytes > 0
+    assert (book.path / "documents" / "params.json").is_file()
+    assert [document.name for document in book.documents.list("runs/")] == ["runs/2025-01-02"]
+    assert [document.value for document in book.documents.list()] == [None, None]
+    assert book.documents.delete("params") and not book.documents.delete("params") and book.documents.get("params") is None
+    with pytest.raises(ValueError):
+        book.documents.save("../x", 1)
+
+
+# ---- ticks
+
+
+def tick(i):
+    return {"timestamp": f"2025-01-01T00:00:{i:02d}Z", "price": i / 2}
+
+
+def test_a_feed_of_ticks_waits_for_what_comes_and_goes_on_after_a_position(book):
+    book.ticks.write("BTCUSD@ticks", [{"timestamp": datetime(2025, 1, 1), "price": 0.5}])
+    feed = book.ticks.follow("BTCUSD@ticks", start=True)
+    first = next(feed)
+    assert first.value["price"] == 0.5 and first.timestamp == datetime(2025, 1, 1, tzinfo=timezone.utc)
+    with book.ticks.appender() as appender:
+        writer = threading.Timer(0.1, lambda: appender.push("BTCUSD@ticks", tick(1)))
+        writer.start()
+        assert next(feed).value == tick(1)
+        writer.join()
+        appender.push("BTCUSD@ticks", tick(2))
+    again = book.ticks.follow("BTCUSD@ticks", after=first.position)
+    assert [next(again).value["price"] for _ in range(2)] == [0.5, 1.0]
+    assert next(book.ticks.follow("BTCUSD@ticks", last=1)).value == tick(2)
+    assert feed.problems == [] and "after=" in repr(feed)
+    with pytest.raises(ValueError):
+        book.ticks.follow("BTCUSD@ticks", start=True, last=1)
+    with pytest.raises(NotImplementedError):
+        minutebook.in_memory().ticks.follow("BTCUSD@ticks")
+
+
+def test_an_appender_says_how_far_it_is_and_ends_with_the_block(book):
+    with book.ticks.appender(durability="buffered", linger=0.0) as appender:
+        for i in range(100):
+            appender.push("BTCUSD@ticks", tick(i % 60))
+        appender.append("BTCUSD@ticks", '{"timestamp": "2025-01-01T01:00:00Z", "price": 7}')
+        appender.flush()
+        assert appender.accepted == appender.written == 101
+        with pytest.raises(ValueError):
+            appender.push("BTCUSD@ticks", [1])
+    assert appender.durable == 101 and appender.take_unwritten() == [] and "durable=101" in repr(appender)
+    with pytest.raises(minutebook.MinutebookError):
+        appender.push("BTCUSD@ticks", tick(1))
+    assert book.ticks.scan("BTCUSD@ticks").to_arrow().num_rows == 101
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("what", [
+    "next(book.ticks.follow('BTCUSD@ticks'))",
+    "next(book.decisions.watch())",
+    "[book.series.scan_merged(['A@1m', 'A@1m']).to_arrow() for _ in range(10_000)]",
+    "[book.series.scan('A@1m').to_arrow() for _ in range(100_000)]",
+])
+def test_ctrl_c_is_heard_while_it_waits_and_while_it_works(book, what):
+    book.series.write("A@1m", bars(5_000, minutes=1))
+    program = f"""
+import minutebook, sys
+book = minutebook.open({str(book.path)!r})
+print("ready", flush=True)
+try:
+    {what}
+except KeyboardInterrupt:
+    print("heard", flush=True)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "heard\n"
+    assert process.returncode == 0
+
+
+def test_the_interpreter_is_free_while_a_call_waits(book):
+    feed = book.ticks.follow("BTCUSD@ticks")
+    taken = []
+    waiter = threading.Thread(target=lambda: taken.append(next(feed)), daemon=True)
+    waiter.start()
+    # Were the lock held, nothing below would run.
+    for i in range(50):
+        book.decisions.save(decision(i % 28 + 1, n=i))
+    with book.ticks.appender() as appender:
+        while not taken:
+            appender.append("BTCUSD@ticks", tick(3))
+            waiter.join(0.05)
+    assert taken[0].value == tick(3)
+
+
+# ---- series
+
+
+def test_versions_are_told_compared_and_restored(book):
+    book.series.write("A@1h", bars())
+    before = book.series.summary("A@1h").version
+    changed = bars().slice(5, 1).set_column(5, "volume", pa.array([9.0]))
+    book.series.write("A@1h", changed, "upsert")
+    versions = book.series.versions("A@1h")
+    assert [version.operation for version in versions] == ["append", "upsert"] and versions[-1].rows == 48
+    diff = book.series.diff("A@1h", before)
+    assert not diff.is_empty and sum(span.changed for span in diff.ranges) == 1 and diff.from_version == before
+    made = book.series.create_snapshot("backtest", ["A@1h"], as_of=before, note={"why": "test"})
+    assert made.series == {"A@1h": before} and made.note == {"why": "test"}
+    version = book.series.restore("A@1h", before, note={"by": "me"})
+    assert version > versions[-1].version and book.series.diff("A@1h", before).is_empty
+    assert [found.name for found in book.series.snapshots()] == ["backtest"]
+    assert book.series.drop_snapshot("backtest") and not book.series.drop_snapshot("backtest")
+    with pytest.raises(minutebook.NotFoundError):
+        book.series.versions("B@1h") or book.series.restore("B@1h", 1)
+
+
+def test_small_files_are_put_together(book):
+    table = bars(60)
+    for i in range(0, 60, 5):
+        book.series.write("A@1h", table.slice(i, 5))
+    plan = book.series.plan_compaction("A@1h")
+    done = book.series.compact("A@1h")
+    assert done.segments_before == plan.segments_before and done.segments_after == plan.segments_after <= done.segments_before
+    assert book.series.scan("A@1h").to_arrow().num_rows == 60
+    assert book.series.vacuum("A@1h", dry_run=True).bytes >= 0
+
+
+def test_gaps_and_wrong_bars_are_found_and_bars_are_made_coarser(book):
+    table = bars(48)
+    book.series.write("A@1h", pa.concat_tables([table.slice(0, 10), table.slice(14)]))
+    spans = book.series.coverage("A@1h")
+    assert [(span.state, span.bars) for span in spans] == [("data", 10), ("unknown", 4), ("data", 34)]
+    assert spans[1].start == datetime(2025, 1, 1, 10, tzinfo=timezone.utc)
+    report = book.series.validate_bars("A@1h")
+    assert report.is_clean and report.rows == 44 and report.issues == []
+    days = book.series.resampled("A@1h", "1d").to_arrow()
+    assert days.num_rows == 2 and days["volume"].to_pylist() == [20.0, 24.0] and days["high"].to_pylist() == [124.0, 148.0]
+    book.series.write("B@1h", table.set_column(2, "high", pa.array([1.0] * 48)))
+    report = book.series.validate_bars("B@1h", end="2025-01-01T10:00:00")
+    assert not report.is_clean and report.counts == {"high_below_low": 10} and report.issues[0].row == 0
+    with pytest.raises(ValueError):
+        book.series.coverage("A@1h", calendar="sundays")
+
+
+def test_several_series_are_read_as_one(book):
+    book.series.write("A@1h", bars(3))
+    book.series.write("B@1h", bars(3))
+    rows = book.series.scan_merged(["A@1h", "B@1h"], columns=["close"], first=4).to_arrow()
+    assert rows["series"].to_pylist() == ["A@1h", "B@1h", "A@1h", "B@1h"] and rows["close"].to_pylist() == [100.0, 100.0, 101.0, 101.0]
+
+
+# ---- the catalog
+
+
+def test_entries_are_renamed_traced_and_due(book):
+    book.series.write("A@1h", bars())
+    book.catalog.register_series("raw", "A@1h")
+    book.catalog.register_dataset("daily", "A", "daily.parquet", derived_from=["raw"])
+    assert book.catalog.lineage("daily").parents == ["raw"] and book.catalog.lineage("raw").descendants == ["daily"]
+    book.catalog.rename("raw", "source")
+    assert book.catalog.lineage("daily").ancestors == ["source"] and book.catalog.get("raw") is None
+    due = {stale.entry.name: stale.reasons for stale in book.catalog.stale()}
+    assert "data_missing" in due["daily"] and "source" not in due
+    book.series.write("A@1h", bars().slice(0, 1), "upsert")
+    book.series.write("B@1h", bars(5))
+    found = book.catalog.discover()
+    assert [proposal.file_path for proposal in found] == ["series:B@1h"] or found[0].entry["row_count"] == 5
+    book.catalog.refresh("source")
+    with pytest.raises(KeyError):
+        book.catalog.refresh("none")
+    assert book.catalog.remove_with_data("source") and book.series.summary("A@1h") is None
+
+
+# ---- checks
+
+
+def test_findings_are_objects_and_a_repair_keeps_what_it_replaces(book):
+    book.decisions.save_all(decision(i) for i in range(1, 4))
+    assert book.verify().is_clean
+    torn = book.path / "decisions" / "2025-03-02_d-2.json"
+    torn.write_text('{"id": "d-2", "ti')
+    report = book.verify(["decisions"])
+    assert not report.is_clean and report.damage == 1 and report.journal_head
+    finding = report.findings[0]
+    assert finding.kind == "decision-torn" and finding.severity == "damage" and finding.part == "decisions" and finding.mendable
+    assert finding.path.name == torn.name and finding.kind in finding.text and "kind='decision-torn'" in repr(finding)
+    assert [found.kind for found in book.plan_repair()] == ["decision-torn"]
+    done = book.repair()
+    assert [found.kind for found in done.mended] == ["decision-torn"] and done.failed == [] and done.after.is_clean
+    assert done.quarantine.is_dir() and book.decisions.get("d-2")["action"] == "BUY"
+    with pytest.raises(ValueError):
+        book.verify(["everything"])
+    with pytest.raises(NotImplementedError):
+        minutebook.in_memory().verify()
+
+
+# ---- asyncio
+
+
+def test_all_of_it_can_be_awaited(tmp_path):
+    async def main():
+        book = aio.create(tmp_path / "store", durability="buffered")
+        await book.documents.save("a", 1)
+        assert (await book.documents.get("a")).value == 1
+        assert (await book.verify()).is_clean
+        await book.series.write("A@1h", bars())
+        assert len(await book.series.versions("A@1h")) == 1
+        assert [span.state for span in await book.series.coverage("A@1h")] == ["data"]
+        feed = book.ticks.follow("BTCUSD@ticks", start=True)
+        async with book.ticks.appender() as appender:
+            await appender.push("BTCUSD@ticks", tick(1))
+        async for entry in feed:
+            assert entry.value == tick(1)
+            break
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(anext(feed), 0.2)
+        with pytest.raises(TypeError):
+            iter(feed)
+        await book.decisions.save(decision(1))
+        assert await book.decisions.count_by("pair") == [("BTCUSD", 1)]
+        assert len(await book.decisions.plan_retention(newest=0)) == 1
+
+    asyncio.run(main())
