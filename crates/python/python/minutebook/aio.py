@@ -11,10 +11,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable
 
-from ._native import Minutebook
+from ._native import Generation, Minutebook, RestoreReport, backup_generations, restore_backup
 
-__all__ = ["create", "in_memory", "open"]
+__all__ = ["create", "generations", "in_memory", "open", "restore"]
 
 
 def open(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook:  # noqa: A001
@@ -30,3 +31,19 @@ def create(path: str | os.PathLike[str], *, durability: str | None = None) -> Mi
 def in_memory() -> Minutebook:
     """As :func:`minutebook.in_memory`, for asyncio."""
     return Minutebook(asynchronous=True)
+
+
+def restore(
+    backup: str | os.PathLike[str],
+    into: str | os.PathLike[str],
+    *,
+    generation: str | None = None,
+    parts: list[str] | None = None,
+) -> Awaitable[RestoreReport]:
+    """As :func:`minutebook.restore`, for asyncio."""
+    return restore_backup(backup, into, generation=generation, parts=parts, asynchronous=True)
+
+
+def generations(backup: str | os.PathLike[str]) -> Awaitable[list[Generation]]:
+    """As :func:`minutebook.generations`, for asyncio."""
+    return backup_generations(backup, asynchronous=True)

@@ -117,8 +117,11 @@ impl Documents {
     fn delete(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         let name = self::name(name)?;
         let repository = self.repository();
-        self.calls
-            .run(py, async move { repository.delete(&name).await }, object)
+        self.calls.run(
+            py,
+            async move { repository.delete(&name).await },
+            |py, was| Ok(was.into_pyobject(py)?.to_owned().into_any().unbind()),
+        )
     }
 
     fn __repr__(&self) -> String {

@@ -1,5 +1,6 @@
 //! The store as Python sees it.
 
+mod backup;
 mod batches;
 mod catalog;
 mod changes;
@@ -12,6 +13,7 @@ mod versions;
 
 use std::path::PathBuf;
 
+use minutebook::backup::BackupOptions;
 use minutebook::config::{Config, Durability};
 use minutebook::{Error, Minutebook};
 use pyo3::prelude::*;
@@ -41,6 +43,11 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<catalog::Lineage>()?;
     module.add_class::<catalog::Stale>()?;
     module.add_class::<catalog::Discovered>()?;
+    module.add_class::<backup::BackupReport>()?;
+    module.add_class::<backup::Generation>()?;
+    module.add_class::<backup::RestoreReport>()?;
+    module.add_function(wrap_pyfunction!(backup::restore_backup, module)?)?;
+    module.add_function(wrap_pyfunction!(backup::backup_generations, module)?)?;
     module.add_class::<check::Finding>()?;
     module.add_class::<check::VerifyReport>()?;
     module.add_class::<check::RepairReport>()?;
@@ -142,7 +149,7 @@ impl Book {
         documents::Documents::new(self.book.clone(), self.calls)
     }
 
-    /// Checks all that is stored, or some `parts` (`store`, `decisions`, `ticks`, `series`, `catalog`). `head` is the `journal_head` of an earlier
+    /// Checks all that is stored, or some `parts` (`store`, `decisions`, `ticks`, `series`, `catalog`, `documents`). `head` is the `journal_head` of an earlier
     /// check: what was taken out of the journal since is found. Changes nothing.
     #[pyo3(signature = (parts=None, *, head=None))]
     fn verify(
@@ -191,6 +198,28 @@ impl Book {
             py,
             async move { book.repair(&options).await },
             |py, report| object(py, Py::new(py, check::RepairReport::new(py, &report)?)?),
+        )
+    }
+
+    /// Adds a generation to a backup, a directory outside the store: the state of one moment, also while others write. What is in the backup
+    /// already is not copied again, unless it is to be read again (`reread`); with `keep` so many generations stay.
+    #[pyo3(signature = (target, *, keep=None, reread=false))]
+    fn backup(
+        &self,
+        py: Python<'_>,
+        target: PathBuf,
+        keep: Option<usize>,
+        reread: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let mut options = BackupOptions::new().reread(reread);
+        if let Some(keep) = keep {
+            options = options.keep(keep);
+        }
+        let book = self.book.clone();
+        self.calls.run(
+            py,
+            async move { book.backup(&target, &options).await },
+            |py, report| object(py, Py::new(py, backup::BackupReport::from(report))?),
         )
     }
 

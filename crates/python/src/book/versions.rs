@@ -264,7 +264,7 @@ impl VersionedSeries {
         self.run(
             py,
             |files| async move { files.drop_snapshot(&name).await },
-            object,
+            |py, was| Ok(was.into_pyobject(py)?.to_owned().into_any().unbind()),
         )
     }
 

@@ -77,7 +77,10 @@ def _near(path: Path, columns: list[str] | None, start: Any, end: Any) -> pd.Dat
     if batch is not None:
         import pyarrow as pa
 
-        return _frame(pa.table(batch))
+        table = pa.table(batch)
+        # Seconds stand as milliseconds in a file, and which of them a column is pyarrow knows best.
+        if not any(pa.types.is_timestamp(kind) and kind.unit in ("s", "ms") for kind in table.schema.types):
+            return _frame(table)
     return _groups(path, columns, low, high)
 
 
@@ -95,6 +98,8 @@ def _groups(path: Path, columns: list[str] | None, low: int | None, high: int | 
         kind = schema.field(index).type
         if not pa.types.is_timestamp(kind) or schema.names.count(index) != 1:
             return None
+        if any(pa.types.is_dictionary(field.type) for field in schema):
+            return None  # the categories of a frame are those of all its rows
         leaf = next((i for i in range(meta.num_columns) if meta.schema.column(i).path == index), None)
         if leaf is None:
             return None
