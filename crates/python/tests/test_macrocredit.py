@@ -132,15 +132,17 @@ def _written(index, **columns):
     return pd.DataFrame(more | columns, index=index)
 
 
-@pytest.mark.parametrize("writer", ["ours", "pandas", "small pages"])
-@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-@pytest.mark.parametrize("tz", [None, "UTC", "America/New_York"])
+@pytest.mark.parametrize(("writer", "unit", "tz"), [
+    ("ours", "s", "America/New_York"), ("ours", "ms", "UTC"), ("ours", "us", None), ("ours", "ns", "UTC"), ("ours", "ns", "America/New_York"),
+    ("pandas", "s", None), ("pandas", "ms", "America/New_York"), ("pandas", "ns", "UTC"),
+    ("small pages", "s", "UTC"), ("small pages", "us", "America/New_York"), ("small pages", "ns", "UTC"), ("small pages", "ns", None),
+])
 def test_a_range_of_every_unit_and_zone_is_what_a_whole_read_gives(tmp_path, writer, unit, tz):
-    index = pd.date_range("2024-01-01", periods=9_000, freq="7min", tz=tz, name="when").as_unit(unit)
+    index = pd.date_range("2024-01-01", periods=3_000, freq="21min", tz=tz, name="when").as_unit(unit)
     frames = {
         "ascending": _written(index),
         "in no order": _written(index).sample(frac=1, random_state=3),
-        "categories": _written(index, kind=pd.Categorical(["a", "b", "c"] * 3_000)),
+        "categories": _written(index, kind=pd.Categorical(["a", "b", "c"] * 1_000)),
         "missing": _written(index).assign(price=lambda df: df["price"].where(df["n"] % 5 > 0)),
     }
     for name, df in frames.items():
@@ -151,7 +153,7 @@ def test_a_range_of_every_unit_and_zone_is_what_a_whole_read_gives(tmp_path, wri
         elif writer == "pandas":
             df.to_parquet(path)
         else:
-            df.to_parquet(path, data_page_size=1_024, write_batch_size=64, row_group_size=4_000)
+            df.to_parquet(path, data_page_size=1_024, write_batch_size=64, row_group_size=1_300)
         whole = pd.read_parquet(path)
         for start, end in [("2024-01-20", "2024-01-21"), ("2024-01-20", None), (None, "2024-01-02 03:00"), ("2024-02-13 17:40", "2025-01-01"), ("2030-01-01", None)]:
             start, end = (None if date is None else pd.Timestamp(date, tz=tz) for date in (start, end))
