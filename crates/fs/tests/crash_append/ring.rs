@@ -192,8 +192,12 @@ fn a_ring_that_is_cleared_has_nothing() {
     }
     let used = |disk: &SimFs| disk.get(RING).unwrap().iter().any(|byte| *byte != 0);
     assert!(used(&disk));
-    log.with_lock(Durability::Buffered, minutebook_fs::Locked::clear_ring)
-        .unwrap();
+    log.with_lock(Durability::Buffered, |log| -> Result<(), FsError> {
+        log.append(b"last\n")?;
+        log.sync()?;
+        log.clear_ring()
+    })
+    .unwrap();
     assert!(!used(&disk));
     append(&log, &line(9)).unwrap();
     assert_eq!(lines(&disk).unwrap().0.last(), Some(&9));
