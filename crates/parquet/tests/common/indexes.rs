@@ -1,4 +1,4 @@
-//! What must hold of the files of tests/python/make_index_fixtures.py.
+//! What must hold of the files of `tests/python/make_index_fixtures.py`.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -12,7 +12,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use minutebook_core::series::batch::{conform, timestamps};
 use minutebook_core::time::{from_nanos, parse_timestamp};
-use minutebook_core::{ErrorKind, ScanQuery, SeriesId, TimeSeriesRepository};
+use minutebook_core::{ErrorKind, ScanQuery, SeriesFilter, SeriesId, TimeSeriesRepository};
 use minutebook_parquet::{
     AdoptDirectory, LoadParquet, ParquetConfig, ParquetTimeSeriesRepository, list_parquet_files,
     load_parquet, parquet_statistics,
@@ -67,7 +67,12 @@ pub(crate) fn check(dir: &Path) {
     threaded(async {
         let dry = AdoptDirectory::default().dry_run();
         let planned = repo.adopt_directory(dir.join("read"), &dry).await.unwrap();
-        assert!(repo.list(&Default::default()).await.unwrap().is_empty());
+        assert!(
+            repo.list(&SeriesFilter::default())
+                .await
+                .unwrap()
+                .is_empty()
+        );
         let done = repo
             .adopt_directory(dir.join("read"), &AdoptDirectory::default())
             .await

@@ -125,7 +125,7 @@ impl ObjectStore for Shaky {
             self.resume.notified().await;
         }
         let mut fate = self.before().await?;
-        let entry = location.as_ref().contains("/log/") && location.as_ref().ends_with(".json");
+        let entry = location.as_ref().contains("/log/") && location.extension() == Some("json");
         let ordered = |left: u64| left.checked_sub(1);
         if entry
             && !location.as_ref().ends_with("hint.json")

@@ -210,7 +210,7 @@ impl World<'_> {
                 // The column comes with the first rows.
                 Ok(Some(State { key, ..now.clone() }))
             }
-            Some(now) if key != Key::None && now.twice(&now.rows, key) => {
+            Some(now) if key != Key::None && State::twice(&now.rows, key) => {
                 Err(ErrorKind::AlreadyExists)
             }
             Some(now) => Ok(Some(State { key, ..now.clone() })),

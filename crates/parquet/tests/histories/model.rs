@@ -108,7 +108,7 @@ impl State {
         rows
     }
 
-    pub(crate) fn twice(&self, rows: &[Quote], key: Key) -> bool {
+    pub(crate) fn twice(rows: &[Quote], key: Key) -> bool {
         let same = |i: usize, row: &Quote| rows.iter().take(i).any(|other| key.same(row, other));
         rows.iter().enumerate().any(|(i, row)| same(i, row))
     }
@@ -126,7 +126,7 @@ impl State {
         mode: WriteMode,
     ) -> Result<(Self, (u64, u64, u64)), ErrorKind> {
         let upsert = |on| {
-            if self.twice(made, self.key) {
+            if Self::twice(made, self.key) {
                 return Err(ErrorKind::InvalidInput);
             }
             let there = |row: &Quote| self.rows.iter().any(|old| self.key.same(old, row));
@@ -154,7 +154,7 @@ impl State {
             WriteMode::Append => upsert(OnConflict::Fail),
             WriteMode::Upsert { on_conflict } => upsert(on_conflict),
             WriteMode::ReplaceRange(range) => {
-                if self.key != Key::None && self.twice(made, self.key) {
+                if self.key != Key::None && Self::twice(made, self.key) {
                     return Err(ErrorKind::InvalidInput);
                 }
                 let mut next = self.clone();

@@ -57,7 +57,7 @@ impl Adopt {
                     self.target
                 )));
             }
-            return directory(context, &files, dir, self.dry_run, note).await;
+            return directory(context, files, dir, self.dry_run, note).await;
         }
         let id: SeriesId = self
             .target

@@ -57,14 +57,12 @@ impl Key {
                 "version": summary.version.0,
             }));
         }
-        match &summary.key {
-            Some(key) => context.output.line(format!("{id}: {key}")),
-            None => {
-                context
-                    .output
-                    .note("no key is declared; an upsert goes by timestamp");
-                Ok(())
-            }
+        if let Some(key) = &summary.key {
+            return context.output.line(format!("{id}: {key}"));
         }
+        context
+            .output
+            .note("no key is declared; an upsert goes by timestamp");
+        Ok(())
     }
 }
