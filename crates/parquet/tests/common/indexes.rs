@@ -2,6 +2,7 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
+    clippy::too_many_lines,
     reason = "each test file uses a part; helpers of tests fail the test"
 )]
 
