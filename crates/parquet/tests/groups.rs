@@ -39,6 +39,73 @@ fn groups(dir: &Path) -> usize {
         .count()
 }
 
+/// How many groups the newest entry of the log names, and how many segments by itself.
+fn named(dir: &Path) -> (usize, usize) {
+    let log = std::fs::read_dir(dir.join("btcusd/1m/log")).unwrap();
+    let newest = log
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_stem().unwrap() != "hint")
+        .max()
+        .unwrap();
+    let text = std::fs::read_to_string(newest).unwrap();
+    let (groups, segments) = text.rsplit_once("\"segments\":[").unwrap();
+    let groups = groups
+        .split_once("\"groups\":[")
+        .map_or("", |(_, groups)| groups);
+    (
+        groups.matches("\"file\"").count(),
+        segments.matches("\"file\"").count(),
+    )
+}
+
+#[test]
+fn small_groups_become_large_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = open(dir.path());
+    let mut written: Vec<Row> = Vec::new();
+    let mut most = 0;
+    inline(async {
+        for part in 0..8 {
+            let more: Vec<Row> = (part * 1_600..(part + 1) * 1_600)
+                .map(|i| (i * 10, i))
+                .collect();
+            repo.write(&series(), batch(&more), WriteMode::Append)
+                .await
+                .unwrap();
+            written.extend(more);
+            let (groups, segments) = named(dir.path());
+            assert!(segments <= 80, "{segments} segments beside {groups} groups");
+            most = most.max(groups);
+            let fresh = open(dir.path());
+            assert_eq!(all(&fresh).await.unwrap(), Some(written.clone()));
+        }
+        // 3,200 segments: three large groups and what is left.
+        let (groups, _) = named(dir.path());
+        assert!((3..=4 + 15).contains(&groups), "{groups} groups");
+        assert!((8..=18).contains(&most), "at most {most} groups");
+
+        // A change in the middle of a large group, and reads around it.
+        let gone = repo
+            .delete(&series(), Some(range(20_005, 20_105)))
+            .await
+            .unwrap();
+        assert_eq!(gone, 10);
+        written.retain(|(time, _)| !(20_005..20_105).contains(time));
+        assert_eq!(all(&open(dir.path())).await.unwrap(), Some(written.clone()));
+        let first = all_at(&repo, 1).await;
+        assert_eq!(first, (0..1_600).map(|i| (i * 10, i)).collect::<Vec<_>>());
+    });
+}
+
+/// The rows of a version.
+async fn all_at(repo: &ParquetTimeSeriesRepository, version: u64) -> Vec<Row> {
+    let snapshot = Snapshot::Version(minutebook_core::Version(version));
+    let query = ScanQuery::new().as_of(snapshot);
+    let stream = repo.scan(&series(), &query).await.unwrap();
+    let (batches, _) = stream.collect().await.unwrap();
+    batches.iter().flat_map(rows).collect()
+}
+
 #[test]
 fn operations_reach_into_groups() {
     let dir = tempfile::tempdir().unwrap();

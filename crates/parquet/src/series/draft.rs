@@ -22,8 +22,14 @@ use crate::log::{
     Absorbed, Commit, GroupRef, Known, Log, Metadata, Operation, Segment, group_to_bytes,
 };
 
-/// Segments in one group. A commit writes at most twice as many itself.
+/// Segments that are moved to a group at once.
 const GROUP: usize = 64;
+/// So many of the newest segments a commit may name itself beside those.
+const NAMED: usize = 16;
+/// So many small groups that follow each other become a large one ...
+const SMALL_GROUPS: usize = 16;
+/// ... of so many segments. So a commit refers to some thirty groups where a series has ten thousand segments.
+const LARGE_GROUP: usize = GROUP * SMALL_GROUPS;
 
 /// So many segments of one write are encoded at the same time.
 const SEGMENTS_AT_ONCE: usize = 2;
@@ -188,10 +194,16 @@ impl Draft {
                 }
             }
         }
-        while self.segments.len() > 2 * GROUP {
-            let oldest: Vec<Segment> = self.segments.drain(..GROUP).collect();
+        while self.segments.len() > GROUP + NAMED {
+            let count = if self.segments.len() > LARGE_GROUP + NAMED {
+                LARGE_GROUP
+            } else {
+                GROUP
+            };
+            let oldest: Vec<Segment> = self.segments.drain(..count).collect();
             groups.push(self.write_group(inner, log, &oldest).await?);
         }
+        self.join_groups(inner, log, &mut groups).await?;
         let before = self.base.as_ref().map(|known| &known.commit);
         let mut commit = Commit {
             format: Commit::format_of(self.absorbed.as_ref(), self.key.as_ref()),
@@ -227,6 +239,29 @@ impl Draft {
         };
         commit.total();
         Ok(commit)
+    }
+
+    /// Makes one large group of small ones at the end, if there are enough of them.
+    async fn join_groups(
+        &mut self,
+        inner: &Inner,
+        log: &Log,
+        groups: &mut Vec<GroupRef>,
+    ) -> Result<()> {
+        let small = |group: &&GroupRef| group.segments <= 2 * GROUP as u64;
+        loop {
+            let run = groups.iter().rev().take_while(small).count();
+            if run < SMALL_GROUPS {
+                return Ok(());
+            }
+            let start = groups.len() - run;
+            let mut segments = Vec::with_capacity(LARGE_GROUP);
+            for group in groups.iter().skip(start).take(SMALL_GROUPS) {
+                segments.extend(inner.group(log, group).await?.iter().cloned());
+            }
+            let joined = self.write_group(inner, log, &segments).await?;
+            groups.splice(start..start + SMALL_GROUPS, [joined]);
+        }
     }
 
     async fn write_group(
