@@ -51,11 +51,15 @@ impl Choices {
             let Some(encoding) = encoding_of(field) else {
                 continue;
             };
-            let choice = if options.measured && column.len() >= TRIED_ROWS {
+            let mut choice = if options.measured && column.len() >= TRIED_ROWS {
                 tried(field, column, encoding, options)?
             } else {
                 assumed(field, column, encoding, options)
             };
+            if choice.encoding == Encoding::BYTE_STREAM_SPLIT && !choice.compressed {
+                // Splitting only serves compression; as they are the values take the same bytes and are read faster.
+                choice.encoding = Encoding::PLAIN;
+            }
             choices.push((field.name().clone(), choice));
         }
         Ok(Self(choices))
