@@ -20,6 +20,7 @@ use minutebook_parquet::{LoadParquet, load_parquet};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 const RUNS: usize = 5;
@@ -98,7 +99,7 @@ fn measure(
     let stored: i64 = metadata
         .row_groups()
         .iter()
-        .map(|g| g.compressed_size())
+        .map(RowGroupMetaData::compressed_size)
         .sum();
     let file = Bytes::from(file);
     let mut times = Vec::with_capacity(RUNS);
