@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use chrono::TimeDelta;
 use minutebook::backup::{BackupOptions, RestoreOptions, check_backup};
+use minutebook::check::VerifyOptions;
 use minutebook::config::{Config, Durability, Environment};
 use minutebook::{
     Bar, DatasetEntry, Decision, DecisionRepositoryExt, ErrorKind, Minutebook, SaveMode, ScanQuery,
@@ -266,6 +267,9 @@ async fn a_backup_beside_writers_is_in_order_and_has_all_that_was_acknowledged()
             "{report:?}"
         );
         made.push((report, rounds));
+        // A check beside writers takes none of what they are at for damage.
+        let found = book.verify(&VerifyOptions::new()).await.unwrap();
+        assert!(found.is_clean(), "{:#?}", found.findings);
     }
     // The last one is killed while it writes; that leaves nothing that a backup cannot take.
     children[0].kill().unwrap();

@@ -32,6 +32,14 @@ impl Slot {
             parsed: OnceLock::new(),
         }
     }
+
+    /// The same entry where its value begins elsewhere.
+    pub(super) fn moved(&self, start: usize) -> Self {
+        Self {
+            value: start..start + self.value.len(),
+            ..self.clone()
+        }
+    }
 }
 
 /// A registry as read, or as it is to be written.

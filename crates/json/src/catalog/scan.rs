@@ -81,7 +81,7 @@ fn place(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The entries of `new`, if it is `old` but for a run of entries between two that both have: only that run is read. `None` if it has to be
+/// The entries of `new`, if it is `old` but for some entries: only those are read, and the others between them compared. `None` if it has to be
 /// read from the start. Both are laid out as we write them, `old` is known to be sound, and `slots` are its entries.
 pub(super) fn changed(old: &str, slots: &Slots, new: &str) -> Option<Slots> {
     let count = slots.len();
@@ -100,49 +100,97 @@ pub(super) fn changed(old: &str, slots: &Slots, new: &str) -> Option<Slots> {
         return None;
     }
     let (from, to) = (end(head), new.len().checked_sub(rest)?);
-    let middle = new.get(from..to)?;
-    let mut fields = Fields::default();
-    if !middle.is_empty() {
-        let opening = if head == 0 { '{' } else { ',' };
-        let run = format!("{{{}}}", middle.strip_prefix(opening)?);
-        fields = Fields::parse(&run).ok()?;
-        let opening = if head == 0 { OPENING } else { BETWEEN };
-        let ends = fields.0.last()?.end == middle.len();
-        if !ends || !fields.is_regular(middle, opening) || !fields.is_sorted() {
-            return None;
-        }
-    } else if head == 0 {
+    if from >= to && (head == 0 || from > to) {
         return None;
     }
-    let below = head.checked_sub(1).and_then(|n| slots.get_index(n));
-    let above = slots.get_index(tail);
-    let first = fields.0.first().map(|field| &*field.name);
-    let last = fields.0.last().map(|field| &*field.name);
-    let sorted = |low: Option<&str>, high: Option<&str>| match (low, high) {
-        (Some(low), Some(high)) => low < high,
-        _ => true,
-    };
-    let (below, above) = (
-        below.map(|(name, _)| &**name),
-        above.map(|(name, _)| &**name),
+    let mut all = Slots::with_capacity(count + 1);
+    let head_slots = slots.as_slice().get_range(0..head)?;
+    all.extend(
+        head_slots
+            .iter()
+            .map(|(name, slot)| (Arc::clone(name), slot.clone())),
     );
-    if !sorted(below, first) || !sorted(last, above) || !sorted(below, above) {
+    walk(old, slots, head..tail, new.get(..to)?, from, &mut all)?;
+    let last = all.last().map(|(name, _)| Arc::clone(name));
+    let above = slots.get_index(tail).map(|(name, _)| name);
+    if let (Some(last), Some(above)) = (last, above)
+        && last >= *above
+    {
         return None;
     }
-    let mut all = Slots::with_capacity(head + fields.0.len() + count - tail);
-    let kept = |range: std::ops::Range<usize>| {
-        let slots = slots.as_slice().get_range(range);
-        slots.into_iter().flatten()
-    };
-    all.extend(kept(0..head).map(|(name, slot)| (Arc::clone(name), slot.clone())));
-    all.extend(fields.slots(from));
-    all.extend(kept(tail..count).map(|(name, slot)| {
-        let mut slot = slot.clone();
-        slot.value =
-            slot.value.start + new.len() - old.len()..slot.value.end + new.len() - old.len();
-        (Arc::clone(name), slot)
+    let tail_slots = slots.as_slice().get_range(tail..count)?;
+    all.extend(tail_slots.iter().map(|(name, slot)| {
+        let from = |at: usize| at + new.len() - old.len();
+        (Arc::clone(name), slot.moved(from(slot.value.start)))
     }));
     Some(all)
+}
+
+/// Adds the entries that stand in `new` from `at` to its end, of which the unchanged ones are those of `old` in `range`.
+fn walk(
+    old: &str,
+    slots: &Slots,
+    range: std::ops::Range<usize>,
+    new: &str,
+    mut at: usize,
+    all: &mut Slots,
+) -> Option<()> {
+    let opening = |first: bool| if first { OPENING } else { BETWEEN };
+    let mut next = range.start;
+    let mut end = match next {
+        0 => 0,
+        n => slots.get_index(n - 1)?.1.value.end,
+    };
+    while at < new.len() {
+        let key = at + opening(at == 0).len();
+        if new.get(at..key)? != opening(at == 0) {
+            return None;
+        }
+        if next < range.end {
+            let (name, slot) = slots.get_index(next)?;
+            let same = old.get(end + opening(next == 0).len()..slot.value.end)?;
+            let stop = key + same.len();
+            let ends = matches!(new.as_bytes().get(stop), None | Some(b',' | b'\n'));
+            if ends && new.as_bytes().get(key..stop) == Some(same.as_bytes()) {
+                all.insert(Arc::clone(name), slot.moved(stop - slot.value.len()));
+                (next, end, at) = (next + 1, slot.value.end, stop);
+                continue;
+            }
+        }
+        let (name, value) = one(new, key)?;
+        if all.last().is_some_and(|(last, _)| **last >= *name) {
+            return None;
+        }
+        // What stands before it in the old text and not in the new one is gone.
+        while next < range.end
+            && let Some((known, slot)) = slots.get_index(next)
+            && **known <= *name
+        {
+            (next, end) = (next + 1, slot.value.end);
+        }
+        at = value.end;
+        all.insert(name, Slot::at(value));
+    }
+    (at == new.len()).then_some(())
+}
+
+/// The entry whose key begins at `key`, if it is laid out as we write it.
+fn one(text: &str, key: usize) -> Option<(Arc<str>, std::ops::Range<usize>)> {
+    let rest = text.get(key..)?;
+    let mut keys = serde_json::Deserializer::from_str(rest).into_iter::<Key<'_>>();
+    let Key(name) = keys.next()?.ok()?;
+    let written = keys.byte_offset();
+    if !is_key(rest.get(..written)?, &name) {
+        return None;
+    }
+    let value = rest.get(written..)?.strip_prefix(": ")?;
+    let mut values = serde_json::Deserializer::from_str(value).into_iter::<&RawValue>();
+    let found = values.next()?.ok()?.get();
+    let start = key + written + ": ".len();
+    // With nothing before it.
+    value
+        .starts_with(found)
+        .then(|| (name.into(), start..start + found.len()))
 }
 
 /// The first number below `count` for which the test fails, if it holds up to there and never again.
