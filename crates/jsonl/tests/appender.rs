@@ -142,11 +142,11 @@ fn a_full_queue_makes_pushes_wait() {
     let appender = place.repo.appender(small).unwrap();
     let text = entry(0);
     loop {
-        let taken = appender.try_push(&btc(), &text).unwrap();
         let status = appender.status();
         let pushed = (text.len() + 1) * usize::try_from(status.accepted).unwrap();
-        // Once the thread stands before the lock with the first ones, a full queue stays full.
-        if !taken && status.queued_bytes < pushed {
+        // Once the thread stands before the lock with the first ones, a queue that is then found full stays full.
+        let is_at_the_lock = status.queued_bytes < pushed;
+        if !appender.try_push(&btc(), &text).unwrap() && is_at_the_lock {
             break;
         }
     }
