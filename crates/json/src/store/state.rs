@@ -180,6 +180,16 @@ impl State {
         }
     }
 
+    /// Files that were written one after another: if their times are closer than ticks are, times are finer than those.
+    pub(crate) fn compare_times(&mut self, written: impl Iterator<Item = i64>) {
+        let mut last = None;
+        for time in written {
+            let apart = last.map_or(0, |last| time.saturating_sub(last));
+            self.fine_times |= (1..FINE_NS).contains(&apart);
+            last = Some(time);
+        }
+    }
+
     /// Takes over a line that was carried out.
     pub(crate) fn merge(&mut self, record: Record) {
         self.begun |= !matches!(record, Record::Found(_));

@@ -253,6 +253,8 @@ impl Store {
         if !state.listed {
             return;
         }
+        let stamps = written.iter().filter_map(|(_, stamp)| *stamp);
+        state.compare_times(stamps.map(|stamp| stamp.changed_ns));
         let fine = state.fine_times;
         for (write, stamp) in written {
             if write.document.raw {

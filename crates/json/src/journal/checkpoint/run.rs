@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{self, AtomicBool};
 
 use minutebook_fs::{Fs, FsFile, OpenMode};
 
@@ -37,6 +38,12 @@ pub(crate) struct Run {
     pub(super) rows: u64,
     pub(super) blocks: u64,
     file: Arc<dyn FsFile>,
+    /// Which blocks were proved in this process already.
+    proved: Arc<[AtomicBool]>,
+}
+
+fn none_proved(blocks: u64) -> Arc<[AtomicBool]> {
+    (0..blocks).map(|_| AtomicBool::new(false)).collect()
 }
 
 /// The rows of one block.
@@ -64,6 +71,7 @@ impl Run {
             rows,
             blocks,
             file: file.into(),
+            proved: none_proved(blocks),
         }))
     }
 
@@ -103,7 +111,17 @@ impl Run {
         let mut bytes = vec![0; BLOCK];
         let read = self.file.read_full_at(&mut bytes, number * BLOCK as u64)?;
         bytes.truncate(read);
-        self.proved(number, bytes)
+        let proved = usize::try_from(number)
+            .ok()
+            .and_then(|n| self.proved.get(n));
+        if read == BLOCK && proved.is_some_and(|proved| proved.load(atomic::Ordering::Relaxed)) {
+            return Ok(Block { bytes });
+        }
+        let block = self.proved(number, bytes)?;
+        if let Some(proved) = proved {
+            proved.store(true, atomic::Ordering::Relaxed);
+        }
+        Ok(block)
     }
 
     fn proved(&self, number: u64, bytes: Vec<u8>) -> Result<Block, Damaged> {
@@ -272,6 +290,7 @@ impl RunWriter {
             rows: self.rows,
             blocks: self.blocks,
             file: self.file.into(),
+            proved: none_proved(self.blocks),
         })
     }
 }
