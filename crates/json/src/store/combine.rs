@@ -216,7 +216,7 @@ mod tests {
             });
         }));
         assert!(panicked.is_err());
-        let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        let waited = tokio::time::timeout(Duration::from_mins(1), async {
             (first.await, second.unwrap().await)
         });
         let (first, second) = waited.await.unwrap();
