@@ -52,7 +52,14 @@ fn ticks(count: i64, size: Option<f64>) -> Vec<Tick> {
         .collect()
 }
 
-/// Decisions (one updated, one deleted), ticks of two symbols (one with a file of types), two series of several versions and segments, a
+fn tick_line(n: i64, price: i64) -> String {
+    let (hour, minute, second) = (n / 3_600, n / 60 % 60, n % 60);
+    format!(
+        "{{\"timestamp\":\"2025-01-01T{hour:02}:{minute:02}:{second:02}Z\",\"price\":{price}.5}}"
+    )
+}
+
+/// Decisions (one updated, one deleted), ticks of three symbols (one with a file of types, one with sealed segments), two series of several versions and segments, a
 /// Parquet file, a catalog of all of them, and two documents.
 pub(crate) async fn make(root: &Path) {
     let book = Minutebook::options()
@@ -109,6 +116,21 @@ pub(crate) async fn make(root: &Path) {
             .await
             .unwrap();
     }
+    // Two sealed segments, and a plain file.
+    let sol: SeriesId = "SOLUSD@ticks".parse().unwrap();
+    let log = book.tick_log().unwrap().unwrap();
+    for part in 0..3 {
+        let lines: Vec<String> = (part * 9_000..part * 9_000 + 9_000)
+            .map(|n| tick_line(n, 7 * n % 1_000))
+            .collect();
+        log.append_entries(&sol, &lines).await.unwrap();
+        if part < 2 {
+            log.rotate(&sol).await.unwrap().unwrap();
+        }
+    }
+    book.register_series(&Minutebook::default_name(&sol).unwrap(), &sol)
+        .await
+        .unwrap();
     for id in [&hours, &days] {
         book.register_series(&Minutebook::default_name(id).unwrap(), id)
             .await
@@ -169,7 +191,7 @@ pub(crate) async fn answers(root: &Path) -> BTreeMap<String, String> {
         );
     }
     let log = book.existing_tick_log().unwrap().unwrap();
-    for id in ["BTCUSD@ticks", "ETHUSD@ticks"] {
+    for id in ["BTCUSD@ticks", "ETHUSD@ticks", "SOLUSD@ticks"] {
         let id: SeriesId = id.parse().unwrap();
         let rows = book.ticks().ticks(&id, TimeRange::all()).await;
         let mut text = format!("{:?}", rows.map_err(|error| error.kind()));

@@ -223,6 +223,24 @@ kinds! {
     TickFileForeign = "tick-file-foreign", Ticks, Note,
         "a file that is called like a series, means none, or one that has a file already",
         "nothing: it is left alone";
+    SealedSegmentDamaged = "sealed-segment-damaged", Ticks, Damage,
+        "a sealed segment of ticks that does not fit its checksums or its digest",
+        "it is moved to quarantine, and every line of it that can still be read is sealed anew under its number";
+    SealedSegmentMissing = "sealed-segment-missing", Ticks, Damage,
+        "the manifest of the sealed segments names a file that is not there; reads fail",
+        "the manifest names it no more; its lines are lost";
+    SealedSegmentOrphaned = "sealed-segment-orphaned", Ticks, Untidy,
+        "a sealed segment that the manifest does not name: left over of one that was moved away, or put there by somebody; nothing reads it",
+        "it is moved to quarantine";
+    SealedManifestDamaged = "sealed-manifest-damaged", Ticks, Untidy,
+        "the manifest of the sealed segments is missing, damaged, or older than the segments; reads put it together from them",
+        "it is written again from what the segments say of themselves";
+    SealingUnfinished = "sealing-unfinished", Ticks, Untidy,
+        "what a rotation that was interrupted left: a segment that is not compressed, or a part of one; reads see every line once",
+        "the rotation is finished";
+    TickIndexDamaged = "tick-index-damaged", Ticks, Untidy,
+        "the index beside a tick file does not fit its checksum; it is left aside, and the file is read instead",
+        "it is moved to quarantine; writers make another";
     TypesDamaged = "types-damaged", Ticks, Damage,
         "the file beside a series that says the types of columns of nulls and the unit of numeric times does not parse",
         "it is moved to quarantine: columns of nulls read as text, and numeric times need their unit from the settings";

@@ -156,6 +156,18 @@ pub(crate) fn load(fs: &dyn Fs, path: &Path, reading: Reading) -> Option<Arc<Ind
     }
 }
 
+/// What is wrong with an index as a file, whatever it is of; `None` if nothing is, or if it is not there.
+pub(crate) fn damage(fs: &dyn Fs, path: &Path) -> Result<Option<String>, FsError> {
+    let Some(bytes) = read(fs, path, MAX_BYTES)? else {
+        return Ok(None);
+    };
+    let whole = bytes
+        .split_last_chunk::<4>()
+        .is_some_and(|(content, sum)| crc32fast::hash(content) == u32::from_le_bytes(*sum));
+    let why = "its checksum does not fit it: it is left aside, and the lines are read instead";
+    Ok((!whole).then(|| why.to_owned()))
+}
+
 fn parse(bytes: &[u8], reading: Reading) -> Option<Index> {
     let (content, sum) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(content) != u32::from_le_bytes(*sum) {

@@ -11,7 +11,7 @@ mod gather;
 mod part;
 
 pub(crate) use build::{Reading, Time, is_blank, malformed, remember, text_of};
-pub(crate) use file::{load, save};
+pub(crate) use file::{damage, load, save};
 pub(crate) use follow::{Index, probes_match, refresh};
 pub(crate) use gather::{Piece, Rows, Wanted};
 pub(crate) use part::{BLOCK_BYTES, Block, Columns, Flawed, Part};

@@ -288,6 +288,58 @@ impl Sealed {
     }
 }
 
+/// Gives the lines of each frame that can still be read, in order, and `None` where frames are missing between them.
+pub(super) fn salvage(
+    file: Arc<dyn FsFile>,
+    path: &Path,
+    give: &mut dyn FnMut(Option<&[u8]>) -> io::Result<()>,
+) -> io::Result<()> {
+    match Sealed::read_table(Arc::clone(&file), path) {
+        Ok(sealed) => {
+            for number in 0..sealed.frames() {
+                match sealed.frame(number) {
+                    Ok(lines) => give(Some(&lines))?,
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => give(None)?,
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => in_a_row(&*file, give),
+        Err(error) => Err(error),
+    }
+}
+
+/// The frames from the first on, as far as each begins where the one before ends: without a table nothing tells where to go on behind a damaged one.
+fn in_a_row(
+    file: &dyn FsFile,
+    give: &mut dyn FnMut(Option<&[u8]>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut window = vec![0; zstd::zstd_safe::compress_bound(FRAME_BYTES) + HEADER];
+    let mut at = 0;
+    loop {
+        let read = file.read_full_at(&mut window, at)?;
+        let there = window.get(..read).unwrap_or_default();
+        let is_skippable = u32_at(there, 0).is_some_and(|magic| magic >> 4 == INDEX_MAGIC >> 4);
+        let size = zstd::zstd_safe::find_frame_compressed_size(there);
+        let Some(frame) = size.ok().and_then(|size| there.get(..size)) else {
+            return Ok(());
+        };
+        if is_skippable || frame.is_empty() {
+            return Ok(());
+        }
+        let mut lines = Vec::with_capacity(FRAME_BYTES);
+        if Decompressor::new()?
+            .decompress_to_buffer(frame, &mut lines)
+            .is_err()
+        {
+            return Ok(());
+        }
+        at += frame.len() as u64;
+        give(Some(&lines))?;
+    }
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..at + 4)?;
     Some(u32::from_le_bytes(bytes.try_into().ok()?))

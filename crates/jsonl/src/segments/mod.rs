@@ -16,6 +16,7 @@ mod file;
 mod format;
 mod guard;
 mod manifest;
+mod mend;
 mod rotate;
 mod section;
 mod stats;

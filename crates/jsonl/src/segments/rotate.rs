@@ -80,7 +80,10 @@ fn new_id(store: &Store, series: &Series) -> String {
 }
 
 /// The manifest as it is now.
-fn manifest(store: &Store, series: &Series) -> Result<Option<Arc<Manifest>>, JsonlError> {
+pub(super) fn manifest(
+    store: &Store,
+    series: &Series,
+) -> Result<Option<Arc<Manifest>>, JsonlError> {
     let mut state = series.state();
     let known = &mut state.segments.known;
     known.refresh(&*store.config.fs, &series.sealed)?;
@@ -149,7 +152,7 @@ pub(crate) fn finish(
 }
 
 /// Compresses a sealed segment, checks what was written, names it in the manifest, and removes the plain one.
-fn compress(
+pub(super) fn compress(
     store: &Store,
     series: &Series,
     manifest: &mut Manifest,

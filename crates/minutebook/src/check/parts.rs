@@ -132,10 +132,8 @@ pub(super) async fn decisions(
     let shared = shared(disk, Part::Decisions);
     let collect = Arc::clone(collect);
     let checked = run(move || {
-        let ignore = |name: &str| {
-            others.contains(&OsString::from(name))
-                || (shared && (name.contains("_timeseries.") || is_tick_side_file(name)))
-        };
+        let ignore =
+            |name: &str| others.contains(&OsString::from(name)) || (shared && is_tick_file(name));
         check_decisions(&dir, &config, head.as_deref(), &ignore, &*collect)
     })
     .await?;
@@ -145,8 +143,12 @@ pub(super) async fn decisions(
     Ok(())
 }
 
-fn is_tick_side_file(name: &str) -> bool {
-    name.starts_with('.') && [".types", ".lock"].iter().any(|end| name.ends_with(end))
+/// Whether a name is that of a tick file, of a file beside one, or of a directory of sealed segments.
+fn is_tick_file(name: &str) -> bool {
+    let beside = [".types", ".lock", ".seal", ".index"];
+    name.contains("_timeseries.")
+        || name.ends_with("~sealed")
+        || (name.starts_with('.') && beside.iter().any(|end| name.ends_with(end)))
 }
 
 pub(super) async fn ticks(
@@ -164,10 +166,8 @@ pub(super) async fn ticks(
     let shared = shared(disk, Part::Ticks);
     let collect = Arc::clone(collect);
     let checked = run(move || {
-        let ignore = |name: &str| {
-            others.contains(&OsString::from(name))
-                || (shared && !name.contains("_timeseries.") && !is_tick_side_file(name))
-        };
+        let ignore =
+            |name: &str| others.contains(&OsString::from(name)) || (shared && !is_tick_file(name));
         check_ticks(&dir, &config, &ignore, &*collect)
     })
     .await?;

@@ -67,6 +67,7 @@ impl<'a> Round<'a> {
             match part {
                 Part::Decisions => self.decisions(findings).await,
                 Part::Series => self.series(findings).await,
+                Part::Ticks => self.segments(findings).await,
                 _ => self.catalog(findings).await,
             }
         }
@@ -164,6 +165,41 @@ impl<'a> Round<'a> {
             .leave_out(&id, &files)
             .await
             .map(drop)
+    }
+
+    /// Sealed segments of ticks, series by series.
+    async fn segments(&mut self, findings: Vec<Finding>) {
+        let mut by_series: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
+        for finding in findings {
+            let series = finding.subject.clone().unwrap_or_default();
+            by_series.entry(series).or_default().push(finding);
+        }
+        for (series, findings) in by_series {
+            let done = self.seal_anew(&series, &findings).await;
+            self.note_all(findings, &done);
+        }
+    }
+
+    async fn seal_anew(&mut self, series: &str, findings: &[Finding]) -> Result<()> {
+        let id: SeriesId = series.parse()?;
+        let mut files: Vec<String> = Vec::new();
+        for finding in findings {
+            let unfinished = finding.kind == FindingKind::SealingUnfinished;
+            let name = finding.path.file_name().unwrap_or_default();
+            let name = name.to_string_lossy().into_owned();
+            if unfinished || files.contains(&name) {
+                continue;
+            }
+            if self.disk.fs.metadata(&finding.path).is_ok() {
+                self.quarantine.keep(finding, &finding.path, None)?;
+            }
+            files.push(name);
+        }
+        self.disk
+            .tick_log
+            .opened()?
+            .mend_segments(&id, &files)
+            .await
     }
 
     async fn catalog(&mut self, findings: Vec<Finding>) {

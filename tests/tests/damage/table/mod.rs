@@ -3,6 +3,7 @@
 mod catalog;
 mod decisions;
 mod documents;
+mod segments;
 mod series;
 mod ticks;
 
@@ -111,6 +112,7 @@ pub(crate) fn damages() -> impl Iterator<Item = &'static Damage> {
     let parts = [
         decisions::DAMAGES,
         ticks::DAMAGES,
+        segments::DAMAGES,
         series::DAMAGES,
         catalog::DAMAGES,
         documents::DAMAGES,

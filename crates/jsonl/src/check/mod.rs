@@ -1,25 +1,29 @@
 //! A directory of JSON Lines series, looked at without changing it and without opening it for writing.
 
+mod lines;
+mod sealed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use minutebook_core::SeriesId;
 use minutebook_core::check::{Finding, FindingKind, Mend, Watch};
-use minutebook_core::series::batch::TIMESTAMP;
-use minutebook_core::{ProblemKind, SeriesId};
 use minutebook_fs::{
-    FileKind, Fs, FsError, FsFile, Item, LineOptions, LineReader, LockMode, LockWait, OpenMode,
-    TornTail, is_temporary, stray_temporaries,
+    FileKind, Fs, FsError, FsFile, LineOptions, LineReader, LockMode, LockWait, OpenMode,
+    is_temporary, stray_temporaries,
 };
 
-use crate::codec::fields::Fields;
+use self::lines::Lines;
 use crate::config::{EpochUnit, JsonlConfig};
 use crate::error::JsonlError;
-use crate::index::{Time, is_blank, malformed, text_of};
+use crate::index;
 use crate::layout::{self, Entry, Names};
 use crate::types_file::{self, TypesFile};
+
+pub(crate) use self::lines::judge;
 
 /// How the file of types of a series ends.
 const TYPES: &str = ".types";
@@ -64,7 +68,8 @@ struct Check<'a> {
 /// What is in the directory.
 #[derive(Debug, Default)]
 struct Listing {
-    series: Vec<(String, SeriesId)>,
+    /// With the name of the plain file, if that is there.
+    series: BTreeMap<SeriesId, Option<String>>,
     /// Every name.
     names: BTreeSet<String>,
     misnamed: Vec<String>,
@@ -84,7 +89,7 @@ impl Check<'_> {
         }
         let mut ours: BTreeMap<String, Names> = BTreeMap::new();
         let mut checked = TicksChecked::default();
-        for (name, id) in &listing.series {
+        for (id, name) in &listing.series {
             if self.watch.stopped() {
                 break;
             }
@@ -92,7 +97,14 @@ impl Check<'_> {
                 continue;
             };
             checked.series += 1;
-            checked.entries += self.series(name, id, &names);
+            let unit = self.types(&names.types, id).or(self.config.time.unit);
+            if listing.names.contains(&names.sealed) {
+                checked.entries += self.sealed(id, &names, unit);
+            }
+            if let Some(name) = name {
+                checked.entries += self.series(name, id, &names, unit);
+            }
+            self.index(id, &names);
             ours.insert(names.types.clone(), names);
         }
         for name in &listing.hidden {
@@ -115,7 +127,7 @@ impl Check<'_> {
                 }
                 match layout::entry(&name) {
                     Entry::Series(id) if entry.kind == FileKind::File => {
-                        listing.series.push((name.clone(), id));
+                        listing.series.insert(id, Some(name.clone()));
                     }
                     Entry::Series(_) => {
                         let what = match entry.kind {
@@ -128,8 +140,10 @@ impl Check<'_> {
                                 .mended_by(Mend::MoveAway),
                         );
                     }
-                    // The sealed segments of a series are checked with it.
-                    Entry::Sealed(_) => {}
+                    Entry::Sealed(id) if entry.kind == FileKind::Dir => {
+                        listing.series.entry(id).or_insert(None);
+                    }
+                    Entry::Sealed(_) => listing.foreign.push(name.clone()),
                     Entry::Foreign => listing.misnamed.push(name.clone()),
                     Entry::Other if is_temporary(&name) => temporary = true,
                     Entry::Other if entry.kind != FileKind::File => {}
@@ -142,7 +156,6 @@ impl Check<'_> {
             .map_err(|error| {
                 FsError::not_applied("verify", "read the directory", self.dir, error)
             })?;
-        listing.series.sort();
         if temporary {
             for path in stray_temporaries(&*self.config.fs, self.dir)? {
                 let cause = "its writer died, or was killed, before it gave the file its name";
@@ -180,10 +193,9 @@ impl Check<'_> {
     }
 
     /// Checks one series, and gives the number of its entries.
-    fn series(&self, name: &str, id: &SeriesId, names: &Names) -> u64 {
+    fn series(&self, name: &str, id: &SeriesId, names: &Names, unit: Option<EpochUnit>) -> u64 {
         let path = self.dir.join(name);
         let lock = self.dir.join(&names.lock);
-        let unit = self.types(&names.types, id).or(self.config.time.unit);
         let file: Arc<dyn FsFile> = match self.config.fs.open(&path, OpenMode::Read) {
             Ok(file) => file.into(),
             // Deleted meanwhile.
@@ -194,10 +206,11 @@ impl Check<'_> {
             }
         };
         let mut lines = Lines {
-            check: self,
+            watch: self.watch,
+            told: None,
             id,
             path: &path,
-            lock: &lock,
+            lock: Some(&lock),
             unit,
             line: 0,
             entries: 0,
@@ -269,6 +282,27 @@ impl Check<'_> {
         }
     }
 
+    /// The index beside the plain file. One that is behind, or of a file that was sealed since, is as it may be.
+    fn index(&self, id: &SeriesId, names: &Names) {
+        let path = self.dir.join(&names.index);
+        let damage = match index::damage(&*self.config.fs, &path) {
+            Ok(Some(_)) => {
+                // Who writes it renames it into place, so a second look sees another.
+                index::damage(&*self.config.fs, &path)
+            }
+            whole => whole,
+        };
+        match damage {
+            Ok(None) => {}
+            Ok(Some(why)) => self.watch.found(
+                Finding::new(FindingKind::TickIndexDamaged, path, why)
+                    .about(id)
+                    .mended_by(Mend::MoveAway),
+            ),
+            Err(error) => self.unreadable(&path, id, &error.source),
+        }
+    }
+
     /// A side file that belongs to no series in the listing.
     fn orphaned(&self, name: &str, listing: &Listing) {
         let stem = name.trim_start_matches('.').trim_end_matches(TYPES);
@@ -294,106 +328,4 @@ impl Check<'_> {
         }
         drop(held);
     }
-}
-
-/// The lines of one file as they come by.
-struct Lines<'a, 'b> {
-    check: &'a Check<'b>,
-    id: &'a SeriesId,
-    path: &'a PathBuf,
-    lock: &'a PathBuf,
-    unit: Option<EpochUnit>,
-    line: u64,
-    entries: u64,
-}
-
-impl Lines<'_, '_> {
-    fn read(&mut self, reader: &mut LineReader) -> io::Result<()> {
-        while let Some(item) = reader.next()? {
-            self.line += 1;
-            let (offset, end) = (item.offset(), item.end());
-            match item {
-                Item::Line(line) => match judge(line.bytes, self.unit) {
-                    Ok(Some(_)) => self.entries += 1,
-                    Ok(None) => {}
-                    Err((ProblemKind::BadTimestamp, why)) => {
-                        self.entries += 1;
-                        self.tell(FindingKind::TickLineUntimed, why, offset, None);
-                    }
-                    Err((_, why)) => {
-                        self.tell(FindingKind::TickLineMalformed, why, offset, Some(end));
-                    }
-                },
-                Item::TooLong { .. } => {
-                    let why = format!("a line of {} bytes", end - offset);
-                    self.tell(FindingKind::TickLineTooLong, why, offset, None);
-                }
-            }
-            self.check.watch.progress(end - offset);
-            if self.line.is_multiple_of(4_096) && self.check.watch.stopped() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn tell(&self, kind: FindingKind, why: String, offset: u64, take_out_to: Option<u64>) {
-        let mut finding = Finding::new(kind, self.path, why)
-            .about(self.id)
-            .at_line(self.line)
-            .at_byte(offset);
-        if let Some(to) = take_out_to {
-            finding = finding
-                .mended_by(Mend::TakeOut {
-                    from: offset,
-                    to: Some(to),
-                    lock: Some(self.lock.clone()),
-                })
-                .losing_data();
-        }
-        self.check.watch.found(finding);
-    }
-
-    fn torn(&self, torn: TornTail, bytes: Option<&[u8]>) {
-        let whole = bytes.is_some_and(|bytes| matches!(judge(bytes, self.unit), Ok(Some(_))));
-        let (cause, mend) = if whole {
-            let mend = Mend::CloseLine {
-                lock: self.lock.clone(),
-            };
-            (
-                "a whole entry without its newline: a writer died, or another program ended the file so",
-                mend,
-            )
-        } else {
-            let mend = Mend::TakeOut {
-                from: torn.offset,
-                to: None,
-                lock: Some(self.lock.clone()),
-            };
-            ("a part of a line: a writer died while it wrote it", mend)
-        };
-        self.check.watch.found(
-            Finding::new(FindingKind::TickTornTail, self.path, cause)
-                .about(self.id)
-                .at_line(self.line + 1)
-                .at_byte(torn.offset)
-                .mended_by(mend),
-        );
-    }
-}
-
-/// The time of the entry on a line; `None` if the line is blank.
-fn judge(bytes: &[u8], unit: Option<EpochUnit>) -> Result<Option<i64>, (ProblemKind, String)> {
-    let text = text_of(bytes)?;
-    if is_blank(text) {
-        return Ok(None);
-    }
-    let mut fields = Fields::new(text);
-    let mut time = Time::Missing;
-    while let Some(field) = fields.next().map_err(|flaw| malformed(&flaw))? {
-        if field.is(TIMESTAMP) {
-            time.meet(&field, unit);
-        }
-    }
-    time.instant().map(Some)
 }
