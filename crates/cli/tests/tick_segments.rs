@@ -34,7 +34,8 @@ fn tiered() -> World {
     let world = World::new();
     let settings = world.store().join("minutebook.toml");
     let mut text = std::fs::read_to_string(&settings).unwrap();
-    text.push_str("\n[ticks]\ntiered = true\n");
+    text = text.replace("[ticks]\n", "[ticks]\ntiered = true\n");
+    assert!(text.contains("\ntiered = true"), "{text}");
     std::fs::write(settings, text).unwrap();
     world
 }
@@ -75,7 +76,7 @@ fn what_was_rotated_is_told_and_read_as_before() {
         (&json!("X@ticks"), &json!(4))
     );
     world.refused(&["ticks", "rotate", "Z"], "", 3, &["Z@ticks"]);
-    world.refused(&["ticks", "rotate", "../x"], "", 2, &["../x"]);
+    assert_eq!(world.run(&["ticks", "rotate", "X", "Y"]).code, 2);
     assert_eq!(World::new().run(&["ticks", "rotate"]).code, 0);
     World::new().refused(&["ticks", "rotate", "X"], "", 3, &["X@ticks"]);
 }
@@ -181,7 +182,7 @@ fn compaction_needs_its_setting() {
     append(&world, "X", 0..1);
     world.ok(&["ticks", "rotate", "X"]);
     world.refused(&["ticks", "compact"], "", 8, &["tiered = true"]);
-    world.refused(&["ticks", "compact", "a/b"], "", 2, &["a/b"]);
+    assert_eq!(world.run(&["ticks", "compact", "X", "Y"]).code, 2);
     assert_eq!(tiered().run(&["ticks", "compact"]).code, 0);
 }
 
@@ -256,7 +257,6 @@ fn a_follower_that_is_killed_has_given_every_line_whole() {
 #[test]
 fn wrong_input_to_a_follower_is_refused() {
     let world = World::new();
-    world.refused(&["ticks", "follow", "X"], "", 3, &["X@ticks"]);
     append(&world, "X", 0..1);
     for bad in ["nonsense", "1:2", "0:1:00000001"] {
         world.refused(&["ticks", "follow", "X", "--after", bad], "", 2, &[bad]);
@@ -286,6 +286,6 @@ fn wrong_input_to_a_follower_is_refused() {
     assert_eq!((ran.code, ran.stdout), (6, line(0)));
     let ran = world.run(&["ticks", "follow", "X", "--from-start", "--idle", "0.3"]);
     assert_eq!((ran.code, ran.stdout), (0, line(0) + &line(1)));
-    assert!(ran.stderr.contains("line 2"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("byte 42"), "{}", ran.stderr);
     assert!(ran.stderr.contains("--after "), "{}", ran.stderr);
 }
