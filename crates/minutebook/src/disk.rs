@@ -298,7 +298,8 @@ impl Minutebook {
         self.disk().map(|disk| &disk.config)
     }
 
-    /// The tick files themselves, for calls on raw JSON entries. `None` for a store that was built or is in memory.
+    /// The tick files themselves, for calls on raw JSON entries. `None` for a store that was built or is in memory. What a compaction has moved to Parquet
+    /// is no entry any more: [`ticks`](Self::ticks) reads it, as rows.
     ///
     /// # Errors
     /// [`Unavailable`](crate::ErrorKind::Unavailable) if the directory cannot be made or opened.

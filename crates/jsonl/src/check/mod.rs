@@ -143,12 +143,11 @@ impl Check<'_> {
                     Entry::Sealed(id) if entry.kind == FileKind::Dir => {
                         listing.series.entry(id).or_insert(None);
                     }
-                    Entry::Sealed(_) => listing.foreign.push(name.clone()),
                     Entry::Foreign => listing.misnamed.push(name.clone()),
                     Entry::Other if is_temporary(&name) => temporary = true,
                     Entry::Other if entry.kind != FileKind::File => {}
                     Entry::Other if name.starts_with('.') => listing.hidden.push(name.clone()),
-                    Entry::Other => listing.foreign.push(name.clone()),
+                    Entry::Sealed(_) | Entry::Other => listing.foreign.push(name.clone()),
                 }
                 listing.names.insert(name);
                 true

@@ -92,7 +92,7 @@ impl JsonlTimeSeriesRepository {
     /// Reads entries as they stand in the file, in the order written and in bounded memory; the last so many are held until they are handed over.
     ///
     /// Without a range every complete entry comes, also one without a readable time, which the report then names. With a range such an
-    /// entry is left out.
+    /// entry is left out. Segments whose rows were moved to another store are read there, as rows.
     ///
     /// # Errors
     /// [`NotFound`](minutebook_core::ErrorKind::NotFound) if there is no such series, [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if it

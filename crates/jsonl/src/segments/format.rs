@@ -290,11 +290,11 @@ impl Sealed {
 
 /// Gives the lines of each frame that can still be read, in order, and `None` where frames are missing between them.
 pub(super) fn salvage(
-    file: Arc<dyn FsFile>,
+    file: &Arc<dyn FsFile>,
     path: &Path,
     give: &mut dyn FnMut(Option<&[u8]>) -> io::Result<()>,
 ) -> io::Result<()> {
-    match Sealed::read_table(Arc::clone(&file), path) {
+    match Sealed::read_table(Arc::clone(file), path) {
         Ok(sealed) => {
             for number in 0..sealed.frames() {
                 match sealed.frame(number) {
@@ -305,7 +305,7 @@ pub(super) fn salvage(
             }
             Ok(())
         }
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => in_a_row(&*file, give),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => in_a_row(&**file, give),
         Err(error) => Err(error),
     }
 }

@@ -97,7 +97,7 @@ fn saved(store: &Store, series: &Series, number: u64) -> std::result::Result<u64
     let out = fs.open(&part, OpenMode::CreateNew).map_err(step)?;
     let mut lines = Lines::default();
     let mut written = 0;
-    format::salvage(file.into(), &path, &mut |frame| {
+    format::salvage(&file.into(), &path, &mut |frame| {
         lines.take(frame, &mut |good| {
             written += good.len() as u64;
             out.write_all(good)

@@ -19,7 +19,7 @@ use crate::failure::{Exit, Failure, Outcome};
 #[command(after_help = "\
 It starts with the next entry, with the first (--from-start), with the last so many (--last), or after a position that an earlier run \
 gave (--after). Each line is an entry as it stands in the file, letter for letter; with --json it is {\"position\", \"entry\"}. The symbol need not have ticks yet; \
-a series that is deleted and begun again is followed from its first entry.
+a series that is deleted and begun again is followed from its first entry. Rows that `ticks compact` has moved to Parquet are no entries any more: ticks read shows them.
 
 Examples:
   minutebook ticks follow BTCUSD | ./strategy
