@@ -188,6 +188,18 @@ async fn read(tiered: &Tiered, most_torn: usize) -> HashMap<(usize, usize), usiz
         .collect()
 }
 
+/// Ends the readers and the processes, also if the test stops half way.
+struct Stop<'a>(&'a AtomicBool, Vec<Option<Child>>);
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+        for child in self.1.iter_mut().flatten() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 #[test]
 fn killed_writers_and_movers_lose_and_double_nothing() {
     let full = std::env::var("MINUTEBOOK_TORTURE").is_ok_and(|value| value == "full");
@@ -238,17 +250,6 @@ fn killed_writers_and_movers_lose_and_double_nothing() {
                     reads.fetch_add(1, Ordering::SeqCst);
                 }
             });
-        }
-        // Seen by the threads above also if this one stops.
-        struct Stop<'a>(&'a AtomicBool, Vec<Option<Child>>);
-        impl Drop for Stop<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::SeqCst);
-                for child in self.1.iter_mut().flatten() {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                }
-            }
         }
         // A fixed sequence that looks like none.
         let mut random = 0x9E37_79B9_7F4A_7C15_u64;
