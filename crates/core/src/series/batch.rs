@@ -108,7 +108,7 @@ pub fn checked(batch: RecordBatch) -> Result<RecordBatch> {
 }
 
 /// Makes a batch keep the rules: takes `time_column` (any Arrow timestamp or date; text as
-/// [`parse_timestamp`](crate::time::parse_timestamp) reads it; without a zone it is UTC; or `Int64` nanoseconds) as the time, names it `timestamp` and puts it first.
+/// [`parse_timestamp`] reads it; without a zone it is UTC; or `Int64` nanoseconds) as the time, names it `timestamp` and puts it first.
 ///
 /// # Errors
 /// [`SchemaMismatch`](ErrorKind::SchemaMismatch) if the column is not there, is no time, has a null, or there is another `timestamp` column;
