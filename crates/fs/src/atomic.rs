@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use crate::durability::Durability;
 use crate::error::{Applied, FsError};
@@ -143,6 +144,82 @@ pub fn create_seen(
         Ok(created)
     })?;
     Ok((created, seen.get().filter(|_| created.is_created())))
+}
+
+/// How much later a time is set than one that it has to differ from, on file systems that keep times ever less exactly.
+const LATER: [Duration; 5] = [
+    Duration::from_nanos(1),
+    Duration::from_micros(1),
+    Duration::from_millis(1),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+
+/// As [`replace`], but for two things: the file's modification time is set, and the directory is for the caller to sync, once for many files. Gives
+/// back the modification time that the file has, which is later than `after`: another than `modified` if that is not later, if the platform cannot
+/// set times, or keeps them less exactly.
+///
+/// # Errors
+///
+/// As [`replace`], and `Unsupported` if the file cannot get a time that is later than `after`.
+pub fn replace_dated(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes: &[u8],
+    modified: SystemTime,
+    after: Option<SystemTime>,
+    durability: Durability,
+) -> Result<SystemTime, FsError> {
+    const OP: &str = "replace";
+    let mode = mode_of(fs, path)?;
+    let seen = Cell::new(modified);
+    put(
+        fs,
+        path,
+        bytes,
+        Durability::Buffered,
+        OP,
+        mode,
+        |temp, file| {
+            let step = |step| move |e| FsError::not_applied(OP, step, path, e);
+            seen.set(date(file, modified, after).map_err(step("set the time"))?);
+            if durability.is_synced() {
+                file.sync_all().map_err(step("sync"))?;
+            }
+            fs.rename(temp, path)
+                .map(|()| Created::Created)
+                .map_err(|e| rename_error(OP, path, e))
+        },
+    )
+    .map(|_| seen.get())
+}
+
+/// Sets the modification time, to one that is later than `after`, and gives the one that the file has.
+fn date(
+    file: &dyn FsFile,
+    modified: SystemTime,
+    after: Option<SystemTime>,
+) -> io::Result<SystemTime> {
+    let later = |by: &Duration| after.and_then(|after| after.checked_add(*by));
+    let wanted = Some(modified).filter(|wanted| after.is_none_or(|after| *wanted > after));
+    for time in wanted.into_iter().chain(LATER.iter().filter_map(later)) {
+        let set = match file.set_modified(time) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => false,
+            Err(error) => return Err(error),
+        };
+        let seen = file.metadata()?.modified;
+        if after.is_none_or(|after| seen > after) {
+            return Ok(seen);
+        }
+        if !set {
+            break;
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "the file system has no time that tells the new state from the one before it",
+    ))
 }
 
 /// The permission bits of a regular file, which it keeps.

@@ -36,7 +36,7 @@ pub use append::{
 };
 pub use atomic::{
     Created, create_dir_all, create_new, create_seen, read, remove, rename, rename_new, replace,
-    replace_seen,
+    replace_dated, replace_seen,
 };
 pub use durability::Durability;
 pub use error::{Applied, FsError};

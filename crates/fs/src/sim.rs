@@ -240,6 +240,11 @@ impl SimFs {
         self.disk.state().clock = time;
     }
 
+    /// In what steps files keep the times that are set, as on file systems that know only seconds. A nanosecond.
+    pub fn set_time_step(&self, step: Duration) {
+        self.disk.state().time_step = step;
+    }
+
     fn gate(&self, kind: OpKind, path: &Path) -> io::Result<()> {
         self.process.pass(&self.disk, kind, path, 0).map(drop)
     }

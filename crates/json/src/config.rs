@@ -39,6 +39,10 @@ pub struct JsonDecisionConfig {
     pub clock: Arc<dyn Clock>,
     /// What `Ok` of a write promises. [`Durability::Synced`].
     pub durability: Durability,
+    /// Whether there is a journal. `true`. Without one there are documents alone, each synced by itself: no history and no change feed, nothing is
+    /// restored that a disk lost, and a save costs two syncs, three if the file gets another name. A revision is then the time at which the file was last modified, with a digest of what it
+    /// holds. A directory that has a journal cannot be opened so; one without can be opened with a journal at any time.
+    pub journal: bool,
     /// How many parsed documents are kept in memory; 0 is none. 1,000. It bounds the cache, never the store.
     pub max_decisions: usize,
     /// The largest document, in bytes of its file. 16 MiB.
@@ -66,6 +70,7 @@ impl Default for JsonDecisionConfig {
             fs: Arc::new(OsFs),
             clock: Arc::new(SystemClock),
             durability: Durability::Synced,
+            journal: true,
             max_decisions: 1_000,
             max_document_bytes: 16 << 20,
             checkpoint_every: 1_024,
@@ -97,6 +102,13 @@ impl JsonDecisionConfig {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Sets whether there is a journal.
+    #[must_use]
+    pub fn journal(mut self, journal: bool) -> Self {
+        self.journal = journal;
         self
     }
 
@@ -161,6 +173,7 @@ impl fmt::Debug for JsonDecisionConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JsonDecisionConfig")
             .field("durability", &self.durability)
+            .field("journal", &self.journal)
             .field("max_decisions", &self.max_decisions)
             .field("max_document_bytes", &self.max_document_bytes)
             .field("checkpoint_every", &self.checkpoint_every)

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use minutebook_core::{
     Capabilities, Capability, ChangeStream, Decision, DecisionFilter, DecisionId, DecisionPage,
-    DecisionQuery, DecisionRepository, DecisionState, GroupBy, GroupCount, Groups, Order,
+    DecisionQuery, DecisionRepository, DecisionState, Error, GroupBy, GroupCount, Groups, Order,
     ReadReport, Revision, SaveMode, SaveReceipt, StoredDecision, WatchFrom,
 };
 use minutebook_fs::task::blocking;
 
 use crate::config::{JsonDecisionConfig, KeepRevisions};
-use crate::error::{JsonError, Result};
+use crate::error::{BACKEND, JsonError, Result};
 use crate::journal::JournalProof;
 use crate::store::{Coming, Done, Op, Store};
 
@@ -255,6 +255,12 @@ fn prepared(decisions: Vec<Decision>) -> Vec<Coming> {
     })
 }
 
+fn without_journal(operation: &'static str) -> Error {
+    Error::unsupported("this store keeps no journal (decisions.journal), which would tell of it")
+        .with_backend(BACKEND)
+        .with_operation(operation)
+}
+
 pub(crate) fn saved(done: Done) -> Result<SaveReceipt> {
     match done {
         Done::Saved(receipt) => Ok(receipt),
@@ -272,6 +278,13 @@ fn deleted(done: &Done) -> u64 {
 #[async_trait]
 impl DecisionRepository for JsonDecisionRepository {
     fn capabilities(&self) -> Capabilities {
+        if self.store.is_plain() {
+            return Capabilities::of(&[
+                Capability::Persistent,
+                Capability::Shared,
+                Capability::Revisions,
+            ]);
+        }
         Capabilities::of(&[
             Capability::Persistent,
             Capability::Shared,
@@ -431,12 +444,18 @@ impl DecisionRepository for JsonDecisionRepository {
     }
 
     async fn history(&self, id: &DecisionId) -> minutebook_core::Result<Vec<DecisionState>> {
+        if self.store.is_plain() {
+            return Err(without_journal("history").with_resource(id));
+        }
         let wanted = id.clone();
         self.work("history", id, move |store| store.history(&wanted))
             .await
     }
 
     async fn watch(&self, from: WatchFrom) -> minutebook_core::Result<ChangeStream> {
+        if self.store.is_plain() {
+            return Err(without_journal("watch"));
+        }
         let store = Arc::clone(&self.store);
         let started = blocking(move || store.watch(&from)).await;
         let dir = self.directory().display();

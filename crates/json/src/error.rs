@@ -71,6 +71,10 @@ pub(crate) enum JsonError {
     NoDocument(String),
     #[error("the file was changed by others each time it was read; read it again")]
     Moving,
+    #[error(
+        "the directory has a journal, which would not learn of what is written without it; open it with the journal, or move the journal's files away"
+    )]
+    HasJournal,
     #[error("the batch failed: {0}")]
     Batch(String),
 }
@@ -80,6 +84,7 @@ impl JsonError {
     pub(crate) fn copy(&self) -> Self {
         match self {
             Self::Fs(error) => Self::copy_fs(error),
+            Self::HasJournal => Self::HasJournal,
             other => Self::Batch(other.to_string()),
         }
     }
@@ -131,6 +136,7 @@ impl JsonError {
             | Self::Outside(_)
             | Self::NotWide { .. }
             | Self::OtherId { .. }
+            | Self::HasJournal
             | Self::NoDocument(_) => Error::invalid(message),
             Self::Registry { ref path, .. } | Self::JournalChanged { ref path, .. } => {
                 Error::new(ErrorKind::Corrupt, message).with_resource(path.display())

@@ -96,6 +96,40 @@ impl Harness<dyn DecisionRepository> for Buffered {
     }
 }
 
+/// As [`OnDisk`], without a journal. While a clock stands, what is saved gets later times there, so that revisions differ: it is the system's.
+struct Plain(OnDisk);
+
+#[async_trait]
+impl Harness<dyn DecisionRepository> for Plain {
+    fn new() -> Self {
+        Self(OnDisk::with(Durability::Synced))
+    }
+
+    async fn open(&self) -> Result<Arc<dyn DecisionRepository>> {
+        let config = JsonDecisionConfig::default().journal(false);
+        let dir = self.0.dir.path().join("decisions");
+        Ok(Arc::new(JsonDecisionRepository::open(dir, config)?))
+    }
+}
+
+/// As [`Plain`], on a system that does not tell of changes in a directory.
+struct PlainUnwatched(OnDisk);
+
+#[async_trait]
+impl Harness<dyn DecisionRepository> for PlainUnwatched {
+    fn new() -> Self {
+        Self(OnDisk::with(Durability::Synced))
+    }
+
+    async fn open(&self) -> Result<Arc<dyn DecisionRepository>> {
+        let config = JsonDecisionConfig::default()
+            .journal(false)
+            .watch_directory(false);
+        let dir = self.0.dir.path().join("decisions");
+        Ok(Arc::new(JsonDecisionRepository::open(dir, config)?))
+    }
+}
+
 /// As [`OnDisk`], on a system that does not tell of changes in a directory.
 struct Unwatched(OnDisk);
 
@@ -209,6 +243,14 @@ mod on_disk {
 
 mod buffered {
     minutebook_testkit::decision_repository_tests!(crate::Buffered);
+}
+
+mod plain {
+    minutebook_testkit::decision_repository_tests!(crate::Plain);
+}
+
+mod plain_unwatched {
+    minutebook_testkit::decision_repository_tests!(crate::PlainUnwatched);
 }
 
 mod unwatched {

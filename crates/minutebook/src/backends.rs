@@ -48,6 +48,12 @@ mod json {
         Capability::History,
         Capability::Watch,
     ]);
+    /// The same without a journal.
+    const PLAIN: Capabilities = Capabilities::of(&[
+        Capability::Persistent,
+        Capability::Shared,
+        Capability::Revisions,
+    ]);
 
     impl Backends<'_> {
         pub(crate) fn decisions_config(&self) -> JsonDecisionConfig {
@@ -59,6 +65,9 @@ mod json {
             if let Some(decisions) = said.max_decisions {
                 config = config.max_decisions(decisions);
             }
+            if let Some(journal) = said.journal {
+                config = config.journal(journal);
+            }
             if let Some(bytes) = said.max_document_bytes {
                 config = config.max_document_bytes(bytes);
             }
@@ -67,10 +76,11 @@ mod json {
 
         pub(crate) fn decisions(&self) -> Arc<Lazy<JsonDecisionRepository>> {
             let config = self.decisions_config();
+            let capabilities = if config.journal { CAPABILITIES } else { PLAIN };
             Arc::new(Lazy::new(
                 self.fs,
                 &self.layout.decisions,
-                CAPABILITIES,
+                capabilities,
                 move |dir| JsonDecisionRepository::open(dir, config.clone()),
             ))
         }

@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) capacity: Option<u64>,
     /// Whether directories can be watched.
     pub(super) watchable: bool,
+    /// In what steps a file keeps a time that is set.
+    pub(super) time_step: Duration,
     watches: BTreeMap<u64, Watched>,
 }
 
@@ -144,6 +146,7 @@ impl Disk {
             clock: epoch(),
             capacity: None,
             watchable: true,
+            time_step: Duration::from_nanos(1),
             watches: BTreeMap::new(),
         })
     }

@@ -139,6 +139,23 @@ impl FsFile for SimFile {
         Ok(())
     }
 
+    fn set_modified(&self, time: std::time::SystemTime) -> io::Result<()> {
+        if self.fs.is_dead() {
+            return Err(dead());
+        }
+        let mut state = self.fs.disk.state();
+        let step = state.time_step.as_nanos().max(1);
+        let over = time
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos() % step);
+        let over = std::time::Duration::from_nanos(u64::try_from(over).unwrap_or(0));
+        if let Some(inode) = state.inode_mut(self.ino) {
+            inode.modified = time - over;
+        }
+        state.tell_written(self.ino);
+        Ok(())
+    }
+
     fn lock(&self, mode: LockMode, wait: LockWait) -> io::Result<()> {
         self.gate(OpKind::Lock, 0)?;
         let start = Instant::now();

@@ -39,6 +39,9 @@ impl Store {
     /// Where one run of the machine can be told from another, nothing is synced for it: only after the machine was started anew
     /// is there anything to compare. Elsewhere every open has to, and the sync bounds how much.
     pub(crate) fn maintain(&self) {
+        if self.is_plain() {
+            return;
+        }
         if self.checkpoint_is_due()
             && let Err(error) = self.checkpoint(self.boot.is_none())
         {
@@ -60,6 +63,9 @@ impl Store {
 
     /// Writes a checkpoint; with `sync` after everything has reached the device.
     pub(crate) fn checkpoint(&self, sync: bool) -> Result<()> {
+        if self.is_plain() {
+            return self.sync_plain();
+        }
         self.follow_journal()?;
         if self.read_state().journal.offset == 0 {
             // Nothing was ever written here, and the lock would be the first file.

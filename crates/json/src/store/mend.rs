@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use minutebook_core::DecisionId;
+use minutebook_core::{DecisionId, Error};
 use minutebook_fs::{Durability, FsError, LockMode, OpenMode, create_new, rename};
 
 use super::Store;
@@ -20,6 +20,9 @@ impl Store {
     /// Carries out what a writer that died has left, and writes the documents of these decisions again as the journal has them. Gives those
     /// that it has.
     pub(crate) fn restore(&self, ids: &[DecisionId]) -> Result<Vec<DecisionId>> {
+        if self.is_plain() {
+            return Ok(Vec::new());
+        }
         self.follow_journal()?;
         if self.read_state().journal.offset == 0 {
             return Ok(Vec::new());
@@ -53,6 +56,11 @@ impl Store {
     /// was gets the name `keep`, which must be free.
     pub(crate) fn refound(&self, keep: &Path) -> Result<u64> {
         const OP: &str = "repair";
+        if self.is_plain() {
+            return Err(JsonError::Core(Error::unsupported(
+                "this store keeps no journal (decisions.journal)",
+            )));
+        }
         let lock_path = self.path(layout::LOCK);
         let _lock = self
             .fs

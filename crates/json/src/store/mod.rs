@@ -9,6 +9,7 @@ mod history;
 mod index;
 mod mend;
 mod open;
+mod plain;
 mod plan;
 mod query;
 mod raw;
@@ -23,6 +24,7 @@ mod watching;
 mod write;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use minutebook_core::{DecisionFilter, DecisionId, Revision, SaveMode, SaveReceipt};
@@ -75,6 +77,8 @@ pub(crate) struct Store {
     watching: Watching,
     /// Held while files are re-listed or read to learn what is in them, so that threads do not do it twice.
     learning: Mutex<()>,
+    /// Without a journal: whether a sync has failed, after which the system may take for written what is not.
+    sync_failed: AtomicBool,
 }
 
 impl Store {

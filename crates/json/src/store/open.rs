@@ -1,6 +1,7 @@
 //! Opening a directory.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, RwLock};
 
 use minutebook_fs::{AppendLog, AppendOptions, Durability, Fs, Root, create_dir_all};
@@ -8,6 +9,7 @@ use minutebook_fs::{AppendLog, AppendOptions, Durability, Fs, Root, create_dir_a
 use super::Store;
 use super::cache::Cache;
 use super::combine::Queue;
+use super::plain::refuse_journal;
 use super::refresh::max_line_bytes;
 use super::state::State;
 use super::watching::Watching;
@@ -31,6 +33,10 @@ impl Store {
             opened => opened?,
         };
         let dir = root.path().to_owned();
+        if !config.journal {
+            // Before anything is put back into one.
+            refuse_journal(&*fs, &dir)?;
+        }
         let boot = boot(&*fs);
         let options = AppendOptions::default()
             .max_record_bytes(max_line_bytes(config.max_document_bytes))
@@ -58,6 +64,7 @@ impl Store {
             queue: Queue::default(),
             watching: Watching::new(config.watch_directory),
             learning: Mutex::new(()),
+            sync_failed: AtomicBool::new(false),
             dir,
             fs,
             config,

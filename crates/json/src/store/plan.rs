@@ -369,7 +369,12 @@ impl Store {
     }
 
     /// The name for a decision's file that nothing else has: on a case-insensitive disk another id may have the plain one.
-    fn free_name(&self, time: DateTime<Utc>, id: &DecisionId, own: &[&Found]) -> Result<String> {
+    pub(super) fn free_name(
+        &self,
+        time: DateTime<Utc>,
+        id: &DecisionId,
+        own: &[&Found],
+    ) -> Result<String> {
         let free = |name: &str| -> Result<bool> {
             if own.iter().any(|found| *found.name == *name) {
                 return Ok(true);
@@ -428,7 +433,7 @@ pub(super) fn check_mode(mode: &SaveMode, current: Option<&Found>) -> Result<()>
     }
 }
 
-fn check_revision(expected: &Revision, current: &Found) -> Result<()> {
+pub(super) fn check_revision(expected: &Revision, current: &Found) -> Result<()> {
     let found = current.token.to_string();
     if expected.as_str() == found {
         return Ok(());

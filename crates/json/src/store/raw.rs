@@ -208,7 +208,7 @@ impl Store {
         }
     }
 
-    fn bytes_of(&self, name: &str) -> Result<Option<Vec<u8>>> {
+    pub(super) fn bytes_of(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let max = self.config().max_document_bytes;
         Ok(minutebook_fs::read(&*self.fs, &self.path(name), max)?)
     }

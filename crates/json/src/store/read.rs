@@ -290,6 +290,9 @@ impl Store {
 
     /// Reads one file and says which state of which decision it is.
     pub(crate) fn look(&self, state: &State, name: &Arc<str>, keep: bool) -> Result<Look> {
+        if self.is_plain() {
+            return self.look_plain(name, keep);
+        }
         match self.load(name, keep) {
             Load::Document(document) => {
                 if state.overlay.hide.get(name) == Some(&Some(document.digest)) {
@@ -471,7 +474,7 @@ impl Store {
     }
 
     /// When the file was last modified; `None` if there is none.
-    fn modified(&self, name: &str) -> Result<Option<DateTime<Utc>>> {
+    pub(super) fn modified(&self, name: &str) -> Result<Option<DateTime<Utc>>> {
         let path = self.path(name);
         match self.fs.metadata(&path) {
             Ok(meta) => Ok(Some(meta.modified.into())),

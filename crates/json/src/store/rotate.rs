@@ -40,6 +40,9 @@ impl Store {
 
     /// Seals the active file if it has at least so many bytes, and starts another.
     pub(crate) fn rotate(&self, least: u64) -> Result<bool> {
+        if self.is_plain() {
+            return Ok(false);
+        }
         let sealed = self.log.with_lock(Durability::Buffered, |log| {
             self.update(Freshness::Light)?;
             self.recover_locked(log)?;
@@ -111,6 +114,9 @@ impl Store {
 
     /// Compresses the sealed files that are not yet.
     pub(crate) fn compress(&self) -> Result<()> {
+        if self.is_plain() {
+            return Ok(());
+        }
         let mut files = chain(&*self.fs, &self.dir, 0)?;
         files.pop();
         for segment in files.iter().filter(|segment| !segment.is_packed()) {
@@ -133,6 +139,9 @@ impl Store {
     /// Takes the documents of earlier revisions that are not to be kept out of the sealed files. The chain says what they hold
     /// then, before they do. Gives back how many were taken out.
     pub(crate) fn prune_revisions(&self, keep: KeepRevisions) -> Result<u64> {
+        if self.is_plain() {
+            return Ok(0);
+        }
         let counts = match keep {
             KeepRevisions::All => return Ok(0),
             KeepRevisions::Newest(_) => self.count_revisions()?,

@@ -23,11 +23,20 @@ const WORTH_A_THREAD: usize = 12;
 const AT_ONCE: usize = 8;
 
 /// One result for each mutation, as far as they are known.
-struct Results(Vec<Option<Result<Done>>>);
+pub(super) struct Results(Vec<Option<Result<Done>>>);
 
 impl Results {
+    /// What was done may not last.
+    pub(super) fn fail_all(&mut self, error: &JsonError) {
+        for slot in &mut self.0 {
+            if matches!(slot, Some(Ok(_))) {
+                *slot = Some(Err(error.copy()));
+            }
+        }
+    }
+
     /// Notes a result; those of one mutation's several decisions add up, and an error among them is the result.
-    fn note(&mut self, op: usize, result: Result<Done>) {
+    pub(super) fn note(&mut self, op: usize, result: Result<Done>) {
         let Some(slot) = self.0.get_mut(op) else {
             return;
         };
@@ -47,6 +56,9 @@ impl Store {
         let mut results = Results(ops.iter().map(|_| None).collect());
         // The sync is done inside, before files are touched, so none is left for afterwards.
         let outcome = self.log.with_lock(Durability::Buffered, |log| {
+            if self.is_plain() {
+                return self.run_plain(ops, &mut results);
+            }
             self.run_locked(log, ops, &mut results)
         });
         let failure = outcome.err();

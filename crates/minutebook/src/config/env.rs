@@ -90,6 +90,7 @@ impl Config {
             "durability" => self.durability = Some(durability(text)?),
             "decisions.storage_path" => self.decisions.storage_path = Some(PathBuf::from(text)),
             "decisions.max_decisions" => self.decisions.max_decisions = Some(count(text, 0)?),
+            "decisions.journal" => self.decisions.journal = Some(flag(text)?),
             "decisions.max_document_bytes" => {
                 self.decisions.max_document_bytes = Some(count(text, 1)? as u64);
             }
@@ -203,6 +204,7 @@ mod tests {
             .durability(Durability::Synced)
             .decisions_path("a")
             .max_decisions(1)
+            .journal(true)
             .max_document_bytes(1)
             .ticks_path("b")
             .max_line_bytes(1)

@@ -8,6 +8,7 @@
 //! | `durability` | `MINUTEBOOK_DURABILITY` | `"synced"` |
 //! | `decisions.storage_path` | `MINUTEBOOK_DECISIONS_STORAGE_PATH` | `decisions` |
 //! | `decisions.max_decisions` | `MINUTEBOOK_DECISIONS_MAX_DECISIONS` | the backend's |
+//! | `decisions.journal` | `MINUTEBOOK_DECISIONS_JOURNAL` | `true` |
 //! | `decisions.max_document_bytes` | `MINUTEBOOK_DECISIONS_MAX_DOCUMENT_BYTES` | the backend's |
 //! | `ticks.storage_path` | `MINUTEBOOK_TICKS_STORAGE_PATH` | `ticks` |
 //! | `ticks.max_line_bytes` | `MINUTEBOOK_TICKS_MAX_LINE_BYTES` | the backend's |
@@ -94,6 +95,9 @@ pub struct DecisionsConfig {
     /// How many decisions are kept in memory at most. It never deletes any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_decisions: Option<usize>,
+    /// Whether there is a journal beside the documents. Without one there is no history and no change feed, and each document is synced by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<bool>,
     /// How long one document may be, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_document_bytes: Option<u64>,
@@ -168,6 +172,13 @@ impl Config {
         self
     }
 
+    /// Whether there is a journal beside the decisions.
+    #[must_use]
+    pub fn journal(mut self, journal: bool) -> Self {
+        self.decisions.journal = Some(journal);
+        self
+    }
+
     /// How long one decision's document may be.
     #[must_use]
     pub fn max_document_bytes(mut self, bytes: u64) -> Self {
@@ -235,6 +246,7 @@ impl Config {
                     .decisions
                     .max_decisions
                     .or(below.decisions.max_decisions),
+                journal: self.decisions.journal.or(below.decisions.journal),
                 max_document_bytes: self
                     .decisions
                     .max_document_bytes

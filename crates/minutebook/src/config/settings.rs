@@ -61,6 +61,12 @@ pub const SETTINGS: &[Setting] = &[
         about: "how many parsed decisions are kept in memory at most, 0 for none; never deletes any",
     },
     Setting {
+        key: "decisions.journal",
+        kind: SettingKind::Flag,
+        default: "true",
+        about: "whether a journal is kept beside the documents; without it no history, no change feed, and each document is synced by itself",
+    },
+    Setting {
         key: "decisions.max_document_bytes",
         kind: SettingKind::Count,
         default: "16777216",
