@@ -130,7 +130,7 @@ fn a_directory_without_permission_is_an_error_that_changes_nothing() {
         match child.output() {
             // A test beside this one has started a program while the copy was being written, which holds it open for a moment.
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
-                std::thread::yield_now()
+                std::thread::yield_now();
             }
             ran => break ran.unwrap(),
         }
