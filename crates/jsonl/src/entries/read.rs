@@ -319,6 +319,7 @@ impl Reader {
                     let mut start = 0;
                     for (line, newline) in memchr::memchr_iter(b'\n', lines).enumerate() {
                         let text = lines.get(start..newline).unwrap_or_default();
+                        let text = text.strip_suffix(b"\r").unwrap_or(text);
                         let offset = block.offset + mark + start as u64;
                         let number = block.first_line + line as u64;
                         start = newline + 1;
@@ -368,8 +369,7 @@ impl Judge {
 
     /// Whether a line is an entry, without a word about one that is none.
     pub(super) fn is_entry(&self, bytes: &[u8]) -> bool {
-        let text = text_of(bytes.strip_suffix(b"\r").unwrap_or(bytes));
-        text.is_ok_and(|text| {
+        text_of(bytes).is_ok_and(|text| {
             !is_blank(text)
                 && self
                     .time(text)
@@ -393,7 +393,7 @@ impl Judge {
         }
     }
 
-    /// The entry on a line, if there is one that is asked for.
+    /// The entry on a line, which is given without its line break, if there is one that is asked for.
     fn line(
         &self,
         bytes: &[u8],
@@ -401,7 +401,6 @@ impl Judge {
         line: Option<u64>,
         place: &Place,
     ) -> Result<Option<Entry>, JsonlError> {
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let text = match text_of(bytes) {
             Ok(text) if is_blank(text) => return Ok(None),
             Ok(text) => text,
