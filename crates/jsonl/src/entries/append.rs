@@ -12,7 +12,7 @@ use crate::config::EpochUnit;
 use crate::error::JsonlError;
 use crate::segments;
 use crate::store::{Series, Store};
-use crate::time_series::{forget, put_types, version};
+use crate::time_series::{again_if_moved, forget, put_types, version};
 
 pub(super) async fn append(
     store: &Arc<Store>,
@@ -65,11 +65,13 @@ pub(crate) fn append_lines(
 ) -> Result<u64, JsonlError> {
     store.check_batch(lines.len())?;
     if lines.count == 0 {
-        let Some(view) = segments::view(store, series)? else {
-            return Ok(0);
-        };
-        let sections = segments::sections(store, series, &mut series.state(), &view)?;
-        return Ok(version(&view, &sections));
+        return again_if_moved(|| {
+            let Some(view) = segments::view(store, series)? else {
+                return Ok(0);
+            };
+            let sections = segments::sections(store, series, &mut series.state(), &view)?;
+            Ok(version(&view, &sections))
+        });
     }
     segments::before_append(store, series);
     let log = store.log(series);

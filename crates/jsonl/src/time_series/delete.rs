@@ -34,7 +34,11 @@ fn delete_all(store: &Store, id: &SeriesId) -> Result<u64, JsonlError> {
             return Ok(0);
         };
         // The long part of the counting is done before others have to wait for the lock.
-        segments::sections(store, &series, &mut series.state(), &view)?;
+        match segments::sections(store, &series, &mut series.state(), &view) {
+            // Somebody takes segments away meanwhile: each time there are fewer of them.
+            Err(JsonlError::Moved) => continue,
+            counted => drop(counted?),
+        }
         let guard = match view.manifest {
             Some(_) => Some(Guard::exclusive(store, &series)?),
             None => None,
