@@ -82,6 +82,29 @@ fn what_was_rotated_is_told_and_read_as_before() {
 }
 
 #[test]
+fn what_was_rotated_before_a_failure_is_told() {
+    for json in [false, true] {
+        let world = World::new();
+        for symbol in ["X", "Y", "Z"] {
+            append(&world, symbol, 0..3);
+        }
+        std::fs::write(world.store().join("ticks/y~sealed"), "in the way").unwrap();
+        let mut args = vec!["ticks", "rotate"];
+        args.extend(json.then_some("--json"));
+        let ran = world.run(&args);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stdout.contains("X@ticks"), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("Y@ticks") && !ran.stdout.contains("Z@ticks"));
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains("y~sealed"));
+        for (symbol, segments) in [("x", true), ("z", false)] {
+            let sealed = world.store().join(format!("ticks/{symbol}~sealed"));
+            assert_eq!(sealed.exists(), segments, "{symbol}");
+        }
+    }
+}
+
+#[test]
 fn a_damaged_segment_is_an_error_that_names_it() {
     let world = World::new();
     append(&world, "X", 0..3);

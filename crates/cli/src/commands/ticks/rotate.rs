@@ -58,14 +58,19 @@ impl Rotate {
             ("last", Align::Left),
         ]);
         let mut sealed = 0;
+        let mut failed = None;
         for id in wanted {
             let Some(log) = log else { break };
             let segment = match log.rotate(&id).await {
                 Ok(segment) => segment,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    return Err(series::not_found(&book, &id, error).await);
+                    failed = Some(series::not_found(&book, &id, error).await);
+                    break;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    failed = Some(error.into());
+                    break;
+                }
             };
             let Some(segment) = segment else { continue };
             sealed += 1;
@@ -93,13 +98,17 @@ impl Rotate {
                 format::time_or_dash(segment.last),
             ]);
         }
+        if sealed > 0 && !context.output.json {
+            table.print(&mut context.output)?;
+        }
+        if let Some(failure) = failed {
+            // What was sealed before it stays sealed, and is said first.
+            context.output.finish()?;
+            return Err(failure);
+        }
         if sealed == 0 {
             context.output.note("nothing to seal");
-            return Ok(());
         }
-        if context.output.json {
-            return Ok(());
-        }
-        table.print(&mut context.output)
+        Ok(())
     }
 }
