@@ -309,6 +309,47 @@ pub fn remove(fs: &dyn Fs, path: &Path, durability: Durability) -> Result<bool, 
     Ok(removed)
 }
 
+/// As [`remove`], for a file strictly below a directory: no component between them is followed if it is a symbolic link, not even one
+/// that was put there while this runs ([`Fs::open_dir_below`]). What is no regular file is left alone.
+///
+/// # Errors
+///
+/// `InvalidInput` if `below` does not lead down only, or is no regular file; `NotADirectory` for a component that is a link or no directory.
+pub fn remove_below(
+    fs: &dyn Fs,
+    root: &Path,
+    below: &Path,
+    durability: Durability,
+) -> Result<bool, FsError> {
+    const OP: &str = "remove";
+    let path = root.join(below);
+    let refuse = |step, e| FsError::not_applied(OP, step, &path, e);
+    let (Some(parent), Some(name)) = (below.parent(), below.file_name()) else {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, "names no file");
+        return Err(refuse("look at the path", error));
+    };
+    let dir = match fs.open_dir_below(root, parent) {
+        Ok(dir) => dir,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(refuse("open the directory", e)),
+    };
+    let removed = match dir.kind(name) {
+        Ok(FileKind::File) => match dir.remove_file(name) {
+            Ok(()) => true,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+            Err(e) => return Err(rename_error(OP, &path, e)),
+        },
+        Ok(kind) => return Err(refuse("look at it", not_a_file(kind))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+        Err(e) => return Err(refuse("look at it", e)),
+    };
+    if durability.is_synced() {
+        dir.sync()
+            .map_err(|e| FsError::unknown(OP, "sync the directory", &path, e))?;
+    }
+    Ok(removed)
+}
+
 /// Reads a whole file; `None` if there is none.
 ///
 /// # Errors

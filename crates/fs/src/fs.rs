@@ -1,9 +1,9 @@
 //! The file system as a trait: the small set of operations on which everything durable is built.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -50,6 +50,33 @@ pub trait Fs: Debug + Send + Sync + 'static {
 
     /// Removes an empty directory.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Opens a directory below another, to remove files from it. No symbolic link is followed, neither in the last component of `root`
+    /// nor in any component of `below`, which is relative and free of `..`; an empty one is `root` itself.
+    ///
+    /// On Unix the directory is held open, component by component: whoever replaces one of them by a link meanwhile makes this call
+    /// fail, or changes nothing about what it returned. This default, for file systems without links and for platforms without
+    /// such calls, looks at each component and then goes by the path.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if `below` is not made of plain names; `NotADirectory` if a component is a link or no directory.
+    fn open_dir_below(&self, root: &Path, below: &Path) -> io::Result<Box<dyn FsDir + '_>> {
+        let mut path = root.to_owned();
+        let mut found = self.metadata(&path)?;
+        for name in plain_names(below)? {
+            if !found.is_dir() {
+                break;
+            }
+            path.push(name);
+            found = self.metadata(&path)?;
+        }
+        if found.is_dir() {
+            Ok(Box::new(ByPath { fs: self, path }))
+        } else {
+            Err(not_a_dir(&path))
+        }
+    }
 
     /// Makes the names in a directory durable: files created, renamed, linked and removed there so far.
     ///
@@ -124,6 +151,66 @@ pub trait Fs: Debug + Send + Sync + 'static {
         file.lock(mode, wait)?;
         Ok(LockGuard { file })
     }
+}
+
+/// A directory that is held: what is done goes to it, whatever became of the path that led to it.
+pub trait FsDir: Debug {
+    /// What the entry of this name is; a symbolic link is not followed.
+    fn kind(&self, name: &OsStr) -> io::Result<FileKind>;
+
+    /// Removes a file or a link itself.
+    fn remove_file(&self, name: &OsStr) -> io::Result<()>;
+
+    /// Removes an empty directory.
+    fn remove_dir(&self, name: &OsStr) -> io::Result<()>;
+
+    /// As [`Fs::sync_dir`].
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A directory by its path.
+#[derive(Debug)]
+struct ByPath<'a, F: ?Sized> {
+    fs: &'a F,
+    path: PathBuf,
+}
+
+impl<F: Fs + ?Sized> FsDir for ByPath<'_, F> {
+    fn kind(&self, name: &OsStr) -> io::Result<FileKind> {
+        self.fs.metadata(&self.path.join(name)).map(|m| m.kind)
+    }
+
+    fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        self.fs.remove_file(&self.path.join(name))
+    }
+
+    fn remove_dir(&self, name: &OsStr) -> io::Result<()> {
+        self.fs.remove_dir(&self.path.join(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.fs.sync_dir(&self.path)
+    }
+}
+
+/// The components of a relative path that goes down only.
+pub(crate) fn plain_names(below: &Path) -> io::Result<Vec<&OsStr>> {
+    let name = |component| {
+        if let Component::Normal(name) = component {
+            return Ok(name);
+        }
+        let text = format!("{} does not lead down only", below.display());
+        Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+    };
+    below.components().map(name).collect()
+}
+
+pub(crate) fn not_a_dir(path: &Path) -> io::Error {
+    let text = format!(
+        "{} is no directory; a symbolic link is not followed here",
+        path.display()
+    );
+    io::Error::new(io::ErrorKind::NotADirectory, text)
 }
 
 /// An open file.
@@ -399,6 +486,9 @@ impl<T: Fs + ?Sized> Fs for Arc<T> {
     }
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         (**self).remove_dir(path)
+    }
+    fn open_dir_below(&self, root: &Path, below: &Path) -> io::Result<Box<dyn FsDir + '_>> {
+        (**self).open_dir_below(root, below)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         (**self).sync_dir(path)

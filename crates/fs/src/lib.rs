@@ -2,7 +2,7 @@
 //!
 //! | what | how |
 //! | --- | --- |
-//! | whole files | [`replace`], [`create_new`], [`rename`], [`rename_new`], [`remove`], [`read`], [`create_dir_all`] |
+//! | whole files | [`replace`], [`create_new`], [`rename`], [`rename_new`], [`remove`], [`remove_below`], [`read`], [`create_dir_all`] |
 //! | a log of lines that processes share | [`AppendLog`], read by [`LineReader`] and [`ReverseLines`] |
 //! | what changed in a directory | [`Fs::watch_dir`] |
 //! | names and paths | [`names`], [`Root`] |
@@ -35,14 +35,14 @@ pub use append::{
     AppendLog, AppendOptions, Appended, Expecting, Locked, TornTail, complete_len, torn_tail,
 };
 pub use atomic::{
-    Created, create_dir_all, create_new, create_seen, read, remove, rename, rename_new, replace,
-    replace_dated, replace_seen,
+    Created, create_dir_all, create_new, create_seen, read, remove, remove_below, rename,
+    rename_new, replace, replace_dated, replace_seen,
 };
 pub use durability::Durability;
 pub use error::{Applied, FsError};
 pub use fs::{
-    DirEntry, FileId, FileKind, Fs, FsFile, Identity, Locality, LockGuard, LockMode, LockWait,
-    Metadata, OpenMode,
+    DirEntry, FileId, FileKind, Fs, FsDir, FsFile, Identity, Locality, LockGuard, LockMode,
+    LockWait, Metadata, OpenMode,
 };
 pub use lines::{Item, Line, LineOptions, LineReader, ReverseLines};
 pub use os::OsFs;

@@ -13,6 +13,8 @@ use crate::fs::{
 };
 use crate::temp::format_temp_name;
 
+#[cfg(unix)]
+mod dir;
 mod platform;
 #[cfg(target_os = "linux")]
 mod watch;
@@ -72,6 +74,11 @@ impl Fs for OsFs {
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         fs::remove_dir(path)
+    }
+
+    #[cfg(unix)]
+    fn open_dir_below(&self, root: &Path, below: &Path) -> io::Result<Box<dyn crate::FsDir + '_>> {
+        dir::open_below(root, below)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

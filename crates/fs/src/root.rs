@@ -17,7 +17,7 @@ use crate::names::{MAX_LEN, NameError};
 /// [`join`](Root::join) refuses components that could lead elsewhere (separators, `.`, `..`, NUL, nothing).
 /// [`resolve`](Root::resolve) and [`ensure_dir`](Root::ensure_dir) refuse sub-directories that are symbolic links
 /// leading out of the root as well. Whoever can replace directories of the tree by links while a call runs can deceive
-/// these checks: the tree belongs to the user who runs the program (mode 0700).
+/// these checks: the tree belongs to the user who runs the program (mode 0700). [`remove`](Root::remove) is not deceived.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -152,6 +152,57 @@ impl Root {
             }
         }
         Ok(path)
+    }
+
+    /// Removes a file below the root; `false` if there was none. As [`resolve`](Root::resolve) it follows links to directories in the
+    /// root, but it cannot be deceived: what it found is gone through again without following any
+    /// ([`remove_below`](crate::remove_below)), so that nothing outside is removed, whatever is replaced by a link meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a path that is not below the root, or no regular file; `PermissionDenied` for a link that leaves the root;
+    /// `NotADirectory` for one that was put there while this ran.
+    pub fn remove(&self, path: &Path, durability: Durability) -> Result<bool, FsError> {
+        const OP: &str = "remove";
+        match self.below(path) {
+            Ok(below) => crate::remove_below(&*self.fs, &self.path, &below, durability),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(FsError::not_applied(OP, "find the directory", path, e)),
+        }
+    }
+
+    /// Removes an empty directory below the root, with links treated as by [`remove`](Root::remove).
+    ///
+    /// # Errors
+    ///
+    /// As `remove`; `NotFound`; `DirectoryNotEmpty`.
+    pub fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let below = self.below(path)?;
+        match (below.parent(), below.file_name()) {
+            (Some(parent), Some(name)) => {
+                let dir = self.fs.open_dir_below(&self.path, parent)?;
+                dir.remove_dir(name)
+            }
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// The path relative to the root, with the links on the way to it followed.
+    fn below(&self, path: &Path) -> io::Result<PathBuf> {
+        let invalid = || {
+            let text = "is not below the root";
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        };
+        path.strip_prefix(&self.path).map_err(|_| invalid())?;
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(invalid());
+        };
+        let dir = self.fs.canonicalize(dir)?;
+        let below = dir.strip_prefix(&self.path).map_err(|_| {
+            let text = "a symbolic link on the way leaves the root";
+            io::Error::new(io::ErrorKind::PermissionDenied, text)
+        })?;
+        Ok(below.join(name))
     }
 
     /// A sub-directory as a root of its own; it must exist.

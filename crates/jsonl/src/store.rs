@@ -322,7 +322,7 @@ impl Series {
     pub(crate) fn remove_index(&self, store: &Store) -> Result<(), JsonlError> {
         self.keep_at.store(0, Ordering::Relaxed);
         if store.metadata(&self.index)?.is_some() {
-            minutebook_fs::remove(&*store.config.fs, &self.index, Durability::Buffered)?;
+            store.root.remove(&self.index, Durability::Buffered)?;
         }
         Ok(())
     }

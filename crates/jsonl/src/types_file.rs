@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use minutebook_core::{Problem, ProblemKind};
-use minutebook_fs::{Durability, Fs, FsError, Metadata, read, remove, replace};
+use minutebook_fs::{Durability, Fs, FsError, Metadata, Root, read, replace};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::kind::ColumnType;
@@ -152,11 +152,11 @@ impl Known {
     /// Removes the file, so that no new series inherits it.
     pub(crate) fn remove(
         &mut self,
-        fs: &dyn Fs,
+        root: &Root,
         path: &Path,
         durability: Durability,
     ) -> Result<(), FsError> {
-        remove(fs, path, durability)?;
+        root.remove(path, durability)?;
         *self = Self::default();
         Ok(())
     }

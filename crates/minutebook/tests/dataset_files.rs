@@ -227,6 +227,57 @@ async fn paths_stay_inside_unless_the_entry_says_otherwise() {
     assert!(real.exists());
 }
 
+/// Another thread keeps replacing a directory on the way by a link that leads out.
+#[tokio::test]
+async fn no_race_makes_a_removal_leave_the_directory() {
+    let world = World::new();
+    let outside = world.dir.path().join("outside");
+    let (data, aside) = (world.path("data"), world.path("aside"));
+    let files: Vec<_> = (0..40).map(|n| format!("file{n}.jsonl")).collect();
+    for dir in [&outside, &data] {
+        std::fs::create_dir_all(dir).unwrap();
+        for file in &files {
+            std::fs::write(dir.join(file), "{}\n").unwrap();
+        }
+    }
+    for file in &files {
+        let entry = DatasetEntry::new(name(file), "X", format!("data/{file}"));
+        world.book.catalog().upsert(&entry).await.unwrap();
+    }
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let swapping = std::thread::spawn({
+        let (over, data, aside, outside) =
+            (over.clone(), data.clone(), aside.clone(), outside.clone());
+        move || {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                std::fs::rename(&data, &aside).unwrap();
+                std::os::unix::fs::symlink(&outside, &data).unwrap();
+                std::fs::remove_file(&data).unwrap();
+                std::fs::rename(&aside, &data).unwrap();
+            }
+        }
+    });
+    let (mut went, mut refused) = (0, 0);
+    for file in &files {
+        // Where the directory is away the data counts as absent, and the entry goes alone.
+        loop {
+            match world.book.remove_with_data(&name(file)).await {
+                Ok(removed) => break went += u32::from(removed.data),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    swapping.join().unwrap();
+    assert!(
+        went > 0 && refused > 0,
+        "{went} went, {refused} were refused"
+    );
+    let left = |dir: &Path| std::fs::read_dir(dir).unwrap().count();
+    assert_eq!(left(&outside), files.len());
+    assert_eq!(left(&data), files.len() - went as usize);
+}
+
 #[tokio::test]
 async fn what_is_due_is_listed_with_its_reasons() {
     let world = World::new();

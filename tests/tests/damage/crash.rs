@@ -13,12 +13,12 @@ use minutebook_testkit::test_clock;
 
 use super::runtime;
 
-const STORE: &str = "/store";
+pub(crate) const STORE: &str = "/store";
 const TORN: &str = "{\"torn\": [1, 2";
 const MALFORMED: &str = "no entry at all";
 const TAIL: &str = "{\"timestamp\": \"2025-02-03T00:00:00\", \"pri";
 
-fn open(disk: &SimFs) -> Result<Minutebook> {
+pub(crate) fn open(disk: &SimFs) -> Result<Minutebook> {
     let fs: Arc<dyn Fs> = Arc::new(disk.clone());
     Minutebook::options()
         .environment(Environment::empty())

@@ -6,6 +6,8 @@
 )]
 
 mod crash;
+mod limits;
+mod removal;
 mod sample;
 mod table;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::ring::Copy;
 use crate::fs::{
-    DirEntry, Fs, FsFile, Identity, Locality, LockGuard, LockMode, LockWait, Metadata, OpenMode,
+    DirEntry, Fs, FsDir, FsFile, Identity, Locality, LockGuard, LockMode, LockWait, Metadata,
+    OpenMode,
 };
 use crate::watch::DirWatch;
 
@@ -75,6 +76,9 @@ impl Fs for Patched {
     }
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         self.inner.remove_dir(path)
+    }
+    fn open_dir_below(&self, root: &Path, below: &Path) -> io::Result<Box<dyn FsDir + '_>> {
+        self.inner.open_dir_below(root, below)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.inner.sync_dir(path)

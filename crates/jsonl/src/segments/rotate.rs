@@ -288,10 +288,11 @@ pub(crate) fn delete(
     })
     .map_err(|error| FsError::not_applied("delete", "read the directory", dir, error))?;
     for path in found {
-        remove(fs, &path, store.config.durability)?;
+        store.root.remove(&path, store.config.durability)?;
     }
-    remove(fs, &series.sealed.manifest(), store.config.durability)?;
-    match fs.remove_dir(dir) {
+    let manifest = series.sealed.manifest();
+    store.root.remove(&manifest, store.config.durability)?;
+    match store.root.remove_dir(dir) {
         Ok(()) => {}
         // What is none of ours stays, and its directory with it.
         Err(error) => {

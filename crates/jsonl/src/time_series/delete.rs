@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use minutebook_core::{Result, SeriesId, TimeRange};
-use minutebook_fs::remove;
 use minutebook_fs::task::blocking;
 
 use crate::error::JsonlError;
@@ -56,7 +55,6 @@ fn delete_locked(
     series: &Series,
     guard: Option<&Guard>,
 ) -> Result<Option<u64>, JsonlError> {
-    let fs = &*store.config.fs;
     let durability = store.config.durability;
     store.log(series).with_lock(durability, |_| {
         let Some(view) = segments::view(store, series)? else {
@@ -73,10 +71,10 @@ fn delete_locked(
             // First, so that nothing that was sealed comes back beside lines that are written later.
             segments::delete(store, series, &mut state, guard)?;
         }
-        remove(fs, &series.data, durability)?;
+        store.root.remove(&series.data, durability)?;
         state.index = None;
         // After the lines: types without lines are of no account, lines without types would lose something.
-        state.types.remove(fs, &series.types, durability)?;
+        state.types.remove(&store.root, &series.types, durability)?;
         series.remove_index(store)?;
         Ok(Some(rows))
     })

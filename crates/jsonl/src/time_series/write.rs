@@ -221,9 +221,7 @@ pub(crate) fn forget(store: &Store, series: &Series, state: &mut State) -> Resul
     }
     if store.metadata(&series.types)?.is_some() {
         let durability = store.config.durability;
-        state
-            .types
-            .remove(&*store.config.fs, &series.types, durability)?;
+        state.types.remove(&store.root, &series.types, durability)?;
     } else {
         state.types = crate::types_file::Known::default();
     }

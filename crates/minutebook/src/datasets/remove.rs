@@ -15,7 +15,9 @@ impl Minutebook {
     /// Removes a dataset and its data: the file, or the series of the store. The data goes first, so that after a failure the entry still tells
     /// of it, and the call can be repeated.
     ///
-    /// Only files inside the store's directory are deleted, symbolic links followed, and none that belong to the store's own parts.
+    /// Only files inside the store's directory are deleted, symbolic links followed, and none that belong to the store's own parts. The file
+    /// is deleted from the directory that was found, held open: nothing outside goes even if a directory on the way is replaced by a
+    /// link meanwhile.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the name is not in the catalog; [`InvalidInput`](ErrorKind::InvalidInput), with nothing removed, if the data lies
@@ -102,7 +104,7 @@ impl Minutebook {
     async fn delete_file(&self, text: &str, file: &std::path::Path) -> Result<bool> {
         use std::sync::Arc;
 
-        use minutebook_fs::{FileKind, task};
+        use minutebook_fs::{FileKind, Root, task};
         let Some(disk) = self.disk() else {
             return Ok(false);
         };
@@ -122,8 +124,10 @@ impl Minutebook {
             );
         }
         let (fs, path) = (Arc::clone(&disk.fs), file.to_owned());
+        let root = disk.layout.root.clone();
         let durability = disk.config.durability.unwrap_or_default().into();
-        let removed = task::blocking(move || minutebook_fs::remove(&*fs, &path, durability)).await;
+        let removed =
+            task::blocking(move || Root::open(fs, &root)?.remove(&path, durability)).await;
         let removed = removed.map_err(|error| {
             Error::new(ErrorKind::Unavailable, "the removal came to no end").with_source(error)
         })?;

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use minutebook_fs::{
-    Created, Durability, Fs, FsError, FsFile, Metadata, OpenMode, Root, create_new, read, remove,
-    replace, task,
+    Created, Durability, Fs, FsError, FsFile, Metadata, OpenMode, Root, create_new, read, replace,
+    task,
 };
 use object_store::path::Path;
 use object_store::{
@@ -236,8 +236,10 @@ impl Inner {
 
     fn delete(&self, location: &Path, durability: Durability) -> Result<PathBuf> {
         let path = self.file(location)?;
-        let removed =
-            remove(&*self.fs, &path, durability).map_err(|error| told(location, error))?;
+        let root = self.existing()?.ok_or_else(|| missing(location))?;
+        let removed = root
+            .remove(&path, durability)
+            .map_err(|error| told(location, error))?;
         if removed {
             Ok(path)
         } else {
