@@ -7,6 +7,7 @@
 
 mod crash;
 mod limits;
+mod mends;
 mod removal;
 mod sample;
 mod table;
