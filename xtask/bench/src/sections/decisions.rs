@@ -394,7 +394,7 @@ impl Bench<'_> {
     fn with_time_in_their_ids(&mut self, count: usize) -> Result<Vec<Decision>> {
         let mut documents = Vec::with_capacity(count);
         for _ in 0..count {
-            let mut document = self.random.pick(self.documents).clone();
+            let document = self.random.pick(self.documents).clone();
             let time = document.timestamp().context("a document has a time")?;
             let millis = format!("{:012x}", time.timestamp_millis());
             let rest = format!("{:016x}", self.random.next());
@@ -406,8 +406,9 @@ impl Bench<'_> {
                 &rest[3..6],
                 &format!("{:012x}", self.random.next())[..12],
             );
-            document.set("id", &id)?;
-            documents.push(Decision::from_json(&document.to_json())?);
+            let mut fields: serde_json::Value = serde_json::from_str(&document.to_json())?;
+            fields["id"] = id.into();
+            documents.push(Decision::from_value(&fields)?);
         }
         Ok(documents)
     }
