@@ -14,9 +14,12 @@ use std::time::Duration;
 use common::shaky::Shaky;
 use common::{all, batch, range, series, threaded};
 use futures_util::StreamExt;
-use minutebook_core::{ErrorKind, ScanQuery, SeriesFilter, TimeSeriesRepository, WriteMode};
-use minutebook_parquet::{ParquetConfig, ParquetTimeSeriesRepository};
-use minutebook_parquet::{Retention, VacuumOptions};
+use minutebook_core::{
+    ErrorKind, ScanQuery, SeriesFilter, Snapshot, TimeSeriesRepository, WriteMode,
+};
+use minutebook_parquet::{
+    Metadata, ParquetConfig, ParquetTimeSeriesRepository, Retention, VacuumOptions,
+};
 use object_store::ObjectStore;
 
 fn over(store: &Arc<Shaky>) -> ParquetTimeSeriesRepository {
@@ -155,6 +158,36 @@ fn what_a_lost_commit_may_name_stays() {
             );
         });
     }
+}
+
+#[test]
+fn what_a_restoration_left_makes_nothing_readable() {
+    let store = Arc::new(Shaky::default());
+    threaded(async {
+        let repo = over(&store);
+        let first = repo
+            .write(&series(), batch(&[(1, 1)]), WriteMode::Append)
+            .await
+            .unwrap();
+        let first = Snapshot::Version(first.version);
+        repo.delete(&series(), Some(range(0, 10))).await.unwrap();
+        store.stuck.store(true, Ordering::SeqCst);
+        repo.restore(&series(), first, &Metadata::new())
+            .await
+            .unwrap();
+        store.stuck.store(false, Ordering::SeqCst);
+        let left = store.list(Some(&"@snapshots".into())).count().await;
+        assert_eq!(left, 1, "the restoration could not take back what it held");
+        repo.delete(&series(), None).await.unwrap();
+        let query = ScanQuery::new().as_of(first);
+        let read = repo.scan(&series(), &query).await;
+        assert_eq!(read.err().map(|e| e.kind()), Some(ErrorKind::NotFound));
+        repo.write(&series(), batch(&[(2, 2)]), WriteMode::Append)
+            .await
+            .unwrap();
+        let read = repo.scan(&series(), &query).await;
+        assert_eq!(read.err().map(|e| e.kind()), Some(ErrorKind::NotFound));
+    });
 }
 
 #[test]

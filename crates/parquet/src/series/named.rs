@@ -286,13 +286,14 @@ impl Inner {
         Ok(files)
     }
 
-    /// A version that a snapshot keeps.
+    /// A version that a named snapshot keeps. What a restoration holds while it lasts, or has left, makes nothing readable.
     pub(super) async fn pinned_version(
         &self,
         log: &Log,
         version: u64,
     ) -> Result<Option<Arc<Commit>>> {
-        for (_, kept) in self.kept_snapshots().await? {
+        let kept = self.kept_snapshots().await?;
+        for (_, kept) in kept.into_iter().filter(|(_, kept)| !kept.passing) {
             let mut commits = kept.commits.into_iter();
             let found =
                 commits.find(|commit| commit.series == log.series && commit.version == version);

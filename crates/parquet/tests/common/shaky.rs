@@ -44,6 +44,8 @@ pub(crate) struct Shaky {
     pub(crate) blind: AtomicU64,
     pub(crate) dazed: AtomicBool,
     pub(crate) careless: bool,
+    /// Nothing can be deleted.
+    pub(crate) stuck: AtomicBool,
     pub(crate) puts: AtomicU64,
     /// Requests of all kinds.
     pub(crate) requests: AtomicU64,
@@ -181,6 +183,9 @@ impl ObjectStore for Shaky {
     ) -> BoxStream<'static, Result<Path>> {
         self.requests.fetch_add(1, Ordering::SeqCst);
         match self.fate() {
+            _ if self.stuck.load(Ordering::SeqCst) => {
+                futures_util::stream::once(async { Err(failed()) }).boxed()
+            }
             Fate::Lost => futures_util::stream::once(async { Err(failed()) }).boxed(),
             _ => self.inner.delete_stream(locations),
         }
