@@ -38,8 +38,7 @@ pub async fn blocking<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, TaskError> {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return catch_unwind(AssertUnwindSafe(f))
-            .map_err(|panic| TaskError::Panicked(message(&*panic)));
+        return inline(f);
     };
     runtime
         .spawn_blocking(f)
@@ -48,6 +47,20 @@ pub async fn blocking<T: Send + 'static>(
             Ok(panic) => TaskError::Panicked(message(&*panic)),
             Err(_) => TaskError::Cancelled,
         })
+}
+
+/// Runs work that is done in no time here and now: handing it to another thread would take longer than the work itself.
+///
+/// # Errors
+///
+/// A panic in `f` becomes [`TaskError::Panicked`].
+///
+/// ```
+/// assert_eq!(minutebook_fs::task::inline(|| 1 + 1)?, 2);
+/// # Ok::<(), minutebook_fs::task::TaskError>(())
+/// ```
+pub fn inline<T>(f: impl FnOnce() -> T) -> Result<T, TaskError> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| TaskError::Panicked(message(&*panic)))
 }
 
 /// Whether [`blocking`] hands its work to other threads here and now; else it runs on the thread that polls it.

@@ -26,6 +26,8 @@ pub(crate) struct Footer {
     pub(crate) arrow: ArrowReaderMetadata,
     /// The file's length.
     pub(crate) len: u64,
+    /// Whether the index of pages was looked for.
+    pub(crate) indexed: bool,
 }
 
 impl Footer {
@@ -95,12 +97,32 @@ impl Footer {
     /// Reads the footer of a file of `len` bytes; `fetch` gets the bytes of ranges.
     pub(crate) fn read(
         len: u64,
+        fetch: impl FnMut(&[Range<u64>]) -> Result<Vec<Bytes>>,
+    ) -> Result<Self> {
+        Self::with(len, PageIndexPolicy::Optional, fetch)
+    }
+
+    /// As [`read`](Self::read), without the index of pages.
+    pub(crate) fn read_bare(
+        len: u64,
+        fetch: impl FnMut(&[Range<u64>]) -> Result<Vec<Bytes>>,
+    ) -> Result<Self> {
+        Self::with(len, PageIndexPolicy::Skip, fetch)
+    }
+
+    fn with(
+        len: u64,
+        pages: PageIndexPolicy,
         mut fetch: impl FnMut(&[Range<u64>]) -> Result<Vec<Bytes>>,
     ) -> Result<Self> {
-        let metadata = decode(len, PageIndexPolicy::Optional, &mut fetch)?;
+        let metadata = decode(len, pages, &mut fetch)?;
         check(&metadata, len)?;
         let arrow = ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())?;
-        Ok(Self { arrow, len })
+        Ok(Self {
+            arrow,
+            len,
+            indexed: pages != PageIndexPolicy::Skip,
+        })
     }
 
     pub(crate) fn metadata(&self) -> &ParquetMetaData {
@@ -113,6 +135,25 @@ impl Footer {
             .iter()
             .map(|group| rows_of(group.num_rows()))
             .sum()
+    }
+
+    /// The bytes, not compressed, of the row groups that have some of these rows.
+    pub(crate) fn bytes_of(&self, rows: &[Range<u64>]) -> u64 {
+        let touched = |group: &Range<u64>| {
+            let at = rows.partition_point(|range| range.end <= group.start);
+            rows.get(at).is_some_and(|range| range.start < group.end)
+        };
+        let groups = self.row_groups().zip(self.metadata().row_groups());
+        groups
+            .filter(|(rows, _)| touched(rows))
+            .map(|(_, group)| rows_of(group.total_byte_size()))
+            .sum()
+    }
+
+    /// Rows of the last row group.
+    pub(crate) fn tail_rows(&self) -> u64 {
+        let last = self.metadata().row_groups().last();
+        last.map_or(0, |group| rows_of(group.num_rows()))
     }
 
     /// Nanoseconds in one unit of a column of times.

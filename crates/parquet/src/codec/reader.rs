@@ -22,6 +22,9 @@ use super::pages;
 use crate::error::{Fault, Result};
 use crate::store::{DurableStore, Storage, named};
 
+/// Row groups of so many bytes, not compressed, are decoded where they are asked for.
+const INLINE_BYTES: u64 = 256 << 10;
+
 /// What to read of a file.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
@@ -43,6 +46,10 @@ pub(crate) async fn read(
         return Ok(Vec::new());
     };
     if let Some(local) = storage.as_local() {
+        if footer.bytes_of(&wanted.rows) <= INLINE_BYTES {
+            let decoded = task::inline(|| drive(decoder, footer, local, path));
+            return decoded.map_err(|error| undecoded(path, error))?;
+        }
         let (local, at, footer) = (local.clone(), path.clone(), Arc::clone(footer));
         return decoding(path, move || drive(decoder, &footer, &local, &at)).await?;
     }
@@ -75,12 +82,17 @@ async fn decoding<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
-    task::blocking(work).await.map_err(|error| match error {
+    let done = task::blocking(work).await;
+    done.map_err(|error| undecoded(path, error))
+}
+
+fn undecoded(path: &Path, error: TaskError) -> Fault {
+    match error {
         TaskError::Panicked(text) => {
             Fault::corrupt(path, format!("the bytes make no sense: {text}"))
         }
         other => Fault::Task(other),
-    })
+    }
 }
 
 struct Step {

@@ -16,8 +16,10 @@ use crate::layout::SeriesDir;
 use crate::log::Segment;
 use crate::store::Storage;
 
-/// So many rows at the end of a segment are kept decoded once one of them was asked for.
-const NEWEST_ROWS: u64 = 1 << 10;
+/// So many rows at the end of a segment are kept decoded once one of them was asked for, and are a row group of their own in a long segment.
+pub(crate) const NEWEST_ROWS: usize = 1 << 10;
+/// Of a last row group of so many rows no index of pages is needed: about one page of each column.
+pub(crate) const FEW_ROWS: usize = NEWEST_ROWS << 3;
 /// The time is the first column, and flat.
 const TIME_LEAF: usize = 0;
 
@@ -36,8 +38,23 @@ impl Segments {
 
     /// The footer, checked against the log.
     pub(crate) async fn footer(&self, segment: &Segment) -> Result<Arc<Footer>> {
+        self.read_footer(segment, true).await
+    }
+
+    /// The footer for reading these rows: as [`footer`](Self::footer), but the index of pages may be left out where it is of no use.
+    pub(crate) async fn footer_for(
+        &self,
+        segment: &Segment,
+        rows: &[Range<u64>],
+    ) -> Result<Arc<Footer>> {
+        self.read_footer(segment, !is_newest(segment, rows)).await
+    }
+
+    async fn read_footer(&self, segment: &Segment, indexed: bool) -> Result<Arc<Footer>> {
         let path = self.path(segment);
-        if let Some(footer) = self.cache.footer(path.as_ref()) {
+        if let Some(footer) = self.cache.footer(path.as_ref())
+            && (footer.indexed || !indexed)
+        {
             return Ok(footer);
         }
         let range = segment.bytes.saturating_sub(segment.footer)..segment.bytes;
@@ -59,7 +76,7 @@ impl Segments {
                 "the footer's digest does not match the log",
             ));
         }
-        let footer = Footer::read(segment.bytes, |ranges| {
+        let fetch = |ranges: &[Range<u64>]| {
             let cut = |wanted: &Range<u64>| {
                 let start = usize::try_from(wanted.start.checked_sub(range.start)?).ok()?;
                 let end = usize::try_from(wanted.end.checked_sub(range.start)?).ok()?;
@@ -74,8 +91,14 @@ impl Segments {
                 .iter()
                 .map(|wanted| cut(wanted).ok_or_else(outside))
                 .collect()
-        })
-        .map_err(|e| reader::damaged(&path, e))?;
+        };
+        let bare = (!indexed).then(|| Footer::read_bare(segment.bytes, fetch));
+        let footer = match bare {
+            Some(Ok(bare)) if bare.tail_rows() <= FEW_ROWS as u64 => Ok(bare),
+            Some(Err(fault)) => Err(fault),
+            _ => Footer::read(segment.bytes, fetch),
+        };
+        let footer = footer.map_err(|e| reader::damaged(&path, e))?;
         if footer.rows() != segment.rows {
             let message = format!(
                 "it has {} rows and the log says {}",
@@ -92,12 +115,8 @@ impl Segments {
     /// Rows of some columns, by position; columns that the segment does not have are left out. The last rows of a segment, which are
     /// asked for again and again, are kept in memory.
     pub(crate) async fn rows(&self, segment: &Segment, wanted: Wanted) -> Result<Vec<RecordBatch>> {
-        let start = segment.rows.saturating_sub(NEWEST_ROWS);
-        let newest = wanted
-            .rows
-            .first()
-            .is_some_and(|first| first.start >= start);
-        if !newest {
+        let start = newest_start(segment);
+        if !is_newest(segment, &wanted.rows) {
             return self.decoded(segment, wanted).await;
         }
         let path = self.path(segment);
@@ -107,7 +126,7 @@ impl Segments {
         let all = Wanted {
             columns: wanted.columns.clone(),
             rows: std::iter::once(start..segment.rows).collect(),
-            batch_size: usize::try_from(NEWEST_ROWS).unwrap_or(usize::MAX),
+            batch_size: NEWEST_ROWS,
         };
         let batches = self.decoded(segment, all).await?;
         let Some(first) = batches.first() else {
@@ -131,7 +150,7 @@ impl Segments {
             .map(|range| range.end - range.start)
             .sum();
         let path = self.path(segment);
-        let footer = self.footer(segment).await?;
+        let footer = self.footer_for(segment, &wanted.rows).await?;
         let batches = reader::read(&self.storage, &path, &footer, wanted).await?;
         let got: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
         if got != expected {
@@ -225,6 +244,17 @@ impl Segments {
         };
         Ok(without(from..to, &segment.dead))
     }
+}
+
+/// The first of the rows that are kept decoded.
+fn newest_start(segment: &Segment) -> u64 {
+    segment.rows.saturating_sub(NEWEST_ROWS as u64)
+}
+
+/// Whether all rows are among those at the end of the segment.
+fn is_newest(segment: &Segment, rows: &[Range<u64>]) -> bool {
+    let start = newest_start(segment);
+    rows.first().is_some_and(|first| first.start >= start)
 }
 
 /// Row ranges of a segment out of its last rows, which begin at `start`, in batches.

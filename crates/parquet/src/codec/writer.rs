@@ -21,6 +21,7 @@ use parquet::file::writer::SerializedFileWriter;
 use super::crc::{Recorder, checksummed};
 use super::encoding::Choices;
 use super::pandas;
+use super::segments::{FEW_ROWS, NEWEST_ROWS};
 use crate::config::processors;
 use crate::error::{Fault, Result};
 use crate::log::{Segment, TimeColumn};
@@ -32,6 +33,9 @@ const PARALLEL_VALUES: usize = 1 << 17;
 #[derive(Debug, Clone)]
 pub(crate) struct WriteOptions {
     pub(crate) row_group_rows: usize,
+    /// The last so many rows of a long file are a row group of their own, so that reading the newest takes neither a long page nor a large
+    /// dictionary. 0 for none.
+    pub(crate) tail_rows: usize,
     pub(crate) page_rows: usize,
     pub(crate) compression: Compression,
     /// Whether encodings are tried on a sample, and columns that compression does little for are left uncompressed.
@@ -141,10 +145,8 @@ fn write(
     let recorder = Recorder::default();
     let factory = ArrowRowGroupWriterFactory::new(&file, Arc::clone(schema))
         .with_page_store_factory(Arc::new(recorder.clone()));
-    for (i, group) in row_groups(batches, options.row_group_rows)
-        .into_iter()
-        .enumerate()
-    {
+    let groups = row_groups(batches, options.row_group_rows, options.tail_rows);
+    for (i, group) in groups.into_iter().enumerate() {
         let writers = factory.create_column_writers(i)?;
         let recordings = recorder.take();
         let closes = encode(schema.fields(), &group, writers)?;
@@ -268,8 +270,10 @@ fn properties(
     Ok(chosen.set(builder).build())
 }
 
-/// Cuts batches into row groups.
-fn row_groups(batches: &[RecordBatch], rows: usize) -> Vec<Vec<RecordBatch>> {
+/// Cuts batches into row groups of `rows`; of the last, if it is long, `tail` rows are a group of their own.
+fn row_groups(batches: &[RecordBatch], rows: usize, tail: usize) -> Vec<Vec<RecordBatch>> {
+    let rows = rows.max(1);
+    let mut left: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let mut groups: Vec<Vec<RecordBatch>> = Vec::new();
     let mut room = 0;
     for batch in batches {
@@ -277,7 +281,11 @@ fn row_groups(batches: &[RecordBatch], rows: usize) -> Vec<Vec<RecordBatch>> {
         while at < batch.num_rows() {
             if room == 0 {
                 groups.push(Vec::new());
-                room = rows.max(1);
+                room = match left {
+                    left if left > rows || tail == 0 || left <= FEW_ROWS.max(tail) => rows,
+                    left => left - tail,
+                };
+                left = left.saturating_sub(room);
             }
             let take = room.min(batch.num_rows() - at);
             if let Some(group) = groups.last_mut() {
@@ -325,11 +333,47 @@ fn writable(schema: &SchemaRef) -> Result<()> {
 pub(crate) fn segment_options(row_group_rows: usize, page_rows: usize) -> WriteOptions {
     WriteOptions {
         row_group_rows,
+        tail_rows: NEWEST_ROWS,
         page_rows,
         compression: Compression::ZSTD(parquet::basic::ZstdLevel::default()),
         measured: true,
         choices: None,
         index: Some(TIMESTAMP.to_owned()),
         sorted: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::Int64Array;
+
+    use super::*;
+
+    #[test]
+    fn long_files_have_a_short_last_row_group() {
+        let cut = |lens: &[usize], rows, tail| -> Vec<usize> {
+            let batch = |len: &usize| {
+                let values = Int64Array::from(vec![1; *len]);
+                RecordBatch::try_from_iter([("x", Arc::new(values) as _)]).unwrap()
+            };
+            let batches: Vec<_> = lens.iter().map(batch).collect();
+            let groups = row_groups(&batches, rows, tail);
+            let rows = |group: &Vec<RecordBatch>| group.iter().map(RecordBatch::num_rows).sum();
+            groups.iter().map(rows).collect()
+        };
+        assert_eq!(
+            cut(&[50_000], 20_000, 1_024),
+            [20_000, 20_000, 8_976, 1_024]
+        );
+        assert_eq!(
+            cut(&[30_000, 10_000], 20_000, 1_024),
+            [20_000, 18_976, 1_024]
+        );
+        assert_eq!(cut(&[28_192], 20_000, 1_024), [20_000, 8_192]);
+        assert_eq!(cut(&[8_193], 20_000, 1_024), [7_169, 1_024]);
+        assert_eq!(cut(&[7], 3, 1_024), [3, 3, 1]);
+        assert_eq!(cut(&[50_000], 20_000, 0), [20_000, 20_000, 10_000]);
     }
 }

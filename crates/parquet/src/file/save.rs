@@ -152,6 +152,7 @@ fn save(
     let (schema, aligned) = without_pandas(&schema, aligned)?;
     let write = WriteOptions {
         row_group_rows: 1 << 17,
+        tail_rows: 0,
         page_rows: 1 << 13,
         compression: options.compression.codec(),
         measured: false,

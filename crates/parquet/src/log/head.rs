@@ -45,10 +45,19 @@ impl Log {
         }
         // Old versions may be removed while this looks; then the next look finds the newer ones.
         for _ in 0..8 {
-            let Some(version) = self.find().await? else {
+            for anchor in [self.hint().await?, Some(1)].into_iter().flatten() {
+                let end = self.last_from(anchor).await?;
+                // Still there, so nothing after it was removed meanwhile. The end itself is looked at after what follows it.
+                if (end == anchor || self.has(anchor).await?)
+                    && let Some(found) = self.known(end).await?
+                {
+                    return Ok(Some(found));
+                }
+            }
+            let Some(listed) = self.versions().await?.last().copied() else {
                 return Ok(None);
             };
-            if let Some(found) = self.known(version).await? {
+            if let Some(found) = self.known(listed).await? {
                 return Ok(Some(found));
             }
         }
@@ -94,19 +103,6 @@ impl Log {
         }))
     }
 
-    async fn find(&self) -> Result<Option<u64>> {
-        for anchor in [self.hint().await?, Some(1)].into_iter().flatten() {
-            if self.has(anchor).await? {
-                let end = self.last_from(anchor).await?;
-                // Still there, so nothing after it was removed meanwhile.
-                if self.has(anchor).await? {
-                    return Ok(Some(end));
-                }
-            }
-        }
-        Ok(self.versions().await?.last().copied())
-    }
-
     async fn hint(&self) -> Result<Option<u64>> {
         let text = self.storage.get(&self.dir.hint(), 1_024).await?;
         let hint = text.and_then(|text| serde_json::from_slice::<Hint>(&text).ok());
@@ -119,7 +115,7 @@ impl Log {
         self.storage.exists(&self.dir.version(version)).await
     }
 
-    /// The end of the unbroken run that begins at a version that is there.
+    /// The end of the unbroken run that begins at a version, if that is there.
     async fn last_from(&self, start: u64) -> Result<u64> {
         let (mut low, mut step) = (start, 1);
         let mut high = loop {

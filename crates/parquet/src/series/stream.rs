@@ -150,7 +150,7 @@ async fn units(
     unit_rows: u64,
     threads: usize,
 ) -> Result<Vec<(Arc<Part>, Vec<Range<u64>>)>> {
-    let footer = shape.reader.footer(&part.segment).await?;
+    let footer = shape.reader.footer_for(&part.segment, &part.rows).await?;
     let mut cuts: Vec<Vec<Range<u64>>> = Vec::new();
     let mut rows: VecDeque<Range<u64>> = part.rows.iter().cloned().collect();
     for group in footer.row_groups() {
@@ -164,7 +164,10 @@ async fn units(
                 cuts.push(Vec::new());
                 room = unit_rows;
             }
-            let end = range.end.min(group.end).min(range.start + room);
+            let end = range
+                .end
+                .min(group.end)
+                .min(range.start.saturating_add(room));
             room -= end - range.start;
             if end < range.end {
                 rows.push_front(end..range.end);
