@@ -17,62 +17,120 @@ use super::thrift::Thrift;
 /// More bytes than an honest page has when it is decompressed.
 const MAX_PAGE: u64 = 256 << 20;
 
-/// Checks the pages in bytes that were fetched for decoding. Bytes that do not begin with a page are left to the decoder.
+/// Checks the pages in bytes that were fetched for decoding, which are of pages alone: each from its header on, to the end of the last.
 pub(super) fn check(
     metadata: &ParquetMetaData,
     ranges: &[Range<u64>],
     data: &[Bytes],
 ) -> Result<()> {
     for (range, bytes) in ranges.iter().zip(data) {
-        let chunks = metadata
-            .row_groups()
-            .iter()
-            .flat_map(RowGroupMetaData::columns);
-        let mut chunks = chunks.filter(|chunk| {
-            let (start, len) = chunk.byte_range();
-            (start..start.saturating_add(len)).contains(&range.start)
-        });
-        if let Some(chunk) = chunks.next() {
+        // A file may say that several columns lie at one place.
+        for chunk in chunks_at(metadata, range.start) {
             check_chunk(chunk, range.start, bytes)?;
         }
     }
     Ok(())
 }
 
+/// The columns whose bytes have this place.
+fn chunks_at(metadata: &ParquetMetaData, place: u64) -> impl Iterator<Item = &ColumnChunkMetaData> {
+    let groups = metadata.row_groups().iter();
+    let chunks = groups.flat_map(RowGroupMetaData::columns);
+    chunks.filter(move |chunk| {
+        let (start, len) = chunk.byte_range();
+        (start..start.saturating_add(len)).contains(&place)
+    })
+}
+
 fn check_chunk(chunk: &ColumnChunkMetaData, start: u64, bytes: &[u8]) -> Result<()> {
-    let limit = u64::try_from(chunk.uncompressed_size())
-        .unwrap_or(0)
-        .min(MAX_PAGE);
     let mut at = 0;
-    while let Some(header) = bytes.get(at..).and_then(Header::parse) {
-        let wrong = |what: &str| {
-            let place = start + at as u64;
-            let column = chunk.column_path().string();
-            Err(ParquetError::General(format!(
-                "the page at byte {place} of the column \"{column}\" {what}"
-            )))
+    while let Some(left) = bytes.get(at..).filter(|left| !left.is_empty()) {
+        let place = start + at as u64;
+        let Some(header) = Header::parse(left) else {
+            return Err(wrong(chunk, place, "has no header that makes sense"));
         };
-        let (Ok(claim), Ok(stored)) = (
+        let claim = Claim::of(chunk, place, &header)?;
+        let body = at + header.len;
+        let Some(page) = bytes.get(body..body.saturating_add(claim.stored)) else {
+            return Err(wrong(
+                chunk,
+                place,
+                "is longer than what is left of the column",
+            ));
+        };
+        claim.check(page)?;
+        at = body + claim.stored;
+    }
+    Ok(())
+}
+
+fn wrong(chunk: &ColumnChunkMetaData, place: u64, what: &str) -> ParquetError {
+    let column = chunk.column_path().string();
+    ParquetError::General(format!(
+        "the page at byte {place} of the column \"{column}\" {what}"
+    ))
+}
+
+/// What one page is said to become, by a column that it may belong to.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    chunk: &'a ColumnChunkMetaData,
+    place: u64,
+    /// Where its bytes begin, after the header.
+    pub(crate) body: u64,
+    stored: usize,
+    /// Bytes that it becomes.
+    unpacked: u64,
+    levels: usize,
+}
+
+impl<'a> Claim<'a> {
+    fn of(chunk: &'a ColumnChunkMetaData, place: u64, header: &Header) -> Result<Self> {
+        let (Ok(unpacked), Ok(stored)) = (
             u64::try_from(header.uncompressed),
             usize::try_from(header.compressed),
         ) else {
-            return wrong("has a negative size");
+            return Err(wrong(chunk, place, "has a negative size"));
         };
-        if claim > limit {
-            return wrong(&format!("claims {claim} bytes, more than there can be"));
+        let limit = u64::try_from(chunk.uncompressed_size()).unwrap_or(0);
+        if unpacked > limit.min(MAX_PAGE) {
+            let text = format!("claims {unpacked} bytes, more than there can be");
+            return Err(wrong(chunk, place, &text));
         }
-        let body = at + header.len;
-        let Some(page) = bytes.get(body..body.saturating_add(stored)) else {
-            return wrong("is longer than what is left of the column");
-        };
-        let levels = usize::try_from(header.levels).unwrap_or(usize::MAX);
-        let packed = page.get(levels..).unwrap_or_default();
-        if grows_beyond(chunk.compression(), packed, claim) {
-            return wrong(&format!("claims {claim} bytes and has more"));
-        }
-        at = body + stored;
+        let levels = header.levels.iter().map(|levels| (*levels).max(0));
+        Ok(Self {
+            chunk,
+            place,
+            body: place + header.len as u64,
+            stored,
+            unpacked,
+            levels: usize::try_from(levels.sum::<i64>()).unwrap_or(usize::MAX),
+        })
     }
-    Ok(())
+
+    /// Checks the bytes of the page.
+    pub(crate) fn check(&self, page: &[u8]) -> Result<()> {
+        let packed = page.get(self.levels..).unwrap_or_default();
+        if grows_beyond(self.chunk.compression(), packed, self.unpacked) {
+            let text = format!("claims {} bytes and has more", self.unpacked);
+            return Err(wrong(self.chunk, self.place, &text));
+        }
+        Ok(())
+    }
+}
+
+/// What the page at a place of the file claims, one claim for each column that says it lies there; `None` if its header does not
+/// end within these bytes or makes no sense.
+pub(crate) fn claims<'a>(
+    metadata: &'a ParquetMetaData,
+    place: u64,
+    bytes: &[u8],
+) -> Result<Option<Vec<Claim<'a>>>> {
+    let Some(header) = Header::parse(bytes) else {
+        return Ok(None);
+    };
+    let claims = chunks_at(metadata, place).map(|chunk| Claim::of(chunk, place, &header));
+    claims.collect::<Result<_>>().map(Some)
 }
 
 /// Whether bytes become more than was claimed, with a codec that does not mind the claim.
@@ -96,8 +154,75 @@ struct Header {
     len: usize,
     uncompressed: i64,
     compressed: i64,
-    /// Bytes of levels before the compressed ones, in a page of the second form.
-    levels: i64,
+    /// Bytes of levels before the compressed ones, in a page of the second form: of definition and of repetition.
+    levels: [i64; 2],
+}
+
+/// Fields by number, with their types and what is in them if they are structs. The decoder takes a field that it knows for what it should be,
+/// whatever type it is said to have: so one of another type is no header.
+#[derive(Debug)]
+struct Shape(&'static [(i64, u8, Option<&'static Shape>)]);
+
+const NUMBER: u8 = 5;
+const STRUCT: u8 = 12;
+const STATISTICS: Shape = Shape(&[
+    (1, 8, None),
+    (2, 8, None),
+    (3, 6, None),
+    (4, 6, None),
+    (5, 8, None),
+    (6, 8, None),
+    (7, 1, None),
+    (8, 1, None),
+]);
+const DATA: Shape = Shape(&[
+    (1, NUMBER, None),
+    (2, NUMBER, None),
+    (3, NUMBER, None),
+    (4, NUMBER, None),
+    (5, STRUCT, Some(&STATISTICS)),
+]);
+const DICTIONARY: Shape = Shape(&[(1, NUMBER, None), (2, NUMBER, None), (3, 1, None)]);
+const SECOND_DATA: Shape = Shape(&[
+    (1, NUMBER, None),
+    (2, NUMBER, None),
+    (3, NUMBER, None),
+    (4, NUMBER, None),
+    (5, NUMBER, None),
+    (6, NUMBER, None),
+    (7, 1, None),
+    (8, STRUCT, Some(&STATISTICS)),
+]);
+const PAGE: Shape = Shape(&[
+    (1, NUMBER, None),
+    (2, NUMBER, None),
+    (3, NUMBER, None),
+    (4, NUMBER, None),
+    (5, STRUCT, Some(&DATA)),
+    (6, STRUCT, Some(&Shape(&[]))),
+    (7, STRUCT, Some(&DICTIONARY)),
+    (8, STRUCT, Some(&SECOND_DATA)),
+]);
+
+impl Shape {
+    /// Goes through a struct of this shape, and gives its numbers and those of the structs in it, each with its field's.
+    fn walk(
+        &self,
+        thrift: &mut Thrift<'_>,
+        outer: i64,
+        number: &mut dyn FnMut(i64, i64, i64) -> Option<()>,
+    ) -> Option<()> {
+        thrift.fields(|thrift, id, kind| {
+            // Of a flag the type is the value.
+            let plain = if kind == 2 { 1 } else { kind };
+            match self.0.iter().find(|(known, ..)| *known == id) {
+                Some((_, wanted, _)) if *wanted != plain => None,
+                Some((_, _, Some(inner))) => inner.walk(thrift, id, number),
+                Some((_, NUMBER, None)) => number(outer, id, thrift.zigzag()?),
+                _ => thrift.skip(kind, false, 0),
+            }
+        })
+    }
 }
 
 impl Header {
@@ -106,33 +231,25 @@ impl Header {
         let mut thrift = Thrift::new(bytes);
         let mut header = Self::default();
         let mut seen = 0_u8;
-        thrift.fields(|thrift, id, kind| {
-            match (id, kind) {
-                (1, 5) => {
+        PAGE.walk(&mut thrift, 0, &mut |outer, id, value| {
+            match (outer, id) {
+                (0, 1) => {
                     seen |= 1;
-                    if !(0..=3).contains(&thrift.zigzag()?) {
+                    if !(0..=3).contains(&value) {
                         return None;
                     }
                 }
-                (2, 5) => {
+                (0, 2) => {
                     seen |= 2;
-                    header.uncompressed = thrift.zigzag()?;
+                    header.uncompressed = value;
                 }
-                (3, 5) => {
+                (0, 3) => {
                     seen |= 4;
-                    header.compressed = thrift.zigzag()?;
+                    header.compressed = value;
                 }
-                (8, 12) => {
-                    let levels = &mut header.levels;
-                    thrift.fields(|thrift, id, kind| {
-                        match (id, kind) {
-                            (5 | 6, 5) => *levels += thrift.zigzag()?.max(0),
-                            _ => thrift.skip(kind, false, 0)?,
-                        }
-                        Some(())
-                    })?;
-                }
-                _ => thrift.skip(kind, false, 0)?,
+                (8, 5) => header.levels[0] = value,
+                (8, 6) => header.levels[1] = value,
+                _ => {}
             }
             Some(())
         })?;
@@ -146,20 +263,27 @@ mod tests {
     use super::*;
 
     /// Type 0, sizes 100 and 60, checksum 1, a data page header with statistics that have a text of two bytes.
-    const PAGE: [u8; 24] = [
+    const BYTES: [u8; 24] = [
         0x15, 0, 0x15, 200, 1, 0x15, 120, 0x15, 2, 0x1c, 0x15, 6, 0x15, 0, 0x15, 6, 0x15, 6, 0x1c,
         0x18, 0, 0, 0, 0,
     ];
 
     #[test]
     fn headers_are_read_and_cut_ones_are_not() {
-        let header = Header::parse(&PAGE).unwrap();
+        let header = Header::parse(&BYTES).unwrap();
         assert_eq!((header.uncompressed, header.compressed), (100, 60));
-        assert_eq!(header.len, PAGE.len());
-        for len in 0..PAGE.len() {
-            assert_eq!(Header::parse(&PAGE[..len]), None, "{len}");
+        assert_eq!(header.len, BYTES.len());
+        for len in 0..BYTES.len() {
+            assert_eq!(Header::parse(&BYTES[..len]), None, "{len}");
         }
         assert_eq!(Header::parse(b"PAR1PAR1PAR1"), None);
+        // A size that is said to be wider than it is, which the decoder would not mind, and a struct that is said to be a number.
+        let mut wider = BYTES;
+        wider[2] = 0x16;
+        assert_eq!(Header::parse(&wider), None);
+        let mut other = BYTES;
+        other[9] = 0x15;
+        assert_eq!(Header::parse(&other), None);
         // A list that claims to go on for ever ends with the bytes.
         assert_eq!(Header::parse(&[0x49, 0xfc, 0xff, 0xff, 0xff, 0x0f]), None);
     }

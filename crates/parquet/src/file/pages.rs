@@ -3,22 +3,24 @@
 //! Row groups are told apart by the footer. Within them pages are, by the page index; files of pandas have none, and groups of a million
 //! rows: there the headers of the pages are looked at, which say the smallest and the largest value too.
 
+use std::collections::HashMap;
 use std::io::{BufReader, Read};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use minutebook_fs::FsFile;
 use parquet::basic::Compression;
 use parquet::column::page::Page;
 use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 use parquet::file::statistics::Statistics;
 
 use super::source::Source;
 use super::time::Span;
-use crate::codec::Footer;
+use crate::codec::{Claim, Footer, claims};
 
 /// A page of a column of times: its first row in the group, and its smallest and largest value.
 type Told = (u64, i64, i64);
@@ -140,6 +142,83 @@ impl ChunkReader for FileBytes {
             )));
         }
         Ok(Bytes::from(buffer))
+    }
+}
+
+/// Bytes of a header that are read at first, and at most.
+const HEADER: (usize, usize) = (1 << 10, 1 << 20);
+
+/// The bytes of a file that nothing vouches for, given to a decoder that reads page by page: what a header claims is held against what is
+/// possible before the page is given out.
+pub(crate) struct GuardedBytes {
+    pub(super) bytes: FileBytes,
+    pub(super) metadata: Arc<ParquetMetaData>,
+    /// Pages whose headers were read: where their bytes begin, and where they themselves do.
+    seen: Mutex<HashMap<u64, u64>>,
+}
+
+impl GuardedBytes {
+    pub(super) fn new(bytes: FileBytes, metadata: &Arc<ParquetMetaData>) -> Self {
+        Self {
+            bytes,
+            metadata: Arc::clone(metadata),
+            seen: Mutex::default(),
+        }
+    }
+
+    /// What the page at a place claims.
+    fn claims(&self, place: u64) -> Result<Vec<Claim<'_>>> {
+        let left = usize::try_from(self.bytes.len.saturating_sub(place))?;
+        let mut len = HEADER.0;
+        loop {
+            let bytes = self.bytes.get_bytes(place, len.min(left))?;
+            if let Some(claims) = claims(&self.metadata, place, &bytes)? {
+                return Ok(claims);
+            }
+            if len >= left || len >= HEADER.1 {
+                return Err(ParquetError::General(format!(
+                    "the page at byte {place} has no header that makes sense"
+                )));
+            }
+            len *= 4;
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Length for GuardedBytes {
+    fn len(&self) -> u64 {
+        self.bytes.len
+    }
+}
+
+impl ChunkReader for GuardedBytes {
+    type T = BufReader<From>;
+
+    /// The decoder reads headers so; of a page whose header it has looked at before it only asks for the place of the bytes.
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        if !self.seen().contains_key(&start) {
+            for claim in self.claims(start)? {
+                self.seen().insert(claim.body, start);
+            }
+        }
+        self.bytes.get_read(start)
+    }
+
+    /// The decoder reads the bytes of a page so, after its header.
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let place = self.seen().remove(&start);
+        let bytes = self.bytes.get_bytes(start, length)?;
+        let place = place.ok_or_else(|| {
+            ParquetError::General(format!("the bytes at {start} are those of no page"))
+        })?;
+        for claim in self.claims(place)? {
+            claim.check(&bytes)?;
+        }
+        Ok(bytes)
     }
 }
 

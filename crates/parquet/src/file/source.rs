@@ -13,7 +13,7 @@ use minutebook_core::time::from_nanos;
 use minutebook_fs::{Fs, FsError, FsFile, OpenMode, OsFs};
 use parquet::errors::ParquetError;
 
-use super::pages::{self, FileBytes};
+use super::pages::{self, FileBytes, GuardedBytes};
 use super::time;
 use crate::codec::{Footer, Wanted, decode_from, decode_with};
 use crate::error::Fault;
@@ -187,7 +187,8 @@ impl Source {
             }
         };
         let decoded = if pages::are_few(&wanted.rows, &self.footer) {
-            decode_from(self.bytes_of(), &self.footer, wanted, take)
+            let guarded = GuardedBytes::new(self.bytes_of(), self.footer.arrow.metadata());
+            decode_from(guarded, &self.footer, wanted, take)
         } else {
             decode_with(&self.footer, wanted, fetch, take)
         };
