@@ -59,17 +59,17 @@ impl Draft {
         let mut removed = 0;
         let mut groups = std::mem::take(&mut self.groups);
         for group in &mut groups {
-            let Group::Kept(reference) = &*group else {
-                continue;
+            let segments = match &mut *group {
+                Group::Kept(reference) if !out.touches(reference.min, reference.max) => continue,
+                Group::Kept(reference) => inner.group(log, reference).await?.to_vec(),
+                // By a step of the same write before.
+                Group::Changed(segments) => std::mem::take(segments),
             };
-            if out.touches(reference.min, reference.max) {
-                let segments = inner.group(log, reference).await?.to_vec();
-                let (left, count) = self.remove_from(inner, log, segments, &out).await?;
-                if count > 0 {
-                    *group = Group::Changed(left);
-                    removed += count;
-                }
+            let (left, count) = self.remove_from(inner, log, segments, &out).await?;
+            if count > 0 || matches!(group, Group::Changed(_)) {
+                *group = Group::Changed(left);
             }
+            removed += count;
         }
         self.groups = groups;
         let segments = std::mem::take(&mut self.segments);
