@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::shaky::Shaky;
+use common::shaky::{Fate, Shaky};
 use common::{all, batch, range, series, threaded};
 use futures_util::StreamExt;
 use minutebook_core::{
@@ -188,6 +188,37 @@ fn what_a_restoration_left_makes_nothing_readable() {
         let read = repo.scan(&series(), &query).await;
         assert_eq!(read.err().map(|e| e.kind()), Some(ErrorKind::NotFound));
     });
+}
+
+/// The request that makes a snapshot reaches the store twice, or is heard and its answer lost: it is ours all the same, and a name
+/// that somebody else has stays his.
+#[test]
+fn a_snapshot_that_was_sent_twice_is_made_once() {
+    for fate in [Fate::Twice, Fate::DoneButFailed] {
+        let store = Arc::new(Shaky::default());
+        *store.writes.lock().unwrap() = Some(("@snapshots", fate));
+        threaded(async {
+            let repo = over(&store);
+            repo.write(&series(), batch(&[(1, 1)]), WriteMode::Append)
+                .await
+                .unwrap();
+            let latest = [(series(), Snapshot::Latest)];
+            let none = Metadata::new();
+            let made = repo.create_snapshot("one", &latest, &none).await.unwrap();
+            assert_eq!(repo.snapshots().await.unwrap(), [made.clone()]);
+            // The same versions under the same name, at the same time: another snapshot nevertheless.
+            for other in [&repo, &over(&store)] {
+                let taken = other.create_snapshot("one", &latest, &none).await;
+                assert_eq!(taken.unwrap_err().kind(), ErrorKind::AlreadyExists);
+            }
+            assert_eq!(repo.snapshot("one").await.unwrap(), Some(made));
+            // A restoration holds its version the same way.
+            repo.delete(&series(), Some(range(0, 10))).await.unwrap();
+            let first = Snapshot::Version(minutebook_core::Version(1));
+            repo.restore(&series(), first, &none).await.unwrap();
+            assert_eq!(all(&repo).await.unwrap(), Some(vec![(1, 1)]));
+        });
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The log of versions of one series: finding the newest, reading any, adding the next.
 
+mod absorbed;
 mod commit;
 mod head;
 mod schema;
@@ -10,10 +11,11 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use minutebook_core::SeriesId;
 
-pub use commit::{Absorbed, AbsorbedEarlier, AbsorbedSegment, Metadata, Operation};
+pub use absorbed::{Absorbed, AbsorbedEarlier, AbsorbedSegment};
 pub(crate) use commit::{
     Commit, FORMAT, GroupRef, MAX_DOCUMENT, Segment, TimeColumn, group_from_bytes, group_to_bytes,
 };
+pub use commit::{Metadata, Operation};
 pub(crate) use head::{ANCHOR_STEP, Known, is_anchor};
 
 use crate::error::{Fault, Result};
@@ -51,35 +53,12 @@ impl Log {
     pub(crate) async fn add(&self, commit: &Commit, follows_ours: bool) -> Result<Put> {
         let path = self.dir.version(commit.version);
         let bytes = commit.to_bytes()?;
-        let tried = self.storage.create(&path, bytes, !follows_ours).await;
-        let put = match tried {
-            Ok(Put::Created) => Put::Created,
-            // A store that sent our request twice refuses the second.
-            Ok(Put::Taken) => match self.stands(commit).await? {
-                Some(true) => Put::Created,
-                _ => Put::Taken,
-            },
-            // The answer may be lost of a request that was heard: what stands there tells. A local disk that failed is not asked whether
-            // it holds what it could not sync.
-            Err(fault @ Fault::Store { .. }) if self.storage.as_local().is_none() => {
-                match self.stands(commit).await {
-                    Ok(Some(true)) => Put::Created,
-                    Ok(Some(false)) => Put::Taken,
-                    Ok(None) | Err(_) => return Err(fault),
-                }
-            }
-            Err(fault) => return Err(fault),
-        };
+        // Its id is in no other commit.
+        let put = self.storage.create_own(&path, bytes, !follows_ours).await?;
         if put == Put::Created && commit.version.is_multiple_of(ANCHOR_STEP) {
             self.leave_hint(commit.version).await;
         }
         Ok(put)
-    }
-
-    /// Whether it is this commit that stands under its number; `None` if nothing does.
-    async fn stands(&self, commit: &Commit) -> Result<Option<bool>> {
-        let there = self.read(commit.version).await?;
-        Ok(there.map(|there| there.id == commit.id))
     }
 
     /// Leaves a hint for who opens the series later. Without it they list the log.

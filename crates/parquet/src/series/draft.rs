@@ -208,11 +208,7 @@ impl Draft {
         let mut commit = Commit {
             format: Commit::format_of(self.absorbed.as_ref(), self.key.as_ref()),
             version: self.version(),
-            id: format!(
-                "{:016x}{:016x}",
-                inner.storage.unique(),
-                inner.storage.unique()
-            ),
+            id: inner.storage.unique_id(),
             parent: before.map(|commit| commit.id.clone()),
             committed_at: before.map_or(now, |commit| now.max(commit.committed_at)),
             operation,

@@ -38,6 +38,9 @@ pub struct NamedSnapshot {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Kept {
     format: u32,
+    /// Tells this snapshot from any other that was tried under the same name. Earlier releases wrote none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    id: String,
     name: String,
     created_at: DateTime<Utc>,
     /// Held by a restoration while it lasts; after the grace period it counts no more.
@@ -167,6 +170,7 @@ impl Inner {
         }
         let kept = Kept {
             format: FORMAT,
+            id: self.storage.unique_id(),
             name: name.clone(),
             created_at: self.config.clock.now(),
             passing: false,
@@ -186,6 +190,7 @@ impl Inner {
         let path = passing_snapshot(self.storage.unique());
         let kept = Kept {
             format: FORMAT,
+            id: self.storage.unique_id(),
             name: String::new(),
             created_at: self.config.clock.now(),
             passing: true,
@@ -211,7 +216,8 @@ impl Inner {
         };
         let mut bytes = serde_json::to_vec(&envelope).map_err(write)?;
         bytes.push(b'\n');
-        if self.storage.create(path, Bytes::from(bytes), false).await? == Put::Taken {
+        let put = self.storage.create_own(path, Bytes::from(bytes), false);
+        if put.await? == Put::Taken {
             return Ok(false);
         }
         for commit in &kept.commits {

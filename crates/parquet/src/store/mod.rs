@@ -76,6 +76,11 @@ impl Storage {
         hasher.finish()
     }
 
+    /// A name for what must be told from all others of its kind.
+    pub(crate) fn unique_id(&self) -> String {
+        format!("{:016x}{:016x}", self.unique(), self.unique())
+    }
+
     /// The whole object, or `None`. More than `max` bytes are refused as damage.
     pub(crate) async fn get(&self, path: &Path, max: u64) -> Result<Option<Bytes>> {
         if let Some(local) = &self.local {
@@ -154,6 +159,27 @@ impl Storage {
                 | object_store::Error::Precondition { .. },
             ) => Ok(Put::Taken),
             Err(source) => Err(store_fault(path, source)),
+        }
+    }
+
+    /// As [`create`](Self::create), of bytes that nobody else writes: where they stand already it was this call that put them there. A request may
+    /// reach a store twice, of which the second is refused; or be heard, and the answer lost.
+    pub(crate) async fn create_own(
+        &self,
+        path: &Path,
+        bytes: Bytes,
+        sync_before: bool,
+    ) -> Result<Put> {
+        let lost = match self.create(path, bytes.clone(), sync_before).await {
+            Ok(Put::Taken) => None,
+            // A local disk that failed is not asked whether it holds what it could not sync.
+            Err(fault @ Fault::Store { .. }) if self.local.is_none() => Some(fault),
+            result => return result,
+        };
+        match (self.get(path, u64::MAX).await, lost) {
+            (Ok(Some(there)), _) if there == bytes => Ok(Put::Created),
+            (Ok(Some(_)), _) | (Ok(None), None) => Ok(Put::Taken),
+            (Err(fault), None) | (_, Some(fault)) => Err(fault),
         }
     }
 

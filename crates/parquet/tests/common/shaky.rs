@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
@@ -44,6 +45,8 @@ pub(crate) struct Shaky {
     pub(crate) blind: AtomicU64,
     pub(crate) dazed: AtomicBool,
     pub(crate) careless: bool,
+    /// What happens to every write of an object whose path begins so, whatever chance says.
+    pub(crate) writes: Mutex<Option<(&'static str, Fate)>>,
     /// Nothing can be deleted.
     pub(crate) stuck: AtomicBool,
     pub(crate) puts: AtomicU64,
@@ -128,6 +131,11 @@ impl ObjectStore for Shaky {
         }
         let mut fate = self.before().await?;
         let entry = location.as_ref().contains("/log/") && location.extension() == Some("json");
+        if let Some((prefix, always)) = *self.writes.lock().unwrap()
+            && location.as_ref().starts_with(prefix)
+        {
+            fate = always;
+        }
         let ordered = |left: u64| left.checked_sub(1);
         if entry
             && !location.as_ref().ends_with("hint.json")
