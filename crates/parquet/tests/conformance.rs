@@ -30,175 +30,132 @@ fn small(clock: &Arc<ManualClock>) -> ParquetConfig {
     config
 }
 
+/// Where series are kept, and how they are opened there.
+trait Place: Send + Sync + 'static {
+    fn new() -> Self;
+    fn open(&self, config: ParquetConfig) -> Result<ParquetTimeSeriesRepository>;
+
+    /// The settings, but for the clock.
+    fn config(clock: &Arc<ManualClock>) -> ParquetConfig {
+        small(clock)
+    }
+}
+
+struct At<P> {
+    place: P,
+    clock: Arc<ManualClock>,
+}
+
+#[async_trait]
+impl<P: Place> Harness<Series> for At<P> {
+    fn new() -> Self {
+        Self {
+            place: P::new(),
+            clock: test_clock(),
+        }
+    }
+
+    async fn open(&self) -> Result<Arc<Series>> {
+        Ok(Arc::new(self.place.open(P::config(&self.clock))?))
+    }
+
+    fn clock(&self) -> Option<Arc<ManualClock>> {
+        Some(Arc::clone(&self.clock))
+    }
+}
+
 mod directory {
     use super::*;
 
-    struct Directory {
-        dir: tempfile::TempDir,
-        clock: Arc<ManualClock>,
-    }
-
-    #[async_trait]
-    impl Harness<Series> for Directory {
+    impl Place for tempfile::TempDir {
         fn new() -> Self {
-            Self {
-                dir: tempfile::tempdir().unwrap(),
-                clock: test_clock(),
-            }
+            tempfile::tempdir().unwrap()
         }
 
-        async fn open(&self) -> Result<Arc<Series>> {
-            let config = ParquetConfig::default().clock(Arc::clone(&self.clock) as _);
-            Ok(Arc::new(ParquetTimeSeriesRepository::open(
-                self.dir.path().join("series"),
-                config,
-            )?))
+        fn open(&self, config: ParquetConfig) -> Result<ParquetTimeSeriesRepository> {
+            ParquetTimeSeriesRepository::open(self.path().join("series"), config)
         }
 
-        fn clock(&self) -> Option<Arc<ManualClock>> {
-            Some(Arc::clone(&self.clock))
+        /// As it is without being told otherwise.
+        fn config(clock: &Arc<ManualClock>) -> ParquetConfig {
+            ParquetConfig::default().clock(Arc::clone(clock) as _)
         }
     }
 
-    minutebook_testkit::time_series_repository_tests!(Directory);
+    minutebook_testkit::time_series_repository_tests!(At<tempfile::TempDir>);
 }
 
 mod memory {
     use super::*;
 
-    struct Memory {
-        store: Arc<InMemory>,
-        clock: Arc<ManualClock>,
-    }
-
-    #[async_trait]
-    impl Harness<Series> for Memory {
+    impl Place for Arc<InMemory> {
         fn new() -> Self {
-            Self {
-                store: Arc::default(),
-                clock: test_clock(),
-            }
+            Self::default()
         }
 
-        async fn open(&self) -> Result<Arc<Series>> {
-            let store = Arc::clone(&self.store) as _;
-            Ok(Arc::new(ParquetTimeSeriesRepository::with_store(
-                store,
-                small(&self.clock),
-            )))
-        }
-
-        fn clock(&self) -> Option<Arc<ManualClock>> {
-            Some(Arc::clone(&self.clock))
+        fn open(&self, config: ParquetConfig) -> Result<ParquetTimeSeriesRepository> {
+            let store = Self::clone(self) as _;
+            Ok(ParquetTimeSeriesRepository::with_store(store, config))
         }
     }
 
-    minutebook_testkit::time_series_repository_tests!(Memory);
+    minutebook_testkit::time_series_repository_tests!(At<Arc<InMemory>>);
 }
 
 mod simulated {
     use super::*;
 
-    struct Simulated {
-        disk: SimFs,
-        clock: Arc<ManualClock>,
-    }
-
-    #[async_trait]
-    impl Harness<Series> for Simulated {
+    impl Place for SimFs {
         fn new() -> Self {
-            Self {
-                disk: SimFs::case_insensitive(),
-                clock: test_clock(),
-            }
+            Self::case_insensitive()
         }
 
-        async fn open(&self) -> Result<Arc<Series>> {
-            let config = small(&self.clock).fs(Arc::new(self.disk.new_process()));
-            Ok(Arc::new(ParquetTimeSeriesRepository::open(
-                "/store/series",
-                config,
-            )?))
-        }
-
-        fn clock(&self) -> Option<Arc<ManualClock>> {
-            Some(Arc::clone(&self.clock))
+        fn open(&self, config: ParquetConfig) -> Result<ParquetTimeSeriesRepository> {
+            let config = config.fs(Arc::new(self.new_process()));
+            ParquetTimeSeriesRepository::open("/store/series", config)
         }
     }
 
-    minutebook_testkit::time_series_repository_tests!(Simulated);
+    minutebook_testkit::time_series_repository_tests!(At<SimFs>);
 }
 
 /// A store below a prefix of a bucket that has another one, too.
 mod below_a_prefix {
     use super::*;
 
-    struct Below {
-        bucket: Arc<InMemory>,
-        clock: Arc<ManualClock>,
-    }
+    struct Below(Arc<InMemory>);
 
-    #[async_trait]
-    impl Harness<Series> for Below {
+    impl Place for Below {
         fn new() -> Self {
-            Self {
-                bucket: Arc::default(),
-                clock: test_clock(),
-            }
+            Self(Arc::default())
         }
 
-        async fn open(&self) -> Result<Arc<Series>> {
-            let bucket = Arc::clone(&self.bucket) as _;
-            let repo = ParquetTimeSeriesRepository::with_store_below(
-                bucket,
-                "research/series",
-                small(&self.clock),
-            )?;
-            Ok(Arc::new(repo))
-        }
-
-        fn clock(&self) -> Option<Arc<ManualClock>> {
-            Some(Arc::clone(&self.clock))
+        fn open(&self, config: ParquetConfig) -> Result<ParquetTimeSeriesRepository> {
+            let bucket = Arc::clone(&self.0) as _;
+            ParquetTimeSeriesRepository::with_store_below(bucket, "research/series", config)
         }
     }
 
-    minutebook_testkit::time_series_repository_tests!(Below);
+    minutebook_testkit::time_series_repository_tests!(At<Below>);
 }
 
 /// Requests come late and twice: nobody notices. (A store that fails is in `shaky.rs` and `histories`.)
 mod late_and_twice {
     use super::*;
 
-    struct Late {
-        store: Arc<Shaky>,
-        clock: Arc<ManualClock>,
-    }
-
-    #[async_trait]
-    impl Harness<Series> for Late {
+    impl Place for Arc<Shaky> {
         fn new() -> Self {
-            let store = Shaky {
+            Self::new(Shaky {
                 only_delays: true,
                 ..Shaky::new(7_919)
-            };
-            Self {
-                store: Arc::new(store),
-                clock: test_clock(),
-            }
+            })
         }
 
-        async fn open(&self) -> Result<Arc<Series>> {
-            let store = Arc::clone(&self.store) as _;
-            Ok(Arc::new(ParquetTimeSeriesRepository::with_store(
-                store,
-                small(&self.clock),
-            )))
-        }
-
-        fn clock(&self) -> Option<Arc<ManualClock>> {
-            Some(Arc::clone(&self.clock))
+        fn open(&self, config: ParquetConfig) -> Result<ParquetTimeSeriesRepository> {
+            let store = Self::clone(self) as _;
+            Ok(ParquetTimeSeriesRepository::with_store(store, config))
         }
     }
 
-    minutebook_testkit::time_series_repository_tests!(Late);
+    minutebook_testkit::time_series_repository_tests!(At<Arc<Shaky>>);
 }

@@ -37,7 +37,7 @@ pub(super) fn all(without: bool) -> Vec<Step> {
         }),
         Step::own(
             "features",
-            "cargo check -p minutebook --no-default-features --features <each>",
+            "cargo check -p minutebook --no-default-features --features <each>; cargo test -p minutebook-parquet --features s3 --test s3",
             features,
         ),
         Step::own(
@@ -66,7 +66,7 @@ pub(super) fn all(without: bool) -> Vec<Step> {
     ]
 }
 
-/// Checks the facade with no feature and with each alone.
+/// Checks the facade with no feature and with each alone, and tests the client of buckets against a server of the test's own.
 fn features() -> Result<Done> {
     let base = [
         "check",
@@ -81,6 +81,18 @@ fn features() -> Result<Done> {
         println!("feature {feature}");
         run(&mut cargo(base.into_iter().chain(["--features", feature])))?;
     }
+    let bucket = [
+        "test",
+        "--quiet",
+        "--locked",
+        "--package",
+        "minutebook-parquet",
+        "--features",
+        "s3",
+        "--test",
+        "s3",
+    ];
+    run(&mut cargo(bucket))?;
     Ok(Done::Passed)
 }
 
