@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use chrono::TimeDelta;
 use minutebook_core::series::Row as _;
 use minutebook_core::{Bar, ScanQuery, SeriesId, TimeSeriesRepository, Timeframe, WriteMode};
-use minutebook_fs::Durability;
+use minutebook_fs::{Durability, Fs as _, OsFs};
 use minutebook_parquet::{ParquetConfig, ParquetTimeSeriesRepository};
 
 use crate::config::{Config, wipe};
@@ -89,6 +89,8 @@ impl Many<'_> {
             self.runtime.block_on(write)?;
             self.minutes += i64::try_from(ROWS)?;
         }
+        // What was written for this is not to be synced by what is timed next.
+        OsFs.sync_file_system(&self.directory)?;
         Ok(())
     }
 
