@@ -205,7 +205,7 @@ fn a_snapshot_that_was_sent_twice_is_made_once() {
             let latest = [(series(), Snapshot::Latest)];
             let none = Metadata::new();
             let made = repo.create_snapshot("one", &latest, &none).await.unwrap();
-            assert_eq!(repo.snapshots().await.unwrap(), [made.clone()]);
+            assert_eq!(repo.snapshots().await.unwrap(), std::slice::from_ref(&made));
             // The same versions under the same name, at the same time: another snapshot nevertheless.
             for other in [&repo, &over(&store)] {
                 let taken = other.create_snapshot("one", &latest, &none).await;
