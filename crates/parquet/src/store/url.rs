@@ -38,7 +38,7 @@ pub(crate) fn place(text: &str, options: &[(String, String)]) -> Result<Place> {
             for (key, value) in options {
                 known = known.with_config(option(key)?, value);
             }
-            Arc::new(known.build().map_err(refused)?)
+            Arc::new(known.build().map_err(|error| refused(&error))?)
         }
         #[cfg(feature = "gcs")]
         ObjectStoreScheme::GoogleCloudStorage => {
@@ -47,7 +47,7 @@ pub(crate) fn place(text: &str, options: &[(String, String)]) -> Result<Place> {
             for (key, value) in options {
                 known = known.with_config(option(key)?, value);
             }
-            Arc::new(known.build().map_err(refused)?)
+            Arc::new(known.build().map_err(|error| refused(&error))?)
         }
         #[cfg(feature = "azure")]
         ObjectStoreScheme::MicrosoftAzure => {
@@ -56,7 +56,7 @@ pub(crate) fn place(text: &str, options: &[(String, String)]) -> Result<Place> {
             for (key, value) in options {
                 known = known.with_config(option(key)?, value);
             }
-            Arc::new(known.build().map_err(refused)?)
+            Arc::new(known.build().map_err(|error| refused(&error))?)
         }
         #[cfg(not(feature = "s3"))]
         ObjectStoreScheme::AmazonS3 => return Err(without("s3")),
@@ -91,7 +91,7 @@ fn option<K: std::str::FromStr>(key: &str) -> Result<K> {
 }
 
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
-fn refused(error: object_store::Error) -> Fault {
+fn refused(error: &object_store::Error) -> Fault {
     Fault::Invalid(format!("the store cannot be set up: {error}"))
 }
 

@@ -91,11 +91,10 @@ struct Part {
 /// A file of the column `timestamp` and columns of doubles, with row groups of a thousand rows.
 fn forged_table(body: &[u8], groups: Vec<Vec<Part>>) -> Vec<u8> {
     let columns = groups[0].len();
-    let doubles: String = (1..columns)
-        .map(|i| format!("required double v{i}; "))
-        .collect();
-    let schema =
-        format!("message schema {{ required int64 timestamp (TIMESTAMP(NANOS,true)); {doubles} }}");
+    let time = "required int64 timestamp (TIMESTAMP(NANOS,true));".to_owned();
+    let doubles = (1..columns).map(|i| format!("required double v{i};"));
+    let fields: Vec<String> = std::iter::once(time).chain(doubles).collect();
+    let schema = format!("message schema {{ {} }}", fields.join(" "));
     let schema = Arc::new(SchemaDescriptor::new(Arc::new(
         parse_message_type(&schema).unwrap(),
     )));
