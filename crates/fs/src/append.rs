@@ -192,8 +192,8 @@ impl AppendLog {
     /// syncing a file that has grown, and waits for nothing else that the file system has to write. All handles of a log have to name the
     /// same file, and call [`recover`](Self::recover) before they read the log.
     ///
-    /// `run` names this run of the machine, where the platform tells one from another: then `recover` looks at nothing in the run in which
-    /// the log was written.
+    /// `run` names this run of the machine, where the platform tells one from another. It is kept with the frames, and nothing is left out because of
+    /// it: a file system can lose what was not synced while the machine runs on.
     #[must_use]
     pub fn with_ring(mut self, path: impl Into<PathBuf>, run: Option<&str>) -> Self {
         self.ring = Some(RingPlace::new(path.into(), run));
@@ -209,7 +209,7 @@ impl AppendLog {
         self
     }
 
-    /// Puts back what the log has lost in a power cut, from the [ring](Self::with_ring), and gives back how many bytes that may be. Takes the lock only if
+    /// Puts back what the log has lost in a power cut, or because its device went away, from the [ring](Self::with_ring), and gives back how many bytes that may be. Takes the lock only if
     /// there is something to put back.
     ///
     /// # Errors
@@ -252,9 +252,6 @@ impl AppendLog {
         let Some(copy) = RingCopy::read(fs, &place.path).map_err(step)? else {
             return Ok(None);
         };
-        if copy.is_of_this_run(place) {
-            return Ok(None);
-        }
         let lacked = copy.is_lacked(fs, &self.path).map_err(step)?;
         Ok(lacked.then_some(copy))
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::ring::Log;
 use super::tail::{TornTail, torn_tail_of};
 use super::{AppendLog, Appended, Current, Held, OP, Segment, Writer};
 use crate::atomic::{Created, rename_new};
@@ -186,6 +187,9 @@ impl<'a> Locked<'a> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), FsError> {
         let before = self.len;
+        if self.log.ring.is_some() {
+            self.end_last_line()?;
+        }
         let (log, current) = self.current()?;
         if let Err(error) = write_once(log, current, bytes, before) {
             self.writer.ring.forget();
@@ -198,6 +202,20 @@ impl<'a> Locked<'a> {
         self.ticket = Some(ticket);
         if log.ring.is_some() {
             self.writer.ring.note(before, bytes);
+        }
+        Ok(())
+    }
+
+    /// Before the first line of a handle: writes the newline before it once more. If what is there was lost by a sync that failed, the system may
+    /// never write it out, and this line would follow a stretch of zeros instead of a line's end.
+    fn end_last_line(&mut self) -> Result<(), FsError> {
+        let (log, before) = (self.log, self.len);
+        let Writer { current, ring, .. } = &mut *self.writer;
+        let opened = current.as_ref().map(|current| current.opened);
+        if ring.begins(opened) && before > 0 {
+            let file = log.fs.open(&log.path, OpenMode::Write);
+            file.and_then(|file| file.write_all_at(b"\n", before - 1))
+                .map_err(|e| FsError::not_applied(OP, "write the last line's end", &log.path, e))?;
         }
         Ok(())
     }
@@ -225,6 +243,9 @@ impl<'a> Locked<'a> {
             .map_err(|e| FsError::not_applied(OP, "read the end", &log.path, e))?;
         if let Some(torn) = torn {
             tracing::warn!(path = %log.path.display(), offset = torn.offset, bytes = torn.len, "a torn line is closed; its bytes stay");
+            let opened = current.opened;
+            // What is written now is the line's end.
+            let _ = self.writer.ring.begins(Some(opened));
             self.write(b"\n")?;
         } else {
             current.clean_len = Some(len);
@@ -248,7 +269,12 @@ impl<'a> Locked<'a> {
             return log.sync_segment(&current.segment, ticket, OP);
         };
         let (ring, id) = (&mut self.writer.ring, current.id);
-        match ring.sync(&*log.fs, place, id, self.len) {
+        let file = Log {
+            id,
+            path: &log.path,
+            opened: current.opened,
+        };
+        match ring.sync(&*log.fs, place, &file, self.len) {
             Ok(true) => Ok(()),
             Ok(false) => {
                 log.sync_segment(&current.segment, ticket, OP)?;
@@ -257,6 +283,38 @@ impl<'a> Locked<'a> {
             }
             Err(error) => Err(log.poisoned_by(OP, &place.path, error)),
         }
+    }
+
+    /// Makes the log itself durable, whoever wrote it: before its file gets another name or its [ring](AppendLog::with_ring) is cleared. What the
+    /// ring has is written to it once more before, since a sync that failed earlier may have lost that.
+    ///
+    /// # Errors
+    ///
+    /// The sync's error; the log handle is then poisoned. Any other I/O error.
+    pub fn sync_whole(&mut self) -> Result<(), FsError> {
+        let log = self.log;
+        log.open_current(self.writer)?;
+        self.vouch(OP)?;
+        let len = self.len;
+        let (log, current) = self.current()?;
+        let id = current.id;
+        // A ticket of its own: lines of other processes must be durable too.
+        let ticket = current.segment.note_written();
+        log.sync_segment(&current.segment, ticket, OP)?;
+        if log.ring.is_some() {
+            self.writer.ring.restart(id, len);
+        }
+        Ok(())
+    }
+
+    fn vouch(&mut self, op: &'static str) -> Result<(), FsError> {
+        let log = self.log;
+        let Writer { current, ring, .. } = &mut *self.writer;
+        if let (Some(place), Some(current)) = (&log.ring, current) {
+            ring.vouch(&*log.fs, place, &log.path, current.opened)
+                .map_err(|e| FsError::not_applied(op, "write what the ring has", &log.path, e))?;
+        }
+        Ok(())
     }
 
     /// Leaves nothing of the log's bytes in its [ring](AppendLog::with_ring). What this handle appended has to be durable.
@@ -289,6 +347,7 @@ impl<'a> Locked<'a> {
             file.sync_all()
                 .map_err(|e| FsError::unknown(SEAL, "sync", &log.path, e))?;
         } else {
+            self.vouch(SEAL)?;
             let (log, current) = self.current()?;
             // A ticket of its own: lines of other processes must be durable too.
             let ticket = current.segment.note_written();

@@ -27,7 +27,7 @@ const EARLY: u32 = 4;
 const HEAD: usize = 64;
 const SUMMED: usize = 48;
 
-/// Where the ring is, and which run of the machine this is: in the same run nothing can be lost.
+/// Where the ring is, and which run of the machine this is.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) path: PathBuf,
@@ -53,12 +53,24 @@ impl Place {
 /// What a handle knows of the ring.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    file: Option<Arc<dyn FsFile>>,
+    file: Option<(Arc<dyn FsFile>, FileId)>,
     /// It cannot be had, or failed: the log is synced itself.
     off: bool,
     syncs: u32,
     at: Option<At>,
     tail: Option<Tail>,
+    /// Which open file of the log has all that the ring has of it, also if an earlier sync of it has failed.
+    vouched: Option<u64>,
+    /// The open file to which the handle has appended.
+    begun: Option<u64>,
+}
+
+/// The log's open file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log<'a> {
+    pub(crate) id: FileId,
+    pub(crate) path: &'a Path,
+    pub(crate) opened: u64,
 }
 
 /// Where the next frame goes.
@@ -97,6 +109,36 @@ impl Ring {
         });
     }
 
+    /// Whether this is the first that the handle appends to this open file.
+    pub(crate) fn begins(&mut self, opened: Option<u64>) -> bool {
+        std::mem::replace(&mut self.begun, opened) != opened
+    }
+
+    /// Before a handle starts the ring anew, or seals the log, for the first time: writes what the ring has of the log to it once more, and says
+    /// whether there was anything. If a sync of the log has failed before, the system may take for written what is in its memory alone,
+    /// and the ring is then the only place that has it.
+    pub(crate) fn vouch(
+        &mut self,
+        fs: &dyn Fs,
+        place: &Place,
+        log: &Path,
+        opened: u64,
+    ) -> io::Result<bool> {
+        if self.vouched == Some(opened) {
+            return Ok(false);
+        }
+        let mut written = false;
+        if let Some(copy) = Copy::read(fs, &place.path)?
+            && copy.is_there(fs, log)?
+        {
+            let file = fs.open(log, OpenMode::Write)?;
+            file.write_all_at(&copy.bytes, copy.offset)?;
+            written = true;
+        }
+        self.vouched = Some(opened);
+        Ok(written)
+    }
+
     /// These bytes were appended at `offset`.
     pub(crate) fn note(&mut self, offset: u64, bytes: &[u8]) {
         let Some(tail) = &mut self.tail else { return };
@@ -113,9 +155,15 @@ impl Ring {
         &mut self,
         fs: &dyn Fs,
         place: &Place,
-        log: FileId,
+        log: &Log<'_>,
         len: u64,
     ) -> io::Result<bool> {
+        let Log {
+            id: log,
+            path,
+            opened,
+        } = *log;
+        let anew = self.at.is_none();
         let Some(tail) = &mut self.tail else {
             return Ok(false);
         };
@@ -123,6 +171,16 @@ impl Ring {
         if self.off || !fits {
             self.forget();
             return Ok(false);
+        }
+        if let Some((_, id)) = &self.file {
+            // Somebody may have removed it: what is written to it then is nowhere.
+            let there = fs.identify(&place.path).map(|found| found.id);
+            if there.ok() != Some(*id) {
+                tracing::warn!(path = %place.path.display(), "the ring was removed; the log itself is synced");
+                self.file = None;
+                self.forget();
+                return Ok(false);
+            }
         }
         if self.file.is_none() {
             match open(fs, place, self.syncs >= EARLY) {
@@ -135,11 +193,19 @@ impl Ring {
                 }
             }
         }
-        let Some(file) = &self.file else {
+        let Some((file, _)) = &self.file else {
+            return Ok(false);
+        };
+        let file = Arc::clone(file);
+        if anew && self.vouch(fs, place, path, opened)? {
+            self.forget();
+            return Ok(false);
+        }
+        let Some(tail) = &mut self.tail else {
             return Ok(false);
         };
         let at = self.at.get_or_insert_with(|| At {
-            epoch: epoch(&**file, place, log, tail.offset),
+            epoch: epoch(&*file, place, log, tail.offset),
             offset: 0,
             number: 0,
         });
@@ -195,7 +261,7 @@ impl Ring {
 }
 
 /// Opens the ring; creates it if it may.
-fn open(fs: &dyn Fs, place: &Place, create: bool) -> io::Result<Option<Arc<dyn FsFile>>> {
+fn open(fs: &dyn Fs, place: &Place, create: bool) -> io::Result<Option<(Arc<dyn FsFile>, FileId)>> {
     let path = &place.path;
     let len = match fs.identify(path) {
         Ok(found) if found.kind == FileKind::File => Some(found.len),
@@ -215,7 +281,9 @@ fn open(fs: &dyn Fs, place: &Place, create: bool) -> io::Result<Option<Arc<dyn F
     }
     // Its name may be another process's of a moment ago.
     fs.sync_dir(&parent_of(path))?;
-    Ok(Some(Arc::from(fs.open(path, OpenMode::Write)?)))
+    let file = fs.open(path, OpenMode::Write)?;
+    let id = file.metadata()?.id;
+    Ok(Some((Arc::from(file), id)))
 }
 
 /// A number that no earlier frame in the ring has.
@@ -292,7 +360,6 @@ fn sum(head: &[u8], bytes: &[u8]) -> [u8; 16] {
 /// The end of a log as the ring has it.
 #[derive(Debug)]
 pub(crate) struct Copy {
-    run: [u8; 8],
     log: u64,
     offset: u64,
     bytes: Vec<u8>,
@@ -314,7 +381,6 @@ impl Copy {
             return Ok(None);
         };
         let mut copy = Self {
-            run: first.run,
             log: first.log,
             offset: first.offset,
             bytes: Vec::new(),
@@ -334,33 +400,43 @@ impl Copy {
         Ok(Some(copy))
     }
 
-    /// Whether nothing of it can be lost: it is of this run of the machine.
-    pub(crate) fn is_of_this_run(&self, place: &Place) -> bool {
-        self.run == place.run && self.run != [0; 8]
-    }
-
     /// Whether the log at `path` lacks something of it, as a power cut leaves it: it is shorter, or has zeros in place of bytes. Not a file of
     /// other bytes, and not another one that has its name now.
     pub(crate) fn is_lacked(&self, fs: &dyn Fs, path: &Path) -> io::Result<bool> {
-        let found = match fs.identify(path) {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        if found.kind != FileKind::File || found.id.inode != self.log || found.len < self.offset {
+        let Some(there) = self.in_log(fs, path)? else {
             return Ok(false);
-        }
-        let file = fs.open(path, OpenMode::Read)?;
-        let mut there = vec![0; self.bytes.len()];
-        let read = file.read_full_at(&mut there, self.offset)?;
-        let there = there.get(..read).unwrap_or_default();
+        };
         let pairs = || there.iter().zip(&self.bytes);
         if let Some(at) = pairs().position(|(there, own)| there != own && *there != 0) {
             let offset = self.offset + at as u64;
             tracing::warn!(path = %path.display(), offset, "the log was changed since; what its ring has is left aside");
             return Ok(false);
         }
-        Ok(read < self.bytes.len() || pairs().any(|(there, own)| there != own))
+        Ok(there.len() < self.bytes.len() || pairs().any(|(there, own)| there != own))
+    }
+
+    /// Whether the log at `path` has all of it.
+    fn is_there(&self, fs: &dyn Fs, path: &Path) -> io::Result<bool> {
+        Ok(self
+            .in_log(fs, path)?
+            .is_some_and(|there| there == self.bytes))
+    }
+
+    /// What the log at `path` has in its place; `None` if it is not the log of which this is the end.
+    fn in_log(&self, fs: &dyn Fs, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        let found = match fs.identify(path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if found.kind != FileKind::File || found.id.inode != self.log || found.len < self.offset {
+            return Ok(None);
+        }
+        let file = fs.open(path, OpenMode::Read)?;
+        let mut there = vec![0; self.bytes.len()];
+        let read = file.read_full_at(&mut there, self.offset)?;
+        there.truncate(read);
+        Ok(Some(there))
     }
 
     /// Writes it where it was, and makes that durable.

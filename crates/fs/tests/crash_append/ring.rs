@@ -1,7 +1,7 @@
 //! A log whose end is synced in a ring: what was acknowledged is put back, at every crash point.
 
 use minutebook_fs::crash::{Kind, Options, enumerate};
-use minutebook_fs::{AppendLog, Durability, FsError, Images, SimFs};
+use minutebook_fs::{AppendLog, Durability, Fault, FsError, Images, OpKind, SimFs};
 
 use super::{LOG, holds, line, lines, log, setup};
 
@@ -56,19 +56,12 @@ fn check(disk: &SimFs, run: &str, acknowledged: usize) -> Result<(), String> {
     Ok(())
 }
 
-#[test]
-fn what_was_acknowledged_is_put_back_after_every_crash() {
+/// Crashes at every step: the process dies, or the machine loses power and is started anew.
+fn every_crash(run: impl Fn(&SimFs) -> usize) {
     let report = enumerate(
         &Options::default().images(Images::default().max(40)),
         with_ring,
-        |disk| {
-            let log = ringed(disk, Some("one"));
-            let lines = FIRST..FIRST + 4;
-            lines
-                .take_while(|n| append(&log, &line(*n)).is_ok())
-                .count()
-                + FIRST
-        },
+        run,
         |crashed| {
             let run = match crashed.kind {
                 Kind::Process => "one",
@@ -82,28 +75,27 @@ fn what_was_acknowledged_is_put_back_after_every_crash() {
 }
 
 #[test]
+fn what_was_acknowledged_is_put_back_after_every_crash() {
+    every_crash(|disk| {
+        let log = ringed(disk, Some("one"));
+        let lines = FIRST..FIRST + 4;
+        lines
+            .take_while(|n| append(&log, &line(*n)).is_ok())
+            .count()
+            + FIRST
+    });
+}
+
+#[test]
 fn handles_that_take_turns_lose_nothing() {
-    let report = enumerate(
-        &Options::default().images(Images::default().max(40)),
-        with_ring,
-        |disk| {
-            let logs = [ringed(disk, Some("one")), ringed(disk, Some("one"))];
-            // Each has the ring for itself for a while, once twice in a row.
-            let turns = [0, 0, 1, 1, 1, 0, 0];
-            let done = turns.iter().enumerate();
-            let done = done.take_while(|(i, turn)| append(&logs[**turn], &line(FIRST + i)).is_ok());
-            done.count() + FIRST
-        },
-        |crashed| {
-            let run = match crashed.kind {
-                Kind::Process => "one",
-                Kind::Power => "two",
-            };
-            check(&crashed.disk, run, *crashed.out)
-        },
-    )
-    .unwrap();
-    assert!(report.states > 200, "{report:?}");
+    every_crash(|disk| {
+        let logs = [ringed(disk, Some("one")), ringed(disk, Some("one"))];
+        // Each has the ring for itself for a while, once twice in a row.
+        let turns = [0, 0, 1, 1, 1, 0, 0];
+        let done = turns.iter().enumerate();
+        let done = done.take_while(|(i, turn)| append(&logs[**turn], &line(FIRST + i)).is_ok());
+        done.count() + FIRST
+    });
 }
 
 /// Lines of which four fill the ring.
@@ -201,4 +193,80 @@ fn a_ring_that_is_cleared_has_nothing() {
     assert!(!used(&disk));
     append(&log, &line(9)).unwrap();
     assert_eq!(lines(&disk).unwrap().0.last(), Some(&9));
+}
+
+/// A file system can lose what was not synced while the machine runs on: its device went away, and came back.
+#[test]
+fn what_was_acknowledged_is_put_back_in_the_same_run_of_the_machine() {
+    let disk = SimFs::new();
+    with_ring(&disk).unwrap();
+    let log = ringed(&disk, Some("one"));
+    for n in FIRST..FIRST + 4 {
+        append(&log, &line(n)).unwrap();
+    }
+    let known: Vec<usize> = (0..FIRST + 4).collect();
+    for image in disk.images_after_crash(&Images::default().max(60)) {
+        ringed(&image.fs, Some("one")).recover().unwrap();
+        holds(&lines(&image.fs).unwrap().0, &known, FIRST + 5).unwrap();
+    }
+}
+
+/// After a failed sync of the log the system may take its pages for written. Lines that were acknowledged before are in the ring, and
+/// stay there until the log has them for certain.
+#[test]
+fn a_failed_sync_of_the_log_takes_no_line_that_was_acknowledged_before() {
+    let disk = SimFs::new();
+    with_ring(&disk).unwrap();
+    let log = ringed(&disk, Some("one"));
+    let mut acknowledged = FIRST;
+    disk.inject(
+        Fault::on(OpKind::SyncData)
+            .at("log.jsonl")
+            .after(2)
+            .errno(5),
+    );
+    while append(&log, &line(acknowledged)).is_ok() {
+        acknowledged += 1;
+        assert!(acknowledged < 200, "the ring is never full");
+    }
+    disk.clear_faults();
+    assert!(
+        acknowledged > FIRST + 4,
+        "the ring was used: {acknowledged}"
+    );
+    drop(log);
+    let again = ringed(&disk, Some("one"));
+    again.recover().unwrap();
+    for n in 0..3 {
+        append(&again, &line(200 + n)).unwrap();
+        for image in disk.images_after_crash(&Images::default().max(20)) {
+            ringed(&image.fs, Some("one")).recover().unwrap();
+            let found = lines(&image.fs).unwrap().0;
+            let lost: Vec<_> = (0..acknowledged)
+                .chain(200..=200 + n)
+                .filter(|n| !found.contains(n))
+                .collect();
+            assert!(lost.is_empty(), "after {n}: {lost:?}");
+        }
+    }
+}
+
+#[test]
+fn a_ring_that_somebody_removed_is_not_relied_on() {
+    let disk = SimFs::new();
+    with_ring(&disk).unwrap();
+    let log = ringed(&disk, Some("one"));
+    for n in FIRST..FIRST + 3 {
+        append(&log, &line(n)).unwrap();
+    }
+    minutebook_fs::remove(&disk, RING.as_ref(), Durability::Synced).unwrap();
+    for n in FIRST + 3..FIRST + 8 {
+        append(&log, &line(n)).unwrap();
+        let known: Vec<usize> = (0..=n).collect();
+        for image in disk.images_after_crash(&Images::default().max(20)) {
+            ringed(&image.fs, Some("two")).recover().unwrap();
+            holds(&lines(&image.fs).unwrap().0, &known, n + 2).unwrap();
+        }
+    }
+    assert!(disk.get(RING).is_some(), "there is one again");
 }
