@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use indexmap::map::Entry;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -43,16 +44,19 @@ impl RawObject {
         let Wire(fields) = serde_json::from_str(text)?;
         let mut object = IndexMap::with_capacity(fields.len());
         for (key, value) in fields {
-            if value.get().starts_with(['{', '[']) {
-                serde_json::from_str::<UniqueKeys>(value.get())?;
-            }
-            if object
-                .insert(key.clone(), compact(value.get()).into())
-                .is_some()
-            {
-                return Err(serde_json::Error::custom(format_args!(
-                    "the key \"{key}\" occurs twice"
-                )));
+            let value = if value.get().starts_with(['{', '[']) {
+                checked(value.get())?.into()
+            } else {
+                value.get().into()
+            };
+            match object.entry(key) {
+                Entry::Vacant(field) => drop(field.insert(value)),
+                Entry::Occupied(field) => {
+                    return Err(serde_json::Error::custom(format_args!(
+                        "the key \"{}\" occurs twice",
+                        field.key()
+                    )));
+                }
             }
         }
         Ok(Self(Arc::new(object)))
@@ -122,6 +126,12 @@ impl RawObject {
 
 /// Appends a string as JSON, escapes included.
 pub fn push_string(out: &mut String, text: &str) {
+    if text.bytes().all(|b| b >= b' ' && b != b'"' && b != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     // A string always serialises; an error could only come from the writer, and this one cannot fail.
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
@@ -135,6 +145,64 @@ fn compact(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     walk(text, |token| out.push_str(token));
     Cow::Owned(out)
+}
+
+/// The text of an array or object without white space outside strings, if no object in it has a key twice.
+fn checked(text: &str) -> Result<String, serde_json::Error> {
+    if let Some(out) = plain(text) {
+        return Ok(out);
+    }
+    serde_json::from_str::<UniqueKeys>(text)?;
+    Ok(compact(text).into_owned())
+}
+
+/// An object of more keys is looked at closer.
+const FEW_KEYS: usize = 32;
+
+/// As [`checked`], for valid JSON whose text alone shows that nothing in it is unusual; `None` if that takes a closer look. Numbers are not read,
+/// which is most of the work.
+fn plain(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut keys: Vec<&str> = Vec::with_capacity(FEW_KEYS);
+    // Where in `keys` those of each open object start; `None` for arrays.
+    let mut open: Vec<Option<usize>> = Vec::with_capacity(8);
+    let (mut key_comes, mut sure) = (false, true);
+    walk(text, |token| {
+        match token.as_bytes() {
+            b"{" => {
+                open.push(Some(keys.len()));
+                key_comes = true;
+            }
+            b"[" => {
+                open.push(None);
+                key_comes = false;
+            }
+            b"}" | b"]" => {
+                if let Some(start) = open.pop().flatten() {
+                    keys.truncate(start);
+                }
+                key_comes = false;
+            }
+            b"," => key_comes = matches!(open.last(), Some(Some(_))),
+            [b'"', ..] if key_comes => {
+                let start = open.last().copied().flatten().unwrap_or(0);
+                let known = keys.get(start..).unwrap_or_default();
+                sure &= known.len() < FEW_KEYS && !token.contains('\\') && !known.contains(&token);
+                keys.push(token);
+                key_comes = false;
+            }
+            // Surrogates have to come in pairs.
+            [b'"', ..] => sure &= !token.contains("\\u"),
+            // Out of range, perhaps.
+            [b'-' | b'0'..=b'9', ..] => {
+                sure &= token.len() < 300 && !token.contains(['e', 'E']);
+            }
+            _ => {}
+        }
+        sure &= open.len() < MAX_DEPTH;
+        out.push_str(token);
+    });
+    sure.then_some(out)
 }
 
 /// Lays valid JSON text out over lines, two blanks a level; numbers and strings stay as they are.
@@ -226,20 +294,20 @@ fn walk<'a>(text: &'a str, mut emit: impl FnMut(&'a str)) {
     }
 }
 
-struct Wire(Vec<(String, Box<RawValue>)>);
+struct Wire<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Wire {
+impl<'de> Deserialize<'de> for Wire<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Fields;
 
         impl<'de> Visitor<'de> for Fields {
-            type Value = Wire;
+            type Value = Wire<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Wire, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Wire<'de>, A::Error> {
                 let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(16));
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
@@ -349,6 +417,44 @@ mod tests {
         }
         let deep = format!("{{\"a\": {}{}}}", "[".repeat(200), "]".repeat(200));
         assert!(RawObject::parse(&deep).is_err());
+    }
+
+    /// What the quick look lets through is what the full one does.
+    #[test]
+    fn the_quick_look_agrees_with_the_full_one() {
+        let many: Vec<_> = (0..60).map(|i| format!("\"k{i}\":{i}")).collect();
+        let many = format!("{{{}}}", many.join(", "));
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        for (text, quick) in [
+            (
+                r#"{"a":1,"b":{"a":[1, {"a":2}],"c":{}},"d":[{"a":1},{"a":2}]}"#,
+                true,
+            ),
+            (
+                r#"[{}, [], "x\"y", -0.5, true, null, {"a" : {"b":1}, "b":2}]"#,
+                true,
+            ),
+            (r#"{"a":1,"b":[],"a":2}"#, false),
+            (r#"[{"x":{"a":1,"b":{"c":1},"a":2}}]"#, false),
+            (r#"{"a":1,"\u0061":2}"#, false),
+            (r#"["\ud800"]"#, false),
+            (r#"["\ud83d\ude00"]"#, false),
+            ("[1e5]", false),
+            ("[1e999]", false),
+            (&many, false),
+            (&deep(126), true),
+            (&deep(127), false),
+            (&deep(128), false),
+        ] {
+            let full = serde_json::from_str::<UniqueKeys>(text).is_ok();
+            assert_eq!(checked(text).is_ok(), full, "{text}");
+            assert_eq!(plain(text).is_some(), quick, "{text}");
+            if let Some(out) = plain(text) {
+                assert!(full, "{text}");
+                assert_eq!(out, compact(text));
+            }
+        }
+        assert!(serde_json::from_str::<UniqueKeys>(&deep(127)).is_ok());
     }
 
     #[test]

@@ -91,6 +91,36 @@ pub fn to_nanos(time: DateTime<Utc>) -> Result<i64> {
     })
 }
 
+/// A time of the system, such as a file's, as a time that can be written: one beyond what there is a date for becomes the first or last that
+/// there is. (File systems keep any number of seconds, and nobody checks what is set.)
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use minutebook_core::time::from_system;
+/// let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+/// assert_eq!(from_system(second).timestamp(), 1);
+/// ```
+pub fn from_system(time: std::time::SystemTime) -> DateTime<Utc> {
+    let (since, before) = match time.duration_since(std::time::SystemTime::UNIX_EPOCH) {
+        Ok(since) => (since, false),
+        Err(error) => (error.duration(), true),
+    };
+    let span = chrono::TimeDelta::from_std(since).ok();
+    let epoch = DateTime::<Utc>::UNIX_EPOCH;
+    let found = span.and_then(|span| {
+        if before {
+            epoch.checked_sub_signed(span)
+        } else {
+            epoch.checked_add_signed(span)
+        }
+    });
+    found.unwrap_or(if before {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    })
+}
+
 /// The instant that many nanoseconds after 1970-01-01T00:00:00Z.
 pub fn from_nanos(nanos: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_nanos(nanos)
