@@ -52,7 +52,7 @@ pub use decision::{
     DecisionPage, DecisionQuery, DecisionRepository, DecisionRepositoryExt, DecisionState, Expired,
     ExpiryReason, FieldMatch, GroupBy, GroupCount, Groups, Order, Position, RetentionOutcome,
     RetentionPlan, RetentionPolicy, SaveMode, SaveOutcome, SaveReceipt, StateContent,
-    StoredDecision, WatchFrom,
+    StoredDecision, WatchFrom, count_by_pages,
 };
 pub use document::{
     DocumentFilter, DocumentInfo, DocumentName, DocumentRepository, DocumentRepositoryExt,

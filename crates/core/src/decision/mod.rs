@@ -20,7 +20,7 @@ pub use filter::{DecisionFilter, FieldMatch};
 pub use group::{GroupBy, GroupCount, Groups};
 pub use history::{At, DecisionState, StateContent};
 pub use query::{Cursor, DecisionPage, DecisionQuery, Order, StoredDecision};
-pub use repository::{DecisionRepository, SaveMode, SaveOutcome, SaveReceipt};
+pub use repository::{DecisionRepository, SaveMode, SaveOutcome, SaveReceipt, count_by_pages};
 pub use retention::{Expired, ExpiryReason, RetentionOutcome, RetentionPlan, RetentionPolicy};
 pub use watch::{ChangeStream, DecisionChange, Position, WatchFrom};
 

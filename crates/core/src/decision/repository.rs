@@ -53,6 +53,34 @@ pub struct SaveReceipt {
 /// How many decisions the default methods read at once.
 const PAGE: usize = 1_000;
 
+/// Counts by group with one question after another, as [`DecisionRepository::count_by`] does unless a backend knows better: for backends that
+/// know better in some cases alone.
+///
+/// # Errors
+/// As [`DecisionRepository::query`], and `InvalidInput` for what [`GroupBy::check`] refuses.
+pub async fn count_by_pages<R: DecisionRepository + ?Sized>(
+    repository: &R,
+    filter: &DecisionFilter,
+    by: &GroupBy,
+) -> Result<Vec<GroupCount>> {
+    by.check()?;
+    let mut groups = Groups::new(by.clone());
+    let mut query = DecisionQuery::new()
+        .filter(filter.clone())
+        .order(Order::Oldest)
+        .limit(PAGE);
+    loop {
+        let page = repository.query(&query).await?;
+        for stored in &page.decisions {
+            groups.add(stored);
+        }
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => return Ok(groups.counts()),
+        }
+    }
+}
+
 /// A store of decisions, one document each.
 ///
 /// Seven methods make a store; the others have defaults, which a backend replaces where it can do better, or where it can do
@@ -153,22 +181,7 @@ pub trait DecisionRepository: Debug + Send + Sync + 'static {
     /// - Each match is in exactly one group, and no group is empty.
     /// - A field that is named by no JSON pointer is `InvalidInput`.
     async fn count_by(&self, filter: &DecisionFilter, by: &GroupBy) -> Result<Vec<GroupCount>> {
-        by.check()?;
-        let mut groups = Groups::new(by.clone());
-        let mut query = DecisionQuery::new()
-            .filter(filter.clone())
-            .order(Order::Oldest)
-            .limit(PAGE);
-        loop {
-            let page = self.query(&query).await?;
-            for stored in &page.decisions {
-                groups.add(stored);
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(groups.counts()),
-            }
-        }
+        count_by_pages(self, filter, by).await
     }
 
     /// Every kept state of a decision, the oldest first. Needs [`Capability::History`](crate::Capability::History).
