@@ -179,23 +179,32 @@ fn read(name: &str, bytes: &[u8]) -> Result<Document, Unreadable> {
             digest: None,
         }
     })?;
+    match Decision::from_fields(fields.clone()) {
+        Ok(decision) => Ok(Document::new(decision)),
+        Err(error) => Err(other_kind(&fields, &error, other)),
+    }
+}
+
+/// Why an object is no decision.
+fn other_kind(
+    fields: &RawObject,
+    error: &minutebook_core::Error,
+    other: impl FnOnce(ProblemKind, String) -> Unreadable,
+) -> Unreadable {
     let Some(raw) = fields.get("id") else {
-        return Err(other(
+        return other(
             ProblemKind::MissingId,
             "it has no \"id\", so it is no decision".to_owned(),
-        ));
+        );
     };
-    let id = serde_json::from_str::<String>(raw).map(DecisionId::new);
-    if !matches!(id, Ok(Ok(_))) {
-        let why = match id {
-            Ok(Err(error)) => error.to_string(),
-            _ => "the \"id\" is no string".to_owned(),
-        };
-        return Err(other(ProblemKind::InvalidName, why));
+    match serde_json::from_str::<String>(raw).map(DecisionId::new) {
+        Ok(Ok(_)) => other(ProblemKind::BadTimestamp, error.to_string()),
+        Ok(Err(error)) => other(ProblemKind::InvalidName, error.to_string()),
+        Err(_) => other(
+            ProblemKind::InvalidName,
+            "the \"id\" is no string".to_owned(),
+        ),
     }
-    let decision = Decision::from_fields(fields)
-        .map_err(|error| other(ProblemKind::BadTimestamp, error.to_string()))?;
-    Ok(Document::new(decision))
 }
 
 #[cfg(test)]

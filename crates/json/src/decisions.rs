@@ -2,28 +2,25 @@
 
 use std::fmt::Display;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use minutebook_core::{
     Capabilities, Capability, ChangeStream, Decision, DecisionFilter, DecisionId, DecisionPage,
-    DecisionQuery, DecisionRepository, DecisionState, Error, GroupBy, GroupCount, Groups, Order,
-    ReadReport, Revision, SaveMode, SaveReceipt, StoredDecision, WatchFrom,
+    DecisionQuery, DecisionRepository, DecisionState, Error, GroupBy, GroupCount, ReadReport,
+    Revision, SaveMode, SaveReceipt, StoredDecision, WatchFrom, count_by_pages,
 };
 use minutebook_fs::task::blocking;
 
 use crate::config::{JsonDecisionConfig, KeepRevisions};
 use crate::error::{BACKEND, JsonError, Result};
 use crate::journal::JournalProof;
-use crate::store::{Coming, Done, Op, Store};
+use crate::store::{Coming, Done, Op, Store, needs_journal};
 
 /// A batch is carried out in parts of so many decisions.
 const PART: usize = 8_192;
 /// So many of them are worth a thread.
 const WORTH_A_THREAD: usize = 64;
-
-/// Documents that are counted are read so many at a time.
-const GROUPED: usize = 1_000;
 
 /// Decisions in a directory of JSON files, one document a file, with a journal.
 ///
@@ -230,33 +227,35 @@ fn prepared(decisions: Vec<Decision>) -> Vec<Coming> {
         return decisions.into_iter().map(Coming::new).collect();
     }
     let each = decisions.len().div_ceil(threads);
-    let mut rest = decisions;
+    let mut made: Vec<Option<Coming>> = decisions.iter().map(|_| None).collect();
+    let mut decisions = decisions;
     let mut parts = Vec::with_capacity(threads);
-    while rest.len() > each {
-        let later = rest.split_off(each);
-        parts.push(std::mem::replace(&mut rest, later));
+    for places in made.chunks_mut(each) {
+        let later = decisions.split_off(places.len());
+        parts.push((places, std::mem::replace(&mut decisions, later)));
     }
-    std::thread::scope(|scope| {
-        let work = |part: Vec<Decision>| part.into_iter().map(Coming::new).collect::<Vec<_>>();
-        let others: Vec<_> = parts
-            .into_iter()
-            .map(|part| scope.spawn(move || work(part)))
-            .collect();
-        let last = work(rest);
-        let mut all = Vec::new();
-        for other in others {
-            match other.join() {
-                Ok(part) => all.extend(part),
-                Err(panic) => std::panic::resume_unwind(panic),
+    let parts = Mutex::new(parts);
+    let work = || {
+        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        while let Some((places, part)) = next() {
+            for (place, decision) in places.iter_mut().zip(part) {
+                *place = Some(Coming::new(decision));
             }
         }
-        all.extend(last);
-        all
-    })
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where the system gives no thread, there is this one.
+            drop(std::thread::Builder::new().spawn_scoped(scope, work));
+        }
+        work();
+    });
+    drop(parts);
+    made.into_iter().flatten().collect()
 }
 
 fn without_journal(operation: &'static str) -> Error {
-    Error::unsupported("this store keeps no journal (decisions.journal), which would tell of it")
+    needs_journal("which would tell of it")
         .with_backend(BACKEND)
         .with_operation(operation)
 }
@@ -368,21 +367,7 @@ impl DecisionRepository for JsonDecisionRepository {
         if let Some(counts) = counted {
             return Ok(counts);
         }
-        let mut groups = Groups::new(by.clone());
-        let mut query = DecisionQuery::new()
-            .filter(filter.clone())
-            .order(Order::Oldest)
-            .limit(GROUPED);
-        loop {
-            let page = self.query(&query).await?;
-            for stored in &page.decisions {
-                groups.add(stored);
-            }
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(groups.counts()),
-            }
-        }
+        count_by_pages(self, filter, by).await
     }
 
     async fn delete(&self, id: &DecisionId) -> minutebook_core::Result<bool> {

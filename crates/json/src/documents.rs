@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use minutebook_core::time::from_system;
 use minutebook_core::{
     Capabilities, Capability, DocumentFilter, DocumentInfo, DocumentName, DocumentRepository,
     Error, ErrorKind, StoredDocument,
@@ -183,7 +183,7 @@ impl Inner {
             return Ok(None);
         };
         let saved_at = match fs.metadata(&path) {
-            Ok(found) => found.modified.into(),
+            Ok(found) => from_system(found.modified),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 return Err(FsError::not_applied("read", "look at the file", &path, error).into());
@@ -254,7 +254,7 @@ impl Inner {
     fn info(&self, name: DocumentName, path: &Path) -> Result<Option<DocumentInfo>> {
         match self.config.fs.metadata(path) {
             Ok(found) => {
-                let saved_at: DateTime<Utc> = found.modified.into();
+                let saved_at = from_system(found.modified);
                 Ok(Some(DocumentInfo::new(name, saved_at, found.len)))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -475,4 +476,44 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
         .build()
         .unwrap()
         .block_on(future)
+}
+
+/// Where nobody tells of changes the directory is listed once for a batch, and not for each of its decisions.
+#[test]
+fn a_batch_lists_the_directory_as_often_as_one() {
+    let listings = |count: usize| {
+        let disk = SimFs::new();
+        disk.set_watchable(false);
+        let store = open(&disk, false).unwrap();
+        let listed = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&listed);
+        disk.on_op(move |event| {
+            let is_listing = usize::from(event.kind == OpKind::ReadDir);
+            counter.fetch_add(is_listing, Ordering::Relaxed);
+        });
+        let mut decisions: Vec<_> = (0..count)
+            .map(|n| decision(&format!("d{n}"), "2025-01-01", 1))
+            .collect();
+        // An id that comes twice, and one that moves to another name.
+        decisions.push(decision("d0", "2025-01-01", 2));
+        decisions.push(decision("d1", "2025-01-02", 3));
+        for saved in run(store.save_all(decisions, SaveMode::Upsert)) {
+            saved.unwrap();
+        }
+        let of_batch = listed.load(Ordering::Relaxed);
+        assert_eq!(
+            run(store.count(&DecisionFilter::new())).unwrap(),
+            count as u64
+        );
+        for (id, n) in [("d0", "2"), ("d1", "3"), ("d2", "1")] {
+            let found = run(store.require(&id.parse().unwrap())).unwrap();
+            assert_eq!(found.decision.raw("n"), Some(n));
+        }
+        let gone: Vec<_> = (0..count).map(|n| format!("d{n}")).collect();
+        for id in &gone {
+            assert!(run(store.delete(&id.parse().unwrap())).unwrap());
+        }
+        of_batch
+    };
+    assert_eq!(listings(4), listings(60));
 }

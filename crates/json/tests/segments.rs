@@ -129,7 +129,6 @@ fn a_long_journal_is_sealed_and_read_as_one() {
 #[test]
 fn verify_names_the_first_line_that_does_not_fit() {
     let disk = SimFs::new();
-    // In one run of the machine nothing is lost, so nothing that is missing is put back.
     disk.put("/proc/sys/kernel/random/boot_id", b"one").unwrap();
     let store = open(&disk);
     for n in 0..6 {
@@ -144,11 +143,16 @@ fn verify_names_the_first_line_that_does_not_fit() {
     assert!(proof.holds(), "{proof:?}");
     let whole = disk.get(JOURNAL).unwrap();
     let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
-    let checks = |bytes: Vec<u8>, head: Option<&str>| {
+    let checks_with = |bytes: &[u8], head: Option<&str>, ring: bool| {
         let disk = disk.process_crash();
-        disk.put(JOURNAL, &bytes).unwrap();
+        disk.put(JOURNAL, bytes).unwrap();
+        let path = Path::new("/d/.decisions.ring");
+        if !ring {
+            minutebook_fs::remove(&disk, path, minutebook_fs::Durability::Synced).unwrap();
+        }
         run(open(&disk).verify(head)).unwrap().problem
     };
+    let checks = |bytes: Vec<u8>, head: Option<&str>| checks_with(&bytes, head, false);
     // A byte changed in each of the lines of the chain.
     let mut at = 0;
     for line in &lines {
@@ -165,8 +169,11 @@ fn verify_names_the_first_line_that_does_not_fit() {
     // A tail that was cut off shows by a hash that was kept elsewhere only.
     let cut = lines[..lines.len() - 4].concat();
     assert_eq!(checks(cut.clone(), None), None);
-    let problem = checks(cut, Some(&proof.head)).unwrap();
+    let problem = checks(cut.clone(), Some(&proof.head)).unwrap();
     assert!(problem.message.contains(&proof.head));
+    // Unless the ring still has it.
+    assert!(disk.get("/d/.decisions.ring").is_some());
+    assert_eq!(checks_with(&cut, Some(&proof.head), true), None);
     // A file of it that is missing.
     let name = segments(&disk).pop().unwrap();
     let without = disk.process_crash();

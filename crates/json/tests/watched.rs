@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minutebook_core::{
     Action, Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository,
-    DecisionRepositoryExt, Order,
+    DecisionRepositoryExt, ErrorKind, Order,
 };
 use minutebook_fs::{OpKind, SimFs};
 use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
@@ -107,6 +107,121 @@ async fn edits_of_equal_length_and_time_are_seen() {
 #[tokio::test]
 async fn they_are_seen_without_a_watch() {
     edits_are_seen(false).await;
+}
+
+/// How a program changes a file.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    InPlace,
+    RenameOver,
+}
+
+fn change(path: &Path, how: How, from: &str, to: &str) {
+    match how {
+        How::InPlace => edit_in_place(path, from, to),
+        How::RenameOver => {
+            let text = fs::read_to_string(path).unwrap().replace(from, to);
+            let aside = path.with_extension("aside");
+            fs::write(&aside, text).unwrap();
+            fs::rename(aside, path).unwrap();
+        }
+    }
+}
+
+async fn has(store: &JsonDecisionRepository, id: &str) -> bool {
+    let found = store.get(&DecisionId::new(id).unwrap()).await.unwrap();
+    found.is_some_and(|found| found.decision.id().as_str() == id)
+}
+
+/// A file that is known gets another id, under the name that it has: each call is the first after that.
+async fn another_id_is_seen(watch: bool, how: How) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = JsonDecisionConfig::default().watch_directory(watch);
+    let open = || JsonDecisionRepository::open(dir.path(), config.clone()).unwrap();
+    let (store, other) = (open(), open());
+    for (i, id) in ["d1", "d2", "d3"].into_iter().enumerate() {
+        let day = u32::try_from(i).unwrap() + 1;
+        store
+            .create(&decision(id, day, "ETHUSD", "BUY"))
+            .await
+            .unwrap();
+    }
+    let path = dir.path().join("2025-01-02_d2.json");
+    for store in [&store, &other] {
+        assert_eq!(of_pair(store, "ETHUSD").await, ["d3", "d2", "d1"]);
+        let (old, new) = (r#""d2""#, r#""e2""#);
+        change(&path, how, old, new);
+        assert!(has(store, "e2").await, "the new id");
+        change(&path, how, new, old);
+        assert!(has(store, "d2").await && !has(store, "e2").await);
+        change(&path, how, old, new);
+        assert!(!has(store, "d2").await, "the old id");
+        assert!(has(store, "e2").await);
+        change(&path, how, new, old);
+        assert!(!has(store, "e2").await);
+        change(&path, how, old, new);
+        assert_eq!(of_pair(store, "ETHUSD").await, ["d3", "e2", "d1"]);
+        change(&path, how, new, old);
+        assert_eq!(store.count(&DecisionFilter::new()).await.unwrap(), 3);
+        change(&path, how, old, new);
+        assert!(store.history(&DecisionId::new("e2").unwrap()).await.is_ok());
+        change(&path, how, new, old);
+    }
+    // Nor does a writer pass it over.
+    change(&path, how, r#""d2""#, r#""e2""#);
+    if watch {
+        let taken = store.create(&decision("e2", 9, "ETHUSD", "SELL")).await;
+        assert_eq!(taken.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    }
+    assert!(store.delete(&DecisionId::new("e2").unwrap()).await.unwrap());
+    assert!(!path.exists());
+    // A process that has asked for nothing yet.
+    let path = dir.path().join("2025-01-01_d1.json");
+    change(&path, how, r#""d1""#, r#""e1""#);
+    assert!(has(&open(), "e1").await);
+    assert!(!has(&open(), "d1").await);
+    assert_eq!(of_pair(&open(), "ETHUSD").await, ["d3", "e1"]);
+}
+
+#[tokio::test]
+async fn another_id_in_a_known_file_is_seen() {
+    for how in [How::InPlace, How::RenameOver] {
+        another_id_is_seen(true, how).await;
+    }
+}
+
+#[tokio::test]
+async fn another_id_in_a_known_file_is_seen_without_a_watch() {
+    for how in [How::InPlace, How::RenameOver] {
+        another_id_is_seen(false, how).await;
+    }
+}
+
+/// The watch tells of a file that now claims the id of another one: the newer counts, for a `get` too.
+#[tokio::test]
+async fn an_id_that_another_file_takes_over_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = JsonDecisionRepository::open(dir.path(), JsonDecisionConfig::default()).unwrap();
+    for (id, day) in [("d1", 1), ("d2", 2)] {
+        store
+            .create(&decision(id, day, "ETHUSD", "BUY"))
+            .await
+            .unwrap();
+    }
+    let first = DecisionId::new("d1").unwrap();
+    assert_eq!(of_pair(&store, "ETHUSD").await, ["d2", "d1"]);
+    assert!(has(&store, "d1").await);
+    edit_in_place(&dir.path().join("2025-01-02_d2.json"), "\"d2\"", "\"d1\"");
+    let found = store.require(&first).await.unwrap();
+    assert_eq!(found.decision.raw("timestamp"), Some("\"2025-01-02\""));
+    // So is a file whose name tells nothing.
+    fs::write(
+        dir.path().join("x.json"),
+        decision("d1", 3, "ETHUSD", "BUY").to_json(),
+    )
+    .unwrap();
+    let found = store.require(&first).await.unwrap();
+    assert_eq!(found.decision.raw("timestamp"), Some("\"2025-01-03\""));
 }
 
 #[tokio::test]

@@ -225,7 +225,13 @@ impl<T: DecisionRepository> DecisionRepository for Lazy<T> {
 
     async fn watch(&self, from: WatchFrom) -> Result<ChangeStream> {
         if !self.capabilities.has(Capability::Watch) {
-            return Err(Error::unsupported("changes are not told of here").with_operation("watch"));
+            // The backend says why.
+            return match self.existing()? {
+                Some(repository) => repository.watch(from).await,
+                None => {
+                    Err(Error::unsupported("changes are not told of here").with_operation("watch"))
+                }
+            };
         }
         // There has to be a place before anything can be followed in it.
         self.opened()?.watch(from).await

@@ -180,7 +180,7 @@ impl Knowledge {
 
     pub(crate) fn insert(&mut self, id: DecisionId, known: Known) {
         if let Some(Some(before)) = self.since.get(&id) {
-            self.unnamed.remove(&before.file);
+            forget(&mut self.unnamed, &before.file, &id);
         }
         if layout::id_of(&known.file).as_ref() != Some(&id) {
             self.unnamed.insert(Arc::clone(&known.file), id.clone());
@@ -190,7 +190,7 @@ impl Knowledge {
 
     pub(crate) fn remove(&mut self, id: &DecisionId) {
         if let Some(Some(before)) = self.since.insert(id.clone(), None) {
-            self.unnamed.remove(&before.file);
+            forget(&mut self.unnamed, &before.file, id);
         }
     }
 
@@ -264,5 +264,12 @@ impl Knowledge {
     pub(crate) fn is_damaged(&self) -> bool {
         let instead = self.base.as_ref().and_then(|base| base.instead.get());
         instead.is_some()
+    }
+}
+
+/// The file is not this decision's any more; it may be another's by now.
+fn forget(unnamed: &mut HashMap<Arc<str>, DecisionId>, file: &str, id: &DecisionId) {
+    if unnamed.get(file) == Some(id) {
+        unnamed.remove(file);
     }
 }

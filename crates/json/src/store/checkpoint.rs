@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use minutebook_core::DecisionId;
-use minutebook_fs::{Durability, FsError, Locked, OpenMode};
+use minutebook_fs::{Applied, Durability, FsError, Locked, OpenMode};
 
 use super::Store;
 use super::facts::{Facts, Words};
@@ -83,7 +84,9 @@ impl Store {
         self.mark_before_change(log)?;
         let before = self.dir_stamp()?;
         if sync {
-            self.sync_files()?;
+            self.check_syncs(Applied::Unknown)?;
+            self.sync_files()
+                .inspect_err(|_| self.sync_failed.store(true, Ordering::Relaxed))?;
         }
         let (head, table) = self.store_checkpoint(sync)?;
         self.mark(log, head.chain.seq, Some(before));

@@ -3,6 +3,7 @@
 //! Only the holder of the writers' lock records, after it has read the journal to its end and looked at the file once more. So each change
 //! is recorded once, whoever noticed it, and by nobody while a writer of ours is at work on the file.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use minutebook_core::DecisionId;
@@ -10,7 +11,7 @@ use minutebook_fs::{Durability, Locked};
 
 use super::index::{Row, Stamp};
 use super::query;
-use super::read::{Found, Look};
+use super::read::{Found, Load, Look};
 use super::refresh::{FEW, Freshness, Learned};
 use super::state::State;
 use super::{Op, Store};
@@ -44,11 +45,12 @@ impl State {
         })
     }
 
-    /// The decision whose file this was, if others removed it and no line tells of it.
+    /// The decision whose file this was, if others removed it, or put another one into it, and no line tells of it.
     pub(super) fn removed(&self, name: &str) -> Result<Option<(DecisionId, Known)>> {
         let known = self.known.by_file(name)?;
         Ok(known.filter(|(id, _)| {
-            self.index.row(name).is_none()
+            let row = self.index.row(name);
+            row.is_none_or(|row| row.id.as_ref() != Some(id))
                 && self.index.files_of(id).is_empty()
                 && !self.is_pending(id)
         }))
@@ -72,7 +74,7 @@ impl Store {
         if !few(&self.read_state()) {
             return Ok(());
         }
-        self.check_few()
+        self.check_files(Freshness::Contents)
     }
 
     /// Whether one of these mutations changes anything. For a directory without a journal, which a refused one leaves as it is.
@@ -121,7 +123,7 @@ impl Store {
         &self,
         log: &mut Locked<'_>,
         names: &[Arc<str>],
-        vanished: &[Arc<str>],
+        vanished: &BTreeSet<Arc<str>>,
         first: bool,
     ) -> Result<()> {
         let mut chain = self.read_state().journal.chain.clone();
@@ -132,8 +134,19 @@ impl Store {
             let Some((id, known)) = self.read_state().removed(name)? else {
                 continue;
             };
-            let there = self.fs.metadata(&self.path(name));
-            if there.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            let gone = match self.fs.metadata(&self.path(name)) {
+                Ok(_) => matches!(
+                    self.load(name, false),
+                    Load::Document(document) if *document.decision.id() != id
+                ),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+                Err(error) => {
+                    tracing::debug!(%error, name = &**name, "whether it is gone is not known yet");
+                    self.write_state().vanished.insert(Arc::clone(name));
+                    false
+                }
+            };
+            if gone {
                 chain.missing(&mut lines, &id, &known.file, self.config.clock.now());
             }
         }
@@ -169,6 +182,7 @@ impl Store {
                 let appended = log.append(&lines)?;
                 self.absorb(appended.offset, &lines)?;
                 lines.clear();
+                self.learn(std::mem::take(&mut learned));
             }
         }
         if chain.seq == before {

@@ -7,6 +7,7 @@ use minutebook_core::{DecisionId, Error};
 use minutebook_fs::{Durability, FsError, LockMode, OpenMode, create_new, rename};
 
 use super::Store;
+use super::read::Load;
 use super::refresh::{Freshness, max_line_bytes};
 use crate::check::Walk;
 use crate::error::{JsonError, Result};
@@ -41,6 +42,13 @@ impl Store {
                 };
                 let text = self.journaled_text(&known)?;
                 let path = self.path(&known.file);
+                if let Load::Document(document) = self.load(&known.file, false)
+                    && document.decision.id() != id
+                {
+                    let holds = document.decision.id();
+                    tracing::warn!(%id, %holds, file = %known.file, "a document is not restored: its file is another decision's by now");
+                    continue;
+                }
                 minutebook_fs::replace(&*self.fs, &path, text.as_bytes(), Durability::Synced)?;
                 tracing::info!(%id, file = %known.file, "a document was restored from the journal");
                 restored.push(id.clone());

@@ -37,6 +37,7 @@ pub(crate) use refresh::max_line_bytes;
 use cache::Cache;
 use combine::Queue;
 pub(crate) use open::with_whole_journal;
+pub(crate) use plain::needs_journal;
 pub(crate) use plan::Coming;
 pub(crate) use raw::{Raw, RawBytes};
 use state::State;
@@ -71,13 +72,15 @@ pub(crate) struct Store {
     /// Which run of the machine this is, where the platform tells.
     boot: Option<String>,
     log: AppendLog,
+    /// Whether the journal's end was lost and had to be put back, so that files may be, too.
+    lost: bool,
     state: RwLock<State>,
     cache: Cache,
     queue: Queue,
     watching: Watching,
     /// Held while files are re-listed or read to learn what is in them, so that threads do not do it twice.
     learning: Mutex<()>,
-    /// Without a journal: whether a sync has failed, after which the system may take for written what is not.
+    /// Whether a sync of documents or their names has failed, after which the system may take for written what is not.
     sync_failed: AtomicBool,
 }
 

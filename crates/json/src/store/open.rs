@@ -48,17 +48,18 @@ impl Store {
             options,
         )
         .with_ring(dir.join(layout::RING), boot.as_deref());
-        let fs = match log.recover() {
-            Ok(_) => fs,
+        let (fs, lost) = match log.recover() {
+            Ok(bytes) => (fs, bytes > 0),
             Err(error) => {
                 tracing::warn!(%error, "what the journal has lost in a power cut cannot be put back; it is read with it");
-                log.patched()?.unwrap_or(fs)
+                (log.patched()?.unwrap_or(fs), true)
             }
         };
         let empty = Journal::new(Arc::clone(&fs), dir.join(layout::JOURNAL), 0);
         let store = Self {
             boot,
             log,
+            lost,
             state: RwLock::new(State::new(empty)),
             cache: Cache::new(config.max_decisions),
             queue: Queue::default(),

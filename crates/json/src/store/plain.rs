@@ -10,13 +10,14 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
+use minutebook_core::time::from_system;
 use minutebook_core::{DecisionId, Error, Revision, SaveMode, SaveOutcome, SaveReceipt};
 use minutebook_fs::{
     Applied, Durability, FileKind, Fs, FsError, FsFile, OpenMode, remove, replace_dated,
 };
 
 use super::plan::{Coming, check_mode, check_revision};
-use super::read::{ATTEMPTS, Found, Load, Look};
+use super::read::{ATTEMPTS, Found, Load, Look, Pick};
 use super::refresh::Freshness;
 use super::write::Results;
 use super::{Done, Op, Store};
@@ -26,6 +27,22 @@ use crate::layout;
 
 /// A deleted file's time that is further ahead of the clock comes from one that was set back, and not from many changes within a tick.
 const DELETED_AHEAD: Duration = Duration::from_hours(1);
+
+/// What came of several mutations so far.
+#[derive(Debug, Default)]
+struct Run {
+    /// Whether there is anything to sync.
+    changed: bool,
+    /// Whether it was made sure what every file holds.
+    looked: bool,
+}
+
+/// Refuses what a store without a journal cannot do; `what` says what the journal is for.
+pub(crate) fn needs_journal(what: &str) -> Error {
+    Error::unsupported(format!(
+        "this store keeps no journal (decisions.journal), {what}"
+    ))
+}
 
 impl Store {
     /// Whether there is no journal, and is to be none.
@@ -45,28 +62,28 @@ impl Store {
     /// Carries out mutations one by one, under the lock.
     pub(super) fn run_plain(&self, ops: Vec<Op>, results: &mut Results) -> Result<()> {
         self.update_plain()?;
-        let mut changed = false;
+        let mut run = Run::default();
         for (op, mutation) in ops.into_iter().enumerate() {
             match mutation {
                 Op::Save(coming, mode) | Op::SaveRaw(coming, mode) => {
-                    results.note(op, self.save_plain(*coming, &mode, &mut changed));
+                    results.note(op, self.save_plain(*coming, &mode, &mut run));
                 }
-                Op::Delete(id) => results.note(op, self.delete_plain(&id, None, &mut changed)),
+                Op::Delete(id) => results.note(op, self.delete_plain(&id, None, &mut run)),
                 Op::DeleteSeen(id, seen) => {
-                    results.note(op, self.delete_plain(&id, Some(&seen), &mut changed));
+                    results.note(op, self.delete_plain(&id, Some(&seen), &mut run));
                 }
                 Op::DeleteMatching(filter) => match self.matching(&filter) {
                     Ok(ids) => {
                         results.note(op, Ok(Done::Deleted(0)));
                         for id in ids {
-                            results.note(op, self.delete_plain(&id, None, &mut changed));
+                            results.note(op, self.delete_plain(&id, None, &mut run));
                         }
                     }
                     Err(error) => results.note(op, Err(error)),
                 },
             }
         }
-        if !changed {
+        if !run.changed {
             return Ok(());
         }
         let synced = self
@@ -78,7 +95,7 @@ impl Store {
         Ok(())
     }
 
-    fn save_plain(&self, coming: Coming, mode: &SaveMode, changed: &mut bool) -> Result<Done> {
+    fn save_plain(&self, coming: Coming, mode: &SaveMode, run: &mut Run) -> Result<Done> {
         let Coming {
             document,
             text,
@@ -86,13 +103,14 @@ impl Store {
             ..
         } = coming;
         if document.raw {
-            return Err(JsonError::Core(Error::unsupported(
-                "text that is wider than JSON needs the journal, which this store does without",
-            )));
+            let what = "which tells text that is wider than JSON from a damaged file";
+            return Err(JsonError::Core(needs_journal(what)));
         }
         let (decision, digest) = (&document.decision, document.digest);
         let id = decision.id();
-        let pick = self.find(id)?;
+        let now = self.config.clock.now();
+        let usual = layout::file_name(decision.timestamp().unwrap_or(now), id)?;
+        let pick = self.find_here(id, Some(&usual))?;
         let current = pick.winner.as_ref();
         check_mode(mode, current)?;
         if let Some(current) = current.filter(|_| pick.others.is_empty()) {
@@ -104,7 +122,7 @@ impl Store {
             };
             if same {
                 self.sync_document(&current.name)?;
-                *changed = true;
+                run.changed = true;
                 return receipt(current.token, current.at, SaveOutcome::Unchanged);
             }
         }
@@ -112,10 +130,9 @@ impl Store {
         if len as u64 > max {
             return Err(JsonError::TooLarge { len, max });
         }
-        let now = self.config.clock.now();
         let own: Vec<&Found> = current.into_iter().chain(&pick.others).collect();
         let name = self.free_name(decision.timestamp().unwrap_or(now), id, &own)?;
-        *changed = true;
+        run.changed = true;
         let path = self.path(&name);
         let bytes = text.as_bytes();
         // No two states have one revision, whatever the clock says.
@@ -128,6 +145,7 @@ impl Store {
         };
         let durability = self.config.durability;
         let at = replace_dated(&*self.fs, &path, bytes, now.into(), after, durability)?;
+        self.write_state().index.expect(&name.as_str().into(), id);
         let goes = |found: &&Found| *found.name != *name;
         if own.iter().any(goes) {
             // Until the new name lasts, the old one must.
@@ -136,7 +154,7 @@ impl Store {
             let counted = current.filter(goes);
             self.remove_files(others, counted).map_err(unsure)?;
         }
-        let at = DateTime::<Utc>::from(at);
+        let at = from_system(at);
         let outcome = match current {
             Some(_) => SaveOutcome::Updated,
             None => SaveOutcome::Created,
@@ -148,26 +166,59 @@ impl Store {
         &self,
         id: &DecisionId,
         seen: Option<&Revision>,
-        changed: &mut bool,
+        run: &mut Run,
     ) -> Result<Done> {
-        let pick = self.find(id)?;
+        let mut pick = self.find_here(id, None)?;
+        if pick.winner.is_none() && !std::mem::replace(&mut run.looked, true) {
+            pick = self.find(id)?;
+        }
         let Some(winner) = &pick.winner else {
             // That it is gone may be as new as this call.
-            *changed = true;
+            run.changed = true;
             return Ok(Done::Deleted(0));
         };
         if let Some(seen) = seen {
             check_revision(seen, winner)?;
         }
-        *changed = true;
+        run.changed = true;
         let last = pick
             .others
             .iter()
             .map(|found| found.at)
             .fold(winner.at, Ord::max);
         self.note_deleted(last);
-        self.remove_files(pick.others.iter(), Some(winner))?;
+        let removed = self.remove_files(pick.others.iter(), Some(winner));
+        removed.map_err(|error| match pick.others.is_empty() {
+            true => error,
+            // Some of its files are gone.
+            false => unsure(error),
+        })?;
         Ok(Done::Deleted(1))
+    }
+
+    /// What there is of the decision. What is known was brought in line with the directory when the lock was taken: where nobody tells of
+    /// changes, a batch does not list it again for each of its decisions. `usual` is the name that a new file would get.
+    fn find_here(&self, id: &DecisionId, usual: Option<&str>) -> Result<Pick> {
+        if self.watching.is_watching() {
+            return self.find(id);
+        }
+        for _ in 0..ATTEMPTS {
+            let state = self.read_state();
+            let mut pick = self.pick(&state, id)?;
+            let unknown = usual.filter(|name| state.index.row(name).is_none());
+            drop(state);
+            let settled = pick.learned.is_empty();
+            self.learn(std::mem::take(&mut pick.notes));
+            self.learn(std::mem::take(&mut pick.learned));
+            if settled {
+                let taken = |name: &str| self.fs.metadata(&self.path(name)).is_ok();
+                if pick.winner.is_none() && unknown.is_some_and(taken) {
+                    break;
+                }
+                return Ok(pick);
+            }
+        }
+        self.find(id)
     }
 
     /// Removes a decision's files. The one that counts goes last, and only when the others are gone for good: a change that breaks off brings back no
@@ -178,21 +229,26 @@ impl Store {
         counts: Option<&Found>,
     ) -> Result<()> {
         let mut removed = false;
-        for found in others {
+        let remove = |found: &Found| -> Result<()> {
             remove(&*self.fs, &self.path(&found.name), Durability::Buffered)?;
+            self.write_state().index.remove(&found.name);
+            Ok(())
+        };
+        for found in others {
+            remove(found)?;
             removed = true;
         }
         if let Some(found) = counts {
             if removed {
                 self.sync_names()?;
             }
-            remove(&*self.fs, &self.path(&found.name), Durability::Buffered)?;
+            remove(found)?;
         }
         Ok(())
     }
 
     /// Once a sync has failed, another that does not says nothing of what was written before it.
-    fn check_syncs(&self, applied: Applied) -> Result<()> {
+    pub(super) fn check_syncs(&self, applied: Applied) -> Result<()> {
         if !self.sync_failed.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -307,8 +363,11 @@ impl Store {
 
     /// Makes the documents' files and their names durable.
     pub(super) fn sync_plain(&self) -> Result<()> {
-        let step =
-            |path: &Path, error| JsonError::Fs(FsError::unknown("checkpoint", "sync", path, error));
+        self.check_syncs(Applied::Unknown)?;
+        let step = |path: &Path, error| {
+            self.sync_failed.store(true, Ordering::Relaxed);
+            JsonError::Fs(FsError::unknown("checkpoint", "sync", path, error))
+        };
         let mut paths = Vec::new();
         self.fs
             .visit_dir(&self.dir, &mut |entry| {
@@ -318,7 +377,7 @@ impl Store {
                 }
                 true
             })
-            .map_err(|error| step(&self.dir, error))?;
+            .map_err(|error| FsError::unknown("checkpoint", "list", &self.dir, error))?;
         for path in paths {
             let synced = open_to_sync(&*self.fs, &path);
             match synced.and_then(|file| file.sync_all()) {

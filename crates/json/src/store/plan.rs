@@ -88,6 +88,8 @@ pub(crate) struct Plan {
     pub(crate) replaces_foreign: bool,
     ids: HashSet<DecisionId>,
     names: HashSet<String>,
+    /// Whether it was made sure what every file holds.
+    looked: bool,
 }
 
 /// Whether a mutation found its place in a plan.
@@ -111,6 +113,7 @@ impl Plan {
             replaces_foreign: false,
             ids: HashSet::new(),
             names: HashSet::new(),
+            looked: false,
         }
     }
 
@@ -286,8 +289,15 @@ impl Store {
         if plan.is_full_for(id) {
             return Ok(Planned::Full);
         }
-        let Pick { winner, others, .. } = self.with_raw(id, self.find(id)?)?;
+        // Where nobody tells of changes that is a look at each file: once for many ids that are not there.
+        let miss = if plan.looked {
+            Freshness::Names
+        } else {
+            Freshness::Contents
+        };
+        let Pick { winner, others, .. } = self.with_raw(id, self.find_with(id, miss)?)?;
         let Some(winner) = winner else {
+            plan.looked = true;
             return Ok(Planned::Now(Done::Deleted(0)));
         };
         if let Some(seen) = seen {

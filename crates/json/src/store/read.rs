@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use minutebook_core::time::from_system;
 use minutebook_core::{
     Decision, DecisionId, DecisionState, Problem, ProblemKind, StateContent, StoredDecision,
 };
@@ -123,6 +124,9 @@ impl Store {
         let Some(state) = self.fresh(Freshness::Light)? else {
             return Ok(None);
         };
+        if let Some(stored) = self.get_kept(&state, id)? {
+            return Ok(Some(stored));
+        }
         let pick = self.pick(&state, id)?;
         drop(state);
         if pick.stale || !pick.learned.is_empty() {
@@ -130,6 +134,30 @@ impl Store {
         }
         self.learn(pick.notes);
         pick.winner.as_ref().map(Found::stored).transpose()
+    }
+
+    /// A decision whose document is in memory, if a look at its file shows that it is still that.
+    fn get_kept(&self, state: &State, id: &DecisionId) -> Result<Option<StoredDecision>> {
+        let [row] = state.index.files_of(id) else {
+            return Ok(None);
+        };
+        let (Some(content), Some(stamp)) = (&row.content, row.stamp) else {
+            return Ok(None);
+        };
+        let settled = content.journaled && state.overlay.is_empty() && !state.is_pending(id);
+        let kept = || self.cache.kept(&row.name, content.token.digest);
+        let Some(document) = settled.then(kept).flatten() else {
+            return Ok(None);
+        };
+        let meta = self.fs.metadata(&self.path(&row.name));
+        if meta.is_ok_and(|meta| Stamp::from(&meta) == stamp) {
+            return Ok(Some(StoredDecision {
+                decision: document.decision.clone(),
+                revision: content.token.revision().map_err(JsonError::Core)?,
+                recorded_at: content.at,
+            }));
+        }
+        Ok(None)
     }
 
     /// Before anything has listed the directory: reads the file that the journal names, or that an id which carries its time
@@ -197,7 +225,7 @@ impl Store {
 
     /// What there is of one decision, looked at until nothing moves; that there is nothing is made sure of.
     pub(crate) fn find(&self, id: &DecisionId) -> Result<Pick> {
-        self.find_with(id, Freshness::Names)
+        self.find_with(id, Freshness::Contents)
     }
 
     /// As [`find`](Self::find); `miss` is how much has to be known to say that there is nothing.
@@ -209,15 +237,15 @@ impl Store {
             let mut pick = self.pick(&state, id)?;
             drop(state);
             let settled = !pick.stale && pick.learned.is_empty();
-            let certain =
-                pick.winner.is_some() || freshness == miss || freshness != Freshness::Light;
+            let certain = pick.winner.is_some() || miss == Freshness::Light || freshness == miss;
             attempt += 1;
             self.learn(std::mem::take(&mut pick.notes));
             if (settled && certain) || attempt >= ATTEMPTS {
                 return Ok(pick);
             }
             self.learn(std::mem::take(&mut pick.learned));
-            freshness = Freshness::Names;
+            // What went from one file may have come into another.
+            freshness = if settled { miss } else { Freshness::Names };
         }
     }
 
@@ -477,7 +505,7 @@ impl Store {
     pub(super) fn modified(&self, name: &str) -> Result<Option<DateTime<Utc>>> {
         let path = self.path(name);
         match self.fs.metadata(&path) {
-            Ok(meta) => Ok(Some(meta.modified.into())),
+            Ok(meta) => Ok(Some(from_system(meta.modified))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
                 Err(FsError::not_applied("read", "look at the file", &path, error).into())

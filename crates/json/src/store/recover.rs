@@ -41,14 +41,17 @@ impl Store {
             self.write_state().tail = None;
             return Ok(());
         }
-        let same_run = self.same_run();
+        let other_run = {
+            let written = &self.read_state().journal.boot;
+            written.is_some() && self.boot.is_some() && *written != self.boot
+        };
         self.take_tail()?;
         let end = self.read_state().journal.offset;
         let clean = self.read_state().pending.is_empty();
         if clean && self.compare(&self.doubtful()).is_empty() {
             let mut state = self.write_state();
             state.tail = None;
-            if self.boot.is_some() && !same_run {
+            if other_run {
                 // Read after the machine was started anew, so it came from the device.
                 state.durable = end;
             }
@@ -62,8 +65,7 @@ impl Store {
         match mended {
             Ok(()) => Ok(()),
             Err(JsonError::Fs(error)) if error.is_locked() => {
-                tracing::warn!(%error, "a writer is at work; what it leaves in doubt is compared by the next");
-                self.write_state().tail = None;
+                tracing::warn!(%error, "a writer is at work; what is in doubt is compared by the next");
                 Ok(())
             }
             Err(JsonError::Fs(error)) => {
@@ -75,9 +77,19 @@ impl Store {
         }
     }
 
-    /// Whether everything up to the last mark was seen to be in the files in this run of the machine.
+    /// Whether everything up to the last mark was seen to be in the files in this run of the machine, and still is as far as can be told: a file
+    /// system can lose what was not synced while the machine runs on, if its device goes away. Then the journal's end was lost
+    /// too, or the directory is as it was before a change of which the journal tells.
     fn same_run(&self) -> bool {
-        self.boot.is_some() && self.read_state().journal.boot == self.boot
+        if self.lost || self.boot.is_none() {
+            return false;
+        }
+        let changed = self.dir_stamp().ok().and_then(DirStamp::nanos);
+        let journal = &self.read_state().journal;
+        let went_back = changed
+            .zip(journal.dir_after)
+            .is_some_and(|(changed, after)| changed < after);
+        journal.boot == self.boot && !went_back
     }
 
     /// The lines that may be in doubt: none of before the files are known to have reached the device, and none at all, but those
@@ -111,10 +123,11 @@ impl Store {
             self.take_tail()?;
             return self.mend(log).inspect_err(|_| self.stand_in_for_files());
         }
-        if self.read_state().pending.is_empty() {
-            return Ok(());
-        }
-        self.mend(log)
+        let in_doubt = {
+            let state = self.read_state();
+            !state.pending.is_empty() || state.tail.as_ref().is_some_and(|tail| !tail.is_empty())
+        };
+        if in_doubt { self.mend(log) } else { Ok(()) }
     }
 
     /// The lines of which it is not known that the files are as they say.

@@ -1,8 +1,8 @@
 //! Keeping what is known in line with the disk: the journal's new lines, the directory's new, changed and missing files.
 //!
 //! Where the system tells of every change in a directory, what it told since the last call is all there is to look at: one call
-//! to the system if there is nothing. What was told is only doubted; it is looked at when a question needs it, or when the
-//! decision in it is asked for.
+//! to the system if there is nothing. Files that it told of are looked at by every call, whatever it asks: another program may have
+//! put any id into them.
 //!
 //! Elsewhere the directory's change time tells whether names were added or removed, and questions about contents look at
 //! each file's own. A directory's change time has ticks: a change in the same tick as the last listing leaves it as it was. A
@@ -10,7 +10,7 @@
 //! [`Freshness::Strict`] reader lists again, and everybody does once when the tick is over. Newer systems give each change that
 //! follows a look at the time a time of its own; once that was seen to be so, a listing is trusted at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 use std::time::Instant;
 
@@ -29,11 +29,11 @@ use crate::layout;
 /// How much a reader has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Freshness {
-    /// It looks at a file whose name it knows: other files do not matter.
+    /// It looks at a file whose name it knows: of others it matters what the system told of, and those that are new.
     Light,
-    /// It has to know which file holds which decision.
+    /// It has to know which files there are.
     Names,
-    /// It asks about the contents of all files.
+    /// It has to know what every file holds: to ask about contents, or to say that there is no decision of an id.
     Contents,
 }
 
@@ -77,8 +77,8 @@ impl Store {
             if self.is_fresh(&state, freshness)? {
                 return Ok(Some(state));
             }
-            if !state.listed || state.index.unchecked().len() > FEW || !self.watching.told_few(FEW)
-            {
+            let few = to_check(&state, freshness).len() <= FEW;
+            if !state.listed || !few || !self.watching.told_few(FEW) {
                 return Ok(None);
             }
         }
@@ -102,11 +102,7 @@ impl Store {
     }
 
     fn is_fresh(&self, state: &State, freshness: Freshness) -> Result<bool> {
-        let checked = match freshness {
-            Freshness::Light => true,
-            Freshness::Names => state.index.unread().is_empty(),
-            Freshness::Contents => state.index.unchecked().is_empty(),
-        };
+        let checked = to_check(state, freshness).is_empty();
         match self.watching.told() {
             Told::Nothing => Ok(checked && state.listed),
             Told::Changes => Ok(false),
@@ -154,7 +150,7 @@ impl Store {
             if !changes.names.is_empty() {
                 let mut state = self.write_state();
                 for name in &changes.names {
-                    state.index.doubt(name);
+                    state.index.suspect_change(name);
                 }
             }
             Ok(())
@@ -235,7 +231,7 @@ impl Store {
                 Some(entry) => entries.push(entry),
             })?;
             let missing = state.index.load(names, not_files, entries, device);
-            state.vanished = missing;
+            state.vanished = missing.into_iter().collect();
         }
         let index = &mut state.index;
         for (known, decision) in absent {
@@ -419,21 +415,17 @@ impl Store {
     }
 
     /// Looks at the files that are in doubt.
-    pub(super) fn check_few(&self) -> Result<()> {
+    pub(super) fn check_files(&self, freshness: Freshness) -> Result<()> {
         let _learning = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
-        self.check_now(Freshness::Contents).map(drop)
+        self.check_now(freshness).map(drop)
     }
 
     /// Looks at the files that are in doubt, and says whether any of them is gone.
     fn check_now(&self, freshness: Freshness) -> Result<bool> {
-        let names: Vec<Arc<str>> = {
-            let index = &self.read_state().index;
-            match freshness {
-                Freshness::Light => return Ok(false),
-                Freshness::Names => index.unread().iter().cloned().collect(),
-                Freshness::Contents => index.unchecked().iter().cloned().collect(),
-            }
-        };
+        let names: Vec<Arc<str>> = to_check(&self.read_state(), freshness)
+            .iter()
+            .cloned()
+            .collect();
         let mut gone = false;
         // In parts, so that others are not kept waiting and memory stays bounded.
         for part in names.chunks(1_000) {
@@ -444,6 +436,7 @@ impl Store {
                 for name in part {
                     let row = state.index.row(name);
                     if row.is_none_or(|row| row.absent) {
+                        same.push(Arc::clone(name));
                         continue;
                     }
                     // If that fails, reading it says why.
@@ -515,13 +508,18 @@ impl Store {
                         facts: state.index.facts(&found.document.decision),
                     };
                     let id = found.id().clone();
+                    let before = state.index.row(&name).and_then(|row| row.id.clone());
                     if content.journaled
                         && stamp.is_some()
                         && !state.known.since().contains_key(&id)
                     {
                         state.restamped.insert(Arc::clone(&name));
                     }
+                    let another = before.is_some_and(|before| before != id);
                     state.index.place(Arc::clone(&name), id, content, stamp);
+                    if another {
+                        state.note_vanished(&name);
+                    }
                     if let Some(unreadable) = look.problem {
                         state.index.ail(name, unreadable.problem);
                     }
@@ -532,6 +530,14 @@ impl Store {
                 },
             }
         }
+    }
+}
+
+/// The files that have to be looked at before such a question is answered.
+fn to_check(state: &State, freshness: Freshness) -> &HashSet<Arc<str>> {
+    match freshness {
+        Freshness::Light | Freshness::Names => state.index.unread(),
+        Freshness::Contents => state.index.unchecked(),
     }
 }
 

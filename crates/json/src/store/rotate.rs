@@ -5,7 +5,7 @@ use std::io;
 
 use chrono::{DateTime, Utc};
 use minutebook_core::DecisionId;
-use minutebook_fs::{Durability, FsError, Locked, OpenMode, create_new, remove, replace};
+use minutebook_fs::{Durability, FsError, Locked, create_new, remove, replace};
 
 use super::Store;
 use super::refresh::{Freshness, max_line_bytes};
@@ -71,9 +71,7 @@ impl Store {
             return Ok(false);
         }
         let step = |step, error| FsError::unknown("seal", step, &active, error);
-        let file = self.fs.open(&active, OpenMode::AppendExisting);
-        file.and_then(|file| file.sync_all())
-            .map_err(|error| step("sync", error))?;
+        log.sync_whole()?;
         // Under both names for a moment, so that there is never none: a crash leaves the second name of a file that goes on.
         let sealed = self.path(&layout::sealed_segment(old.first));
         match self.fs.hard_link(&active, &sealed) {
@@ -203,9 +201,11 @@ impl Store {
         chain.pruned(&mut lines, &note, self.config.clock.now());
         self.mark_before_change(log)?;
         let appended = log.append(&lines)?;
-        log.sync()?;
+        log.sync_whole()?;
         self.absorb(appended.offset, &lines)?;
         replace(&*self.fs, &packed, &bytes, Durability::Synced)?;
+        // Where they may still be if a crash came before it was cleared.
+        log.clear_ring()?;
         self.mark(log, chain.seq, None);
         Ok(pruned)
     }

@@ -1,6 +1,6 @@
 //! What a handle knows: the journal as far as read, the directory as last listed, and how old that knowledge is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -95,8 +95,8 @@ pub(crate) struct State {
     /// Whether the index has the directory's names.
     pub(crate) listed: bool,
     pub(crate) dir: Option<DirSeen>,
-    /// Journaled files that were seen to be missing.
-    pub(crate) vanished: Vec<Arc<str>>,
+    /// Journaled files that were seen to be missing, or to hold another decision.
+    pub(crate) vanished: BTreeSet<Arc<str>>,
     /// Files that do not look as the checkpoint has them and hold the same: the next one takes their looks over.
     pub(crate) restamped: HashSet<Arc<str>>,
     /// Runs of a checkpoint's table that were there at the last listing.
@@ -123,7 +123,7 @@ impl State {
             index: Index::default(),
             listed: false,
             dir: None,
-            vanished: Vec::new(),
+            vanished: BTreeSet::new(),
             restamped: HashSet::new(),
             runs: Vec::new(),
             begun: false,
@@ -258,7 +258,7 @@ impl State {
     pub(crate) fn note_vanished(&mut self, name: &Arc<str>) {
         // If that cannot be told now, it is when it is noted.
         if !matches!(self.known.by_file(name), Ok(None)) {
-            self.vanished.push(Arc::clone(name));
+            self.vanished.insert(Arc::clone(name));
         }
     }
 

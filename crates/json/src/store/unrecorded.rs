@@ -2,6 +2,7 @@
 //! of as it is seen.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,9 +59,13 @@ impl Unrecorded {
                     self.only_new |= self.seen.is_none();
                 }
                 Err(JsonError::Fs(error)) if error.is_locked() => return Ok(Vec::new()),
-                Err(JsonError::Fs(error)) => {
+                Err(JsonError::Fs(error)) if is_for_good(error.kind()) => {
                     tracing::warn!(%error, "what other programs do cannot be recorded; it is told of as it is seen");
                     self.refused = true;
+                }
+                Err(JsonError::Fs(error)) => {
+                    tracing::warn!(%error, "what other programs do cannot be recorded now; it is tried again");
+                    return Ok(Vec::new());
                 }
                 Err(error) => return Err(error),
             }
@@ -118,4 +123,12 @@ impl Unrecorded {
         self.seen = Some(now);
         Ok(states)
     }
+}
+
+/// Whether the directory is not to be written at all.
+fn is_for_good(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
 }

@@ -65,7 +65,7 @@ impl Run {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let whole = file.len()? == blocks * BLOCK as u64;
+        let whole = blocks.checked_mul(BLOCK as u64) == Some(file.len()?);
         Ok(whole.then(|| Self {
             name: name.to_owned(),
             rows,

@@ -35,7 +35,7 @@ pub(crate) struct Index {
     suspects: BTreeMap<Arc<str>, Option<Unreadable>>,
     /// Files of decisions that the journal stands in for, and why.
     ailing: HashMap<Arc<str>, Problem>,
-    /// Suspects that were not read yet.
+    /// Suspects that were not read yet, and files of which somebody told that they changed.
     unread: HashSet<Arc<str>>,
     /// Files that may have changed since they were read, or were never read.
     unchecked: HashSet<Arc<str>>,
@@ -165,6 +165,14 @@ impl Index {
         }
     }
 
+    /// The file was changed, by us or others: it is looked at before anything is answered, for it may hold another decision now.
+    pub(crate) fn suspect_change(&mut self, name: &Arc<str>) {
+        self.doubt(name);
+        if let Some(ByName(row)) = self.rows.get(&**name) {
+            self.unread.insert(Arc::clone(&row.name));
+        }
+    }
+
     /// Every file may have changed.
     pub(crate) fn doubt_all(&mut self) {
         let names = self.rows.iter().filter(|row| !row.0.absent);
@@ -174,6 +182,7 @@ impl Index {
     /// The file was looked at and is as it is known.
     pub(crate) fn confirm(&mut self, name: &str) {
         self.unchecked.remove(name);
+        self.unread.remove(name);
     }
 
     /// Forgets when files were first seen as they are, of those that are no longer there.
@@ -311,7 +320,7 @@ impl Index {
         &self.suspects
     }
 
-    /// Files that have to be read before it is known which decision they hold.
+    /// Files that have to be looked at before it is known which decision they hold.
     pub(crate) fn unread(&self) -> &HashSet<Arc<str>> {
         &self.unread
     }

@@ -1,0 +1,214 @@
+//! What is lost while the machine runs on: by a file system whose device went away, by a sync that failed; and what other programs may have
+//! set or changed meanwhile.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+use minutebook_core::{
+    Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository, DecisionRepositoryExt,
+};
+use minutebook_fs::crash::{Kind, Options, enumerate};
+use minutebook_fs::{
+    Durability, Fault, Fs as _, Images, LockMode, LockWait, OpKind, OpenMode, SimFs,
+};
+use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
+
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+const JOURNAL: &str = "/d/decisions.journal.jsonl";
+
+fn config(disk: &SimFs) -> JsonDecisionConfig {
+    JsonDecisionConfig::default().fs(Arc::new(disk.clone()))
+}
+
+fn open(disk: &SimFs) -> JsonDecisionRepository {
+    JsonDecisionRepository::open("/d", config(disk)).unwrap()
+}
+
+fn decision(id: &str, n: u32) -> Decision {
+    Decision::from_json(&format!(
+        r#"{{"id":"{id}","timestamp":"2025-01-{n:02}","n":{n}}}"#
+    ))
+    .unwrap()
+}
+
+fn id(text: &str) -> DecisionId {
+    DecisionId::new(text).unwrap()
+}
+
+/// Without a runtime everything runs inline, so that each run takes the same steps.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits for something"),
+    }
+}
+
+fn removals(disk: &SimFs) -> usize {
+    let journal = String::from_utf8(disk.get(JOURNAL).unwrap()).unwrap();
+    journal.matches("\"op\":\"missing\"").count()
+}
+
+fn eight(disk: &SimFs) -> JsonDecisionRepository {
+    disk.put(BOOT, b"one\n").unwrap();
+    let store = open(disk);
+    for n in 1..=8 {
+        run(store.create(&decision(&format!("d{n}"), n))).unwrap();
+    }
+    store
+}
+
+#[test]
+fn documents_that_a_file_system_lost_while_the_machine_ran_on_come_back() {
+    let disk = SimFs::new();
+    drop(eight(&disk));
+    // The directory as it was before the last of them, under the journal that tells of all.
+    let after = SimFs::new();
+    for (path, content) in disk.tree() {
+        let name = path.display().to_string();
+        if let (Some(content), false) = (content, name.contains("_d7") || name.contains("_d8")) {
+            after.put(&path, &content).unwrap();
+        }
+    }
+    let store = open(&after);
+    assert_eq!(run(store.count(&DecisionFilter::new())).unwrap(), 8);
+    run(store.create(&decision("next", 9))).unwrap();
+    assert_eq!(removals(&after), 0);
+    for n in 1..=8 {
+        assert!(run(store.get(&id(&format!("d{n}")))).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_checkpoint_that_was_broken_off_makes_nothing_durable() {
+    let report = enumerate(
+        &Options::default().images(Images::default().max(4)),
+        |disk| {
+            drop(eight(disk));
+            Ok(())
+        },
+        |disk| drop(run(open(disk).checkpoint())),
+        |crashed| {
+            if crashed.kind != Kind::Process {
+                return Ok(());
+            }
+            let store = open(&crashed.disk);
+            run(store.checkpoint()).map_err(|error| error.to_string())?;
+            drop(store);
+            for image in crashed.disk.images_after_crash(&Images::default().max(12)) {
+                image.fs.put(BOOT, b"two\n").unwrap();
+                let store = open(&image.fs);
+                let count = run(store.count(&DecisionFilter::new())).unwrap();
+                if count != 8 {
+                    return Err(format!("{count} are left: {}", image.what));
+                }
+            }
+            Ok(())
+        },
+    )
+    .unwrap();
+    assert!(report.states > 10, "{report:?}");
+}
+
+#[test]
+fn a_checkpoint_after_a_failed_sync_is_refused() {
+    for journal in [true, false] {
+        let disk = SimFs::new();
+        let config = config(&disk)
+            .journal(journal)
+            .durability(Durability::Buffered);
+        let store = JsonDecisionRepository::open("/d", config).unwrap();
+        run(store.create(&decision("a", 1))).unwrap();
+        disk.inject(Fault::on(OpKind::SyncAll).at("2025-01-01_a").errno(5));
+        for _ in 0..2 {
+            let error = run(store.checkpoint()).unwrap_err();
+            assert!(error.to_string().contains("sync"), "{error}");
+        }
+        // What is read is not touched by that.
+        assert!(run(store.get(&id("a"))).unwrap().is_some());
+    }
+}
+
+/// A process that finds the lock taken when it opens compares what is in doubt when it writes.
+#[test]
+fn what_an_open_could_not_compare_is_compared_by_its_first_write() {
+    let disk = SimFs::new();
+    drop(eight(&disk));
+    disk.put(BOOT, b"two\n").unwrap();
+    let image = disk
+        .images_after_crash(&Images::default().max(1))
+        .pop()
+        .unwrap();
+    let lost: Vec<_> = (1..=8)
+        .filter(|n| {
+            image
+                .fs
+                .get(format!("/d/2025-01-{n:02}_d{n}.json"))
+                .is_none()
+        })
+        .collect();
+    assert!(!lost.is_empty(), "{}", image.what);
+    let held = image.fs.lock(
+        Path::new("/d/.decisions.lock"),
+        LockMode::Exclusive,
+        LockWait::Try,
+    );
+    let waits = config(&image.fs).lock_wait(LockWait::Try);
+    let store = JsonDecisionRepository::open("/d", waits).unwrap();
+    drop(held.unwrap());
+    run(store.create(&decision("next", 9))).unwrap();
+    assert_eq!(removals(&image.fs), 0);
+    assert_eq!(run(store.count(&DecisionFilter::new())).unwrap(), 9);
+}
+
+#[test]
+fn a_time_that_no_calendar_has_is_in_nobodys_way() {
+    for journal in [true, false] {
+        let disk = SimFs::new();
+        let store = JsonDecisionRepository::open("/d", config(&disk).journal(journal)).unwrap();
+        let path = "/d/2025-01-01_x.json";
+        disk.put(path, br#"{"id":"x"}"#).unwrap();
+        let file = disk.open(path.as_ref(), OpenMode::AppendExisting).unwrap();
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(9_000_000_000_000);
+        file.set_modified(far).unwrap();
+        assert!(run(store.get(&id("x"))).unwrap().is_some());
+        let page = run(store.query(&DecisionQuery::new())).unwrap();
+        assert_eq!(page.decisions.len(), 1);
+        run(store.create(&decision("y", 2))).unwrap();
+        assert!(run(store.delete(&id("x"))).unwrap());
+    }
+}
+
+/// The old id ends where the new one begins, for the journal and who follows it too.
+#[test]
+fn another_id_in_a_file_is_recorded_as_one_that_went_and_one_that_came() {
+    let disk = SimFs::new();
+    let store = eight(&disk);
+    assert_eq!(run(store.count(&DecisionFilter::new())).unwrap(), 8);
+    disk.put(
+        "/d/2025-01-03_d3.json",
+        decision("e3", 3).to_json().as_bytes(),
+    )
+    .unwrap();
+    run(store.create(&decision("next", 9))).unwrap();
+    let journal = String::from_utf8(disk.get(JOURNAL).unwrap()).unwrap();
+    let mut told = journal
+        .lines()
+        .filter(|line| line.contains("\"op\":\"missing\"") || line.contains("\"op\":\"found\""));
+    assert!(told.next().unwrap().contains(r#""op":"missing","id":"d3""#));
+    assert!(told.next().unwrap().contains(r#""op":"found","id":"e3""#));
+    assert_eq!(told.next(), None);
+    assert_eq!(run(store.history(&id("d3"))).unwrap().len(), 2);
+    // A fresh process knows it so.
+    let fresh = open(&disk);
+    assert_eq!(run(fresh.get(&id("d3"))).unwrap(), None);
+    assert!(run(fresh.get(&id("e3"))).unwrap().is_some());
+    assert_eq!(run(fresh.count(&DecisionFilter::new())).unwrap(), 9);
+}
