@@ -1,20 +1,21 @@
 //! A. Decision documents of about 1 KB: save, get, the latest, count, delete; one by one and from many tasks.
 
+mod fresh;
+mod limits;
+
 use std::cell::Cell;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use minutebook_core::{
-    Decision, DecisionFilter, DecisionId, DecisionRepository, DecisionRepositoryExt as _, GroupBy,
-    SaveMode, Symbol,
+    Decision, DecisionFilter, DecisionRepository, DecisionRepositoryExt as _, GroupBy, SaveMode,
+    Symbol,
 };
 use minutebook_fs::Durability;
 use minutebook_json::JsonDecisionRepository;
 
-use super::Section;
 use crate::bare;
 use crate::config::{Config, disk_bytes, wipe};
 use crate::inputs::generate::{ASSETS, Random};
@@ -22,6 +23,8 @@ use crate::inputs::lines;
 use crate::measure::{Plan, Timing, as_f64, measure, measure_with};
 use crate::record::{BUFFERED, OURS, Record};
 use crate::store::{self, Runtime};
+
+pub(super) use fresh::case;
 
 const SECTION: &str = "A.decisions";
 /// How many tasks save at the same time.
@@ -145,25 +148,6 @@ impl Bench<'_> {
             .with("bytes_apparent", apparent)
             .with("bytes_alloc", allocated)
             .write(self.config)
-    }
-
-    fn bare_save_n(&self, durability: Durability) -> Result<Timing> {
-        let texts: Vec<_> = self
-            .documents
-            .iter()
-            .map(Decision::to_json_pretty)
-            .collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        measure_with(
-            Plan::of(self.runs().min(3)).cold(),
-            || self.folders.fresh(),
-            |scratch| {
-                if durability == Durability::Synced {
-                    bare::write_file(&scratch.join("journal"), texts.concat().as_bytes(), true)?;
-                }
-                bare::create_files(&scratch, 0, &texts)
-            },
-        )
     }
 
     /// A fast wrong answer is worth nothing.
@@ -315,141 +299,6 @@ impl Bench<'_> {
         )
     }
 
-    /// A new process opens the store and gets one document, or asks for the latest.
-    fn fresh_process(&mut self, repo: &Arc<JsonDecisionRepository>) -> Result<()> {
-        let timed = self.with_time_in_their_ids(10)?;
-        self.runtime.block_on(async {
-            for saved in repo.save_all(timed.clone(), SaveMode::Create).await {
-                saved?;
-            }
-            anyhow::Ok(())
-        })?;
-        let files = self.files()?;
-        let mut buffer = Vec::new();
-        let mut bare = |list: bool, stat: bool, read: usize| {
-            measure(Plan::of(self.config.runs), || {
-                if list {
-                    bare::list(&self.directory)?;
-                }
-                if stat {
-                    for file in &files {
-                        std::fs::symlink_metadata(file)?;
-                    }
-                }
-                for file in files.iter().take(read) {
-                    bare::read_file(file, &mut buffer)?;
-                }
-                Ok(())
-            })
-        };
-        let listed = bare(true, false, 1)?;
-        let one = bare(false, false, 1)?;
-        let looked_at = bare(true, true, 10)?;
-        let (documents, mut random) = (self.documents, self.random.clone());
-        let any = move |from: &[Decision]| random.pick(from).id().to_string();
-        let (mut some, mut of_timed) = (any.clone(), any);
-        self.in_fresh_process("open+get", || some(documents))?
-            .limit(
-                &listed,
-                "one bare listing and one file: these ids carry no time",
-            )
-            .write(self.config)?;
-        self.in_fresh_process("open+get_uuid7", || of_timed(&timed))?
-            .limit(&one, "one file: these ids carry their time")
-            .write(self.config)?;
-        self.in_fresh_process("open+latest10", String::new)?
-            .limit(
-                &looked_at,
-                "one bare listing, a stat of each file, ten files",
-            )
-            .write(self.config)?;
-        self.runtime.block_on(async {
-            for document in &timed {
-                ensure!(repo.delete(document.id()).await?);
-            }
-            Ok(())
-        })
-    }
-
-    /// One case, each time in another process.
-    fn in_fresh_process(&self, op: &str, mut argument: impl FnMut() -> String) -> Result<Record> {
-        let directory = self.directory.display().to_string();
-        let mut timing = Timing::default();
-        let mut peak = 0_u64;
-        for i in 0..=self.config.runs {
-            let printed = self
-                .config
-                .child(Section::Decisions, op, &[&directory, &argument()])?;
-            let (seconds, kib) = printed.trim().split_once(' ').context("two numbers")?;
-            if i > 0 {
-                timing.seconds.push(seconds.parse()?);
-                peak = peak.max(kib.parse()?);
-            }
-        }
-        let record = self.record(&format!("{op}_fresh_process"), OURS, Durability::Synced);
-        Ok(record.timed(&timing).with("peak_kib", peak))
-    }
-
-    /// Documents like the others whose ids are UUIDs of version 7.
-    fn with_time_in_their_ids(&mut self, count: usize) -> Result<Vec<Decision>> {
-        let mut documents = Vec::with_capacity(count);
-        for _ in 0..count {
-            let document = self.random.pick(self.documents).clone();
-            let time = document.timestamp().context("a document has a time")?;
-            let millis = format!("{:012x}", time.timestamp_millis());
-            let rest = format!("{:016x}", self.random.next());
-            let id = format!(
-                "{}-{}-7{}-8{}-{}",
-                &millis[..8],
-                &millis[8..],
-                &rest[..3],
-                &rest[3..6],
-                &format!("{:012x}", self.random.next())[..12],
-            );
-            let mut fields: serde_json::Value = serde_json::from_str(&document.to_json())?;
-            fields["id"] = id.into();
-            documents.push(Decision::from_value(&fields)?);
-        }
-        Ok(documents)
-    }
-
-    /// The least that a save needs: one synced line if it is durable, and the file that people read.
-    fn bare_save(&self, durability: Durability) -> Result<Timing> {
-        let scratch = self.folders.fresh()?;
-        let text = self.documents[0].to_json_pretty();
-        let mut journal = bare::Room::new(&scratch.join("journal"))?;
-        let mut i = 0_usize;
-        measure(Plan::of(self.config.runs).inner(100), || {
-            for _ in 0..100 {
-                i += 1;
-                if durability == Durability::Synced {
-                    journal.write(text.as_bytes())?;
-                }
-                bare::create_file(&scratch, &format!("{i}.json"), text.as_bytes())?;
-            }
-            Ok(())
-        })
-    }
-
-    /// The least that saves at the same time need: one synced write for all that wait, and a file for each, by a thread for each
-    /// processor.
-    fn bare_concurrent(&self, each: usize) -> Result<Timing> {
-        let scratch = self.folders.fresh()?;
-        let text = self.documents[0].to_json_pretty();
-        let mut journal = bare::Room::new(&scratch.join("journal"))?;
-        let texts = vec![text.as_str(); SAVERS];
-        let lines = text.repeat(SAVERS);
-        let mut first = 0;
-        measure(Plan::of(self.config.runs).inner(SAVERS * each), || {
-            for _ in 0..each {
-                journal.write(lines.as_bytes())?;
-                bare::create_files(&scratch, first, &texts)?;
-                first += SAVERS;
-            }
-            Ok(())
-        })
-    }
-
     fn save_one(
         &mut self,
         repo: &Arc<JsonDecisionRepository>,
@@ -560,31 +409,4 @@ impl Bench<'_> {
             )
             .write(self.config)
     }
-}
-
-/// In a process of its own: opens the store at `args[0]`, gets the id `args[1]` or the latest ten, gives back the seconds and the most
-/// memory that the process had, in KiB.
-pub(super) fn case(op: &str, args: &[String]) -> Result<String> {
-    let [directory, id] = args else {
-        anyhow::bail!("a directory and an id are needed");
-    };
-    let runtime = Runtime::new()?;
-    let start = Instant::now();
-    let repo = store::decisions(Path::new(directory), Durability::Synced)?;
-    match op {
-        "open+get" | "open+get_uuid7" => {
-            let id: DecisionId = id.parse()?;
-            let found = runtime.block_on(repo.get(&id))?;
-            ensure!(found.is_some_and(|found| *found.decision.id() == id));
-        }
-        "open+latest10" => ensure!(runtime.block_on(repo.recent(10, None))?.len() == 10),
-        _ => anyhow::bail!("no case {op} here"),
-    }
-    let time = start.elapsed().as_secs_f64();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| {
-        let text = line.strip_prefix("VmHWM:")?.trim_end_matches("kB");
-        text.trim().parse::<u64>().ok()
-    });
-    Ok(format!("{time} {}", peak.unwrap_or(0)))
 }
