@@ -188,10 +188,13 @@ impl Store {
             .fold(winner.at, Ord::max);
         self.note_deleted(last);
         let removed = self.remove_files(pick.others.iter(), Some(winner));
-        removed.map_err(|error| match pick.others.is_empty() {
-            true => error,
-            // Some of its files are gone.
-            false => unsure(error),
+        removed.map_err(|error| {
+            if pick.others.is_empty() {
+                error
+            } else {
+                // Some of its files are gone.
+                unsure(error)
+            }
         })?;
         Ok(Done::Deleted(1))
     }
