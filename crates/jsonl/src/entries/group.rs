@@ -40,17 +40,25 @@ struct Request {
 
 type Outcome = Result<u64, JsonlError>;
 
+/// What becomes of a request.
+#[derive(Debug)]
+enum Reply {
+    Done(Outcome),
+    /// Who was to work for all never began: the lines are to be brought once more.
+    Again(Lines),
+}
+
 /// Where the answer to a request is put.
 #[derive(Debug, Default)]
 struct Answer {
-    state: Mutex<(Option<Outcome>, Option<Waker>)>,
+    state: Mutex<(Option<Reply>, Option<Waker>)>,
 }
 
 impl Answer {
-    fn give(&self, outcome: Outcome) {
+    fn give(&self, reply: Reply) {
         let waker = {
             let mut state = lock(&self.state);
-            state.0 = Some(outcome);
+            state.0 = Some(reply);
             state.1.take()
         };
         if let Some(waker) = waker {
@@ -58,11 +66,11 @@ impl Answer {
         }
     }
 
-    async fn wait(&self) -> Outcome {
+    async fn wait(&self) -> Reply {
         poll_fn(|context| {
             let mut state = lock(&self.state);
-            if let Some(outcome) = state.0.take() {
-                return Poll::Ready(outcome);
+            if let Some(reply) = state.0.take() {
+                return Poll::Ready(reply);
             }
             state.1 = Some(context.waker().clone());
             Poll::Pending
@@ -72,19 +80,37 @@ impl Answer {
 }
 
 /// Appends lines durably, and gives the version after them. Once it was polled it is done, even if the future is dropped then.
-pub(super) async fn append(store: &Arc<Store>, series: &Arc<Series>, lines: Lines) -> Outcome {
-    let answer = Arc::new(Answer::default());
-    let starts = {
-        let mut state = lock(&series.group.state);
-        state.waiting.push_back(Request {
-            lines,
-            answer: Arc::clone(&answer),
-        });
-        !std::mem::replace(&mut state.working, true)
-    };
-    if !starts {
-        return answer.wait().await;
+pub(super) async fn append(
+    store: &Arc<Store>,
+    series: &Arc<Series>,
+    mut lines: Lines,
+) -> Outcome {
+    loop {
+        let answer = Arc::new(Answer::default());
+        let starts = {
+            let mut state = lock(&series.group.state);
+            state.waiting.push_back(Request {
+                lines,
+                answer: Arc::clone(&answer),
+            });
+            !std::mem::replace(&mut state.working, true)
+        };
+        let reply = if starts {
+            start(store, series, &answer).await
+        } else {
+            answer.wait().await
+        };
+        lines = match reply {
+            Reply::Done(outcome) => return outcome,
+            Reply::Again(_) if starts => return Err(TaskError::Cancelled.into()),
+            // The runtime of who was to work has ended, which says nothing of this one.
+            Reply::Again(lines) => lines,
+        };
     }
+}
+
+/// Has a thread work for all who wait.
+async fn start(store: &Arc<Store>, series: &Arc<Series>, answer: &Answer) -> Reply {
     let turn = Turn {
         store: Arc::clone(store),
         series: Arc::clone(series),
@@ -97,7 +123,7 @@ pub(super) async fn append(store: &Arc<Store>, series: &Arc<Series>, lines: Line
     match select(work, own).await {
         // A turn answers everybody, however it ends.
         Either::Left((_, own)) => own.await,
-        Either::Right((outcome, _)) => outcome,
+        Either::Right((reply, _)) => reply,
     }
 }
 
@@ -157,10 +183,10 @@ impl Turn {
             Failure::new(&error, None)
         });
         for (request, outcome) in self.hand.drain(..outcomes.len()).zip(outcomes) {
-            request.answer.give(match &failed {
+            request.answer.give(Reply::Done(match &failed {
                 Some(failure) => outcome.and_then(|_| Err(JsonlError::Shared(failure.clone()))),
                 None => outcome,
-            });
+            }));
         }
     }
 }
@@ -176,8 +202,12 @@ impl Drop for Turn {
             state.working = false;
             std::mem::take(&mut state.waiting)
         };
-        for request in self.hand.drain(..).chain(waiting) {
-            request.answer.give(Err(TaskError::Cancelled.into()));
+        for request in self.hand.drain(..) {
+            let lost = Err(TaskError::Cancelled.into());
+            request.answer.give(Reply::Done(lost));
+        }
+        for request in waiting {
+            request.answer.give(Reply::Again(request.lines));
         }
     }
 }
