@@ -222,3 +222,52 @@ fn files_are_adopted_as_they_are() {
         assert_eq!(repo.summary(&id).await.unwrap().unwrap().version, version);
     });
 }
+
+#[test]
+fn repeating_an_adoption_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let save = |name: &str, range: std::ops::Range<i64>, close: f64| -> PathBuf {
+        let batch = Bar::to_batch(&bars(range, close)).unwrap();
+        save_parquet(&[batch], dir.path().join(name), &SaveParquet::default()).unwrap()
+    };
+    let files = [
+        save("a.parquet", 0..100, 1.0),
+        save("b.parquet", 50..150, 2.0),
+        save("c.parquet", 140..160, 3.0),
+    ];
+    threaded(async {
+        let series = dir.path().join("series");
+        let config = ParquetConfig::default().merge_floor_rows(4);
+        let repo = ParquetTimeSeriesRepository::open(series, config).unwrap();
+        let id: SeriesId = "BTCUSD@1m".parse().unwrap();
+        let adopt = async |files: &[PathBuf]| repo.adopt(&id, files, &Metadata::new()).await;
+        let mut expected = bars(0..50, 1.0);
+        expected.extend(bars(50..140, 2.0));
+        expected.extend(bars(140..160, 3.0));
+        adopt(&files).await.unwrap();
+        for _ in 0..2 {
+            let again = adopt(&files).await.unwrap();
+            assert_eq!((again.already.as_slice(), again.version.0), (&files[..], 1));
+            assert_eq!(repo.bars(&id, TimeRange::all()).await.unwrap(), expected);
+        }
+
+        // Corrections of rows stay too.
+        let mode = WriteMode::Upsert {
+            on_conflict: OnConflict::Replace,
+        };
+        let corrected = Bar::to_batch(&bars(10..12, 7.0)).unwrap();
+        repo.write(&id, corrected, mode).await.unwrap();
+        expected.splice(10..12, bars(10..12, 7.0));
+        assert_eq!(adopt(&files).await.unwrap().already, files);
+        assert_eq!(repo.bars(&id, TimeRange::all()).await.unwrap(), expected);
+
+        // A new file between them takes rows from one that comes later in the call, which takes them back.
+        let between = save("d.parquet", 145..155, 4.0);
+        let files = [files[0].clone(), between.clone(), files[2].clone()];
+        let report = adopt(&files).await.unwrap();
+        assert_eq!(report.adopted, files[1..]);
+        assert_eq!(repo.bars(&id, TimeRange::all()).await.unwrap(), expected);
+        // By itself it is the last.
+        adopt(&[between]).await.unwrap();
+    });
+}

@@ -143,7 +143,7 @@ impl Inner {
     async fn look_at(&self, series: &SeriesId, files: &[PathBuf]) -> crate::error::Result<Looked> {
         let log = self.log(series);
         let draft = self.draft(&log).await?;
-        let known = self.digests(&log, &draft).await?;
+        let known = self.adopted_files(&log, &draft).await?;
         let mut report = AdoptReport {
             version: minutebook_core::Version(draft.base_version()),
             ..AdoptReport::default()
@@ -154,7 +154,7 @@ impl Inner {
             let key = draft.key.clone();
             let found = task::blocking(move || candidate(&fs, &file, key.as_ref())).await?;
             match found {
-                Ok(Ok(candidate)) if known.contains(&candidate.segment.digest) => {
+                Ok(Ok(candidate)) if known.contains_key(&candidate.segment.digest) => {
                     report.already.push(path.clone());
                 }
                 Ok(Ok(candidate)) => {

@@ -3,7 +3,7 @@
 mod candidate;
 mod directory;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use minutebook_core::series::batch::merge_schemas;
@@ -19,7 +19,7 @@ use super::write::{ATTEMPTS, Committed, Patience};
 use super::{Inner, ParquetTimeSeriesRepository};
 use crate::error::{Fault, Result};
 use crate::layout::file_name;
-use crate::log::{Log, Metadata, Operation};
+use crate::log::{Log, Metadata, Operation, Segment};
 
 /// What an adoption did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,7 +33,8 @@ pub struct AdoptReport {
     pub rows: u64,
     /// Rows that were there, with keys that a later file has too: at the same times, unless another key is declared.
     pub replaced: u64,
-    /// Files that are part of the series already, byte for byte and with every row. They are not added again.
+    /// Files that are part of the series already, byte for byte. They are not added again, even if rows of theirs were replaced or deleted
+    /// since: to have these back, load the file and upsert it.
     pub already: Vec<PathBuf>,
     /// Files that cannot be part of a series as they are, and why. Load and write them instead.
     pub skipped: Vec<(PathBuf, String)>,
@@ -43,7 +44,8 @@ impl ParquetTimeSeriesRepository {
     /// Makes files of other programs part of a series without writing their rows anew: each is copied as it is and named by one commit, so that all
     /// are there at once or none. The time index may have any name and unit that [`load_parquet`](crate::load_parquet) finds; without a zone it is UTC.
     /// Where files overlap each other or what the series has, rows of a later file replace those of the same time, or of the same declared key.
-    /// A file that is part of the series already is not added again, so that the call may be repeated.
+    /// A file that is part of the series already is not added again, so that the call may be repeated. Once compaction, or a write that merges small
+    /// files, has made new files of it, it is one that is not there: adopting it again puts its rows over those of the same keys.
     ///
     /// A file whose rows are not in ascending order of time, or that has no time, is skipped and named in the report.
     ///
@@ -117,7 +119,7 @@ impl Inner {
         report: &mut AdoptReport,
     ) -> Result<()> {
         let mut began = draft.exists() && draft.schema.fields().len() > 1;
-        let mut known = self.digests(log, draft).await?;
+        let mut known = self.adopted_files(log, draft).await?;
         for path in files {
             let (fs, file) = (std::sync::Arc::clone(&self.config.fs), path.clone());
             let key = draft.key.clone();
@@ -135,7 +137,7 @@ impl Inner {
                 }
                 Err(fault) => return Err(fault),
             };
-            if known.contains(&candidate.segment.digest) {
+            if known.contains_key(&candidate.segment.digest) {
                 report.already.push(path.clone());
                 continue;
             }
@@ -166,8 +168,14 @@ impl Inner {
             };
             draft.schema = schema;
             began = true;
-            known.insert(candidate.segment.digest.clone());
+            let (digest, before) = (candidate.segment.digest.clone(), report.replaced);
             self.add_file(log, draft, candidate, &keys, report).await?;
+            if report.replaced > before {
+                // A file that has lost rows to this one and is given after it comes after it once more.
+                let now = self.adopted_files(log, draft).await?;
+                known.retain(|digest, dead| now.get(digest) == Some(dead));
+            }
+            known.insert(digest, Vec::new());
         }
         Ok(())
     }
@@ -196,17 +204,22 @@ impl Inner {
         Ok(())
     }
 
-    /// The digests of the files of which every row counts.
-    async fn digests(&self, log: &Log, draft: &Draft) -> Result<HashSet<String>> {
-        let whole = |segment: &&crate::log::Segment| segment.dead.is_empty();
-        let own = draft.segments.iter().filter(whole);
-        let mut known: HashSet<String> = own.map(|segment| segment.digest.clone()).collect();
+    /// The files of a draft by their digests, with what of them is dead.
+    async fn adopted_files(&self, log: &Log, draft: &Draft) -> Result<Adopted> {
+        let entry = |segment: &Segment| (segment.digest.clone(), segment.dead.clone());
+        let mut files: Adopted = draft.segments.iter().map(entry).collect();
         for group in &draft.groups {
-            if let Group::Kept(reference) = group {
-                let segments = self.group(log, reference).await?;
-                known.extend(segments.iter().filter(whole).map(|s| s.digest.clone()));
+            match group {
+                Group::Changed(segments) => files.extend(segments.iter().map(entry)),
+                Group::Kept(reference) => {
+                    let segments = self.group(log, reference).await?;
+                    files.extend(segments.iter().map(entry));
+                }
             }
         }
-        Ok(known)
+        Ok(files)
     }
 }
+
+/// Ranges of dead rows by the digest of the file.
+type Adopted = HashMap<String, Vec<(u64, u64)>>;
