@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use common::{Row, all, batch, inline, series};
 use minutebook_core::{ErrorKind, TimeSeriesRepository, WriteMode};
 use minutebook_parquet::{
-    LoadParquet, ParquetConfig, ParquetTimeSeriesRepository, SaveParquet, load_parquet,
+    LoadParquet, Metadata, ParquetConfig, ParquetTimeSeriesRepository, SaveParquet, load_parquet,
     parquet_statistics, save_parquet,
 };
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
 
 fn open(dir: &Path) -> ParquetTimeSeriesRepository {
     let config = ParquetConfig::default()
@@ -235,5 +237,51 @@ fn a_damaged_single_file_is_damage_or_gives_its_rows() {
             ErrorKind::Corrupt,
             "{text:?}"
         );
+    }
+}
+
+#[test]
+fn of_a_foreign_file_without_checksums_no_row_is_saved() {
+    const ROWS: i64 = 100_000;
+    let dir = tempfile::tempdir().unwrap();
+    let rows: Vec<Row> = (0..ROWS).map(|n| (n, n)).collect();
+    for checked in [false, true] {
+        let path = dir.path().join(format!("{checked}.parquet"));
+        if checked {
+            save_parquet(&[batch(&rows)], &path, &SaveParquet::default()).unwrap();
+        } else {
+            let properties = WriterProperties::builder()
+                .set_dictionary_enabled(false)
+                .set_data_page_row_count_limit(500)
+                .set_write_batch_size(500)
+                .build();
+            let file = fs::File::create(&path).unwrap();
+            let schema = batch(&rows).schema();
+            let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).unwrap();
+            writer.write(&batch(&rows)).unwrap();
+            writer.close().unwrap();
+        }
+        let root = dir.path().join(format!("store {checked}"));
+        let repo = open(&root);
+        let adopted = inline(repo.adopt(&series(), &[path], &Metadata::new())).unwrap();
+        assert_eq!(adopted.rows, ROWS.unsigned_abs());
+        let kept = only(&root, "data");
+        let mut bytes = fs::read(&kept).unwrap();
+        let middle = bytes.len() / 3;
+        bytes[middle] ^= 1;
+        fs::write(&kept, bytes).unwrap();
+        let repo = open(&root);
+        let problems = inline(repo.verify(&series())).unwrap().problems;
+        assert!(!problems.is_clean());
+        let name = kept.file_name().unwrap().to_str().unwrap().to_owned();
+        let left = inline(repo.leave_out(&series(), &[name])).unwrap();
+        assert_eq!(left.saved_rows + left.lost_rows, ROWS.unsigned_abs());
+        let there = inline(all(&repo)).unwrap().unwrap();
+        assert_eq!(there.len() as u64, left.saved_rows);
+        let wrong = there.iter().find(|(time, number)| time != number);
+        assert_eq!(wrong, None, "{left:?}");
+        // Where there are checksums, rows of other pages are saved.
+        assert_eq!(left.saved_rows > 0, checked, "{left:?}");
+        assert!(left.lost_rows > 0);
     }
 }

@@ -59,6 +59,11 @@ fn check_chunk(chunk: &ColumnChunkMetaData, start: u64, bytes: &[u8]) -> Result<
             ));
         };
         claim.check(page)?;
+        // Where an index says where pages are, the decoder takes all that it names for the body of one.
+        match bytes.get(body..) {
+            Some(all) if at == 0 && all.len() > page.len() => claim.check(all)?,
+            _ => {}
+        }
         at = body + claim.stored;
     }
     Ok(())
@@ -156,6 +161,29 @@ struct Header {
     compressed: i64,
     /// Bytes of levels before the compressed ones, in a page of the second form: of definition and of repetition.
     levels: [i64; 2],
+    /// Whether it has a checksum.
+    checksum: bool,
+}
+
+/// Whether every page of a file has a checksum, so that what decodes is what was written.
+pub(crate) fn have_checksums(metadata: &ParquetMetaData, file: &[u8]) -> bool {
+    let groups = metadata.row_groups().iter();
+    let mut chunks = groups.flat_map(RowGroupMetaData::columns);
+    chunks.all(|chunk| {
+        let (start, len) = chunk.byte_range();
+        let (Ok(start), Ok(len)) = (usize::try_from(start), usize::try_from(len)) else {
+            return false;
+        };
+        let mut left = file.get(start..start.saturating_add(len));
+        while let Some(bytes) = left.filter(|bytes| !bytes.is_empty()) {
+            let Some(header) = Header::parse(bytes).filter(|header| header.checksum) else {
+                return false;
+            };
+            let stored = usize::try_from(header.compressed).unwrap_or(usize::MAX);
+            left = bytes.get(header.len.saturating_add(stored)..);
+        }
+        left.is_some()
+    })
 }
 
 /// Fields by number, with their types and what is in them if they are structs. The decoder takes a field that it knows for what it should be,
@@ -247,6 +275,7 @@ impl Header {
                     seen |= 4;
                     header.compressed = value;
                 }
+                (0, 4) => header.checksum = true,
                 (8, 5) => header.levels[0] = value,
                 (8, 6) => header.levels[1] = value,
                 _ => {}
@@ -272,7 +301,7 @@ mod tests {
     fn headers_are_read_and_cut_ones_are_not() {
         let header = Header::parse(&BYTES).unwrap();
         assert_eq!((header.uncompressed, header.compressed), (100, 60));
-        assert_eq!(header.len, BYTES.len());
+        assert_eq!((header.len, header.checksum), (BYTES.len(), true));
         for len in 0..BYTES.len() {
             assert_eq!(Header::parse(&BYTES[..len]), None, "{len}");
         }
@@ -284,6 +313,9 @@ mod tests {
         let mut other = BYTES;
         other[9] = 0x15;
         assert_eq!(Header::parse(&other), None);
+        // Field 65,538 is field 2 to whoever counts in 16 bits.
+        let far = [0x15, 0, 0x05, 0x84, 0x80, 0x08, 200, 1, 0x15, 120, 0];
+        assert_eq!(Header::parse(&far), None);
         // A list that claims to go on for ever ends with the bytes.
         assert_eq!(Header::parse(&[0x49, 0xfc, 0xff, 0xff, 0xff, 0x0f]), None);
     }

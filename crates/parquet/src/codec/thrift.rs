@@ -70,6 +70,8 @@ impl<'a> Thrift<'a> {
                 0 => self.zigzag()?,
                 delta => id + i64::from(delta),
             };
+            // The format counts in 16 bits; what does not fit would be another field to another reader.
+            i16::try_from(id).ok()?;
             visit(self, id, head & 0x0f)?;
         }
     }

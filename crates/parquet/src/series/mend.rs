@@ -6,7 +6,7 @@ use minutebook_core::{SeriesId, Version};
 use super::draft::{Draft, Group};
 use super::write::{ATTEMPTS, Committed, Patience};
 use super::{Inner, ParquetTimeSeriesRepository};
-use crate::codec::{Wanted, without};
+use crate::codec::{Segments, Wanted, have_checksums, without};
 use crate::error::{Fault, Result};
 use crate::log::{Log, Operation, Segment};
 
@@ -27,7 +27,8 @@ pub struct LeftOut {
 
 impl ParquetTimeSeriesRepository {
     /// Commits a version without these files (segments or groups, by file name), which are damaged or missing, and with those of their rows
-    /// that can still be read. Files that the newest version does not name are no matter. Earlier versions stay as they are.
+    /// that can still be read and that a checksum vouches for: of a file of another program that has none in its pages no row is saved, since a
+    /// value with a flipped bit decodes as well as any. Files that the newest version does not name are no matter. Earlier versions stay as they are.
     ///
     /// # Errors
     /// [`Conflict`](minutebook_core::ErrorKind::Conflict) if other writers are always first;
@@ -140,6 +141,9 @@ impl Inner {
     /// The rows of a segment that count and can be read, in their order.
     async fn readable(&self, log: &Log, segment: &Segment) -> Result<Vec<RecordBatch>> {
         let reader = self.segments(log);
+        if !is_vouched_for(&reader, segment).await? {
+            return Ok(Vec::new());
+        }
         let mut open = without(0..segment.rows, &segment.dead);
         open.reverse();
         let mut found = Vec::new();
@@ -163,4 +167,20 @@ impl Inner {
         }
         Ok(found)
     }
+}
+
+/// Whether a file has checksums in its pages; ours have, those of other programs need not. Without, what decodes may be something else than what was written.
+async fn is_vouched_for(reader: &Segments, segment: &Segment) -> Result<bool> {
+    let path = reader.path(segment);
+    let all = 0..segment.bytes;
+    let bytes = reader.storage.ranges(&path, std::slice::from_ref(&all));
+    let (footer, bytes) = match (reader.footer(segment).await, bytes.await) {
+        (Ok(footer), Ok(bytes)) => (footer, bytes),
+        // Cut, or its footer is damaged: nothing of it can be read.
+        (Err(Fault::Corrupt { .. } | Fault::Vanished { .. }), _)
+        | (_, Err(Fault::Corrupt { .. } | Fault::Vanished { .. })) => return Ok(false),
+        (Err(fault), _) | (_, Err(fault)) => return Err(fault),
+    };
+    let file = bytes.first();
+    Ok(file.is_some_and(|file| have_checksums(footer.metadata(), file)))
 }
