@@ -303,14 +303,31 @@ fn a_directory_of_files_is_adopted_by_their_names() {
     save("vix.parquet", "2024-01-01");
     std::fs::write(frames.join("broken.parquet"), "no parquet").unwrap();
     let dir = frames.to_str().unwrap();
-    let planned = world.json(&["series", "adopt", dir, "--dry-run"]);
+    // One file is left out, and said to be.
+    let some = |args: &[&str]| {
+        let ran = world.run(args);
+        assert_eq!(ran.code, 6, "{}", ran.stderr);
+        let warned = ran.stderr.lines().next().unwrap();
+        assert!(warned.starts_with("warning: "), "{warned}");
+        assert!(warned.contains("broken.parquet"), "{warned}");
+        assert!(warned.contains("damaged"), "{warned}");
+        let failed = ran.stderr.lines().next_back().unwrap();
+        assert!(failed.starts_with("error: "), "{failed}");
+        assert!(failed.contains("broken.parquet"), "{failed}");
+        ran.stdout
+    };
+    let lines = |text: String| -> Vec<serde_json::Value> {
+        let lines = text.lines().map(serde_json::from_str);
+        lines.map(Result::unwrap).collect()
+    };
+    let planned = lines(some(&["series", "adopt", dir, "--dry-run", "--json"]));
     assert_eq!(planned.len(), 3);
     assert_eq!(
         (&planned[0]["series"], &planned[0]["rows"]),
         (&"BTCUSD@1h".into(), &2.into())
     );
     assert!(world.json(&["bars", "list"]).is_empty());
-    let done = world.json(&["series", "adopt", dir]);
+    let done = lines(some(&["series", "adopt", dir, "--json"]));
     let skipped = done
         .iter()
         .find(|line| line["series"] == "@broken")
@@ -322,6 +339,19 @@ fn a_directory_of_files_is_adopted_by_their_names() {
             .contains("damaged")
     );
     assert_eq!(world.json(&["bars", "read", "BTCUSD", "1h"]).len(), 2);
+    // In words only what was adopted has a line.
+    let said = some(&["series", "adopt", dir]);
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(said.contains("2 files there already"), "{said}");
+    std::fs::remove_file(frames.join("broken.parquet")).unwrap();
+    assert_eq!(world.json(&["series", "adopt", dir]).len(), 2);
+    let hopeless = world.dir().join("hopeless");
+    std::fs::create_dir(&hopeless).unwrap();
+    let hopeless = hopeless.to_str().unwrap();
+    world.refused(&["series", "adopt", hopeless], "", 3, &["no *.parquet"]);
+    world.file("hopeless/broken.parquet", "no parquet");
+    let ran = world.run(&["series", "adopt", hopeless]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (5, ""), "{}", ran.stderr);
     world.refused(
         &["series", "adopt", "BTCUSD@1h"],
         "",

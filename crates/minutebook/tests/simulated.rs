@@ -8,12 +8,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use minutebook::check::VerifyOptions;
 use minutebook::config::Environment;
+use minutebook::parquet::{SaveParquet, save_parquet};
 use minutebook::{
-    Bar, CatalogExt, Decision, DecisionRepositoryExt, ErrorKind, Minutebook, SeriesId, Tick,
-    TimeRange, TimeSeriesRepositoryExt, Timeframe, time::parse_timestamp,
+    Bar, CatalogExt, Decision, DecisionRepositoryExt, ErrorKind, Minutebook, Row, SaveMode,
+    SeriesId, Tick, TimeRange, TimeSeriesRepositoryExt, Timeframe, time::parse_timestamp,
 };
-use minutebook_fs::{Fs, SimFs};
+use minutebook_fs::{Durability, Fs, SimFs, create_new};
 
 fn options(fs: &Arc<dyn Fs>) -> minutebook::OpenOptions {
     Minutebook::options()
@@ -72,4 +74,55 @@ async fn a_store_lives_on_the_file_system_that_is_given() {
     assert_eq!(entry.entry.row_count, Some(1));
     let settings = minutebook_fs::read(&*fs, &path.join("minutebook.toml"), 1 << 20).unwrap();
     assert!(settings.is_some());
+}
+
+#[tokio::test]
+async fn data_files_are_looked_at_on_the_file_system_that_is_given() {
+    let fs: Arc<dyn Fs> = Arc::new(SimFs::new());
+    let path = Path::new("/minutebook-simulated/data");
+    let book = options(&fs).create(path).unwrap();
+    let timestamp = parse_timestamp("2025-01-01").unwrap();
+    let bar = Bar {
+        timestamp,
+        open: 1.0,
+        high: 1.0,
+        low: 1.0,
+        close: 1.0,
+        volume: 1.0,
+    };
+    let real = tempfile::tempdir().unwrap();
+    let file = real.path().join("vix.parquet");
+    save_parquet(
+        &[Bar::to_batch(&[bar]).unwrap()],
+        &file,
+        &SaveParquet::default(),
+    )
+    .unwrap();
+    let line = b"{\"timestamp\": \"2025-01-02\", \"price\": 1.5}\n";
+    for (name, bytes) in [
+        ("vix.parquet", std::fs::read(&file).unwrap()),
+        ("feed.jsonl", line.repeat(2)),
+    ] {
+        create_new(&*fs, &path.join(name), &bytes, Durability::Synced).unwrap();
+    }
+    let found = book.discover().await.unwrap();
+    assert_eq!(found.len(), 2);
+    for found in found {
+        assert!(found.problem.is_none(), "{:?}", found.problem);
+        let register = book.catalog().register(&found.entry, SaveMode::Create);
+        register.await.unwrap();
+    }
+    for (name, rows) in [("vix", 1), ("feed", 2)] {
+        let name = name.parse().unwrap();
+        let entry = book.catalog().require(&name).await.unwrap().entry;
+        assert_eq!(entry.row_count, Some(rows), "{name}");
+        let whole = book.inspect_fully(&entry.file_path).await.unwrap().unwrap();
+        assert!(whole.contents.is_of_all_bytes() && whole.contents.bytes > Some(0));
+        book.refresh(&name).await.unwrap();
+    }
+    let report = book.verify(&VerifyOptions::new()).await.unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings);
+    let gone = path.join("vix.parquet");
+    minutebook_fs::remove(&*fs, &gone, Durability::Synced).unwrap();
+    assert!(book.inspect("vix.parquet").await.unwrap().is_none());
 }

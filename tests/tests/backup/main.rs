@@ -8,6 +8,7 @@
 mod crash;
 mod live;
 mod places;
+mod same;
 #[path = "../damage/sample.rs"]
 mod sample;
 mod vault;

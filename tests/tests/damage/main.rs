@@ -11,6 +11,7 @@ mod mends;
 mod removal;
 mod sample;
 mod table;
+mod way_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -22,7 +22,7 @@ use crate::output::progress::Progress as Bar;
 Each backup is a generation: the whole store as it was at one moment, though writers go on. Only what is new or changed is copied, and when the \
 command ends with 0 the copy is durable. Interrupted, it leaves the generations before as they were. `minutebook restore` brings one back.
 
-Exit code: 0 if the generation is complete (with --verify: whole), 6 if a backup is damaged, 7 if another backup goes into the directory.
+Exit code: 0 if the generation is complete (with --verify: whole), 4 if the directory has the backups of another store, 6 if a backup is damaged, 7 if another backup goes into the directory.
 
 Examples:
   minutebook backup /mnt/backups/book --keep 14
@@ -45,6 +45,9 @@ pub(crate) struct Backup {
     /// Read every file, also those of which the system says that they have not changed
     #[arg(long, conflicts_with_all = ["list", "verify", "prune"])]
     reread: bool,
+    /// The newest generation is of this store, though it was in another place then: it was moved, or restored from here. Needed once
+    #[arg(long, conflicts_with_all = ["list", "verify", "prune"])]
+    source_moved: bool,
     /// Make no backup; list the generations
     #[arg(long, conflicts_with_all = ["keep", "verify", "prune"])]
     list: bool,
@@ -76,6 +79,7 @@ impl Backup {
         let bar = Bar::new(context.output.watched, "copying", 0);
         let mut options = BackupOptions::new()
             .reread(self.reread)
+            .source_moved(self.source_moved)
             .progress(follow(&bar));
         if let Some(keep) = self.keep {
             options = options.keep(keep.get());

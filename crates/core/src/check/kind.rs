@@ -259,13 +259,13 @@ kinds! {
         "nothing: the next vacuum goes on";
     SegmentMissing = "segment-missing", Series, Damage,
         "a version names a file that is not there",
-        "a new version is committed without it; its rows are lost";
+        "a new version is committed without it, and its rows are lost; where an earlier version has the same rows, or no others are left, the new one goes on with those";
     SegmentDamaged = "segment-damaged", Series, Damage,
         "a file of rows that does not fit its size, its digest or its checksums",
-        "a new version is committed without it and with those of its rows that can still be read; the file is moved to quarantine";
+        "a new version is committed without it and with those of its rows that can still be read (of an adopted file without checksums none, since a wrong value reads as well as a right one), or goes on with those of an earlier version as for `segment-missing`; the file is moved to quarantine";
     GroupDamaged = "group-damaged", Series, Damage,
         "a list of segments that is missing, or does not fit its digest",
-        "a new version is committed without its segments, which are moved to quarantine";
+        "a new version is committed without its segments, or goes on with those of an earlier version as for `segment-missing`; they are moved to quarantine";
     SegmentOrphaned = "segment-orphaned", Series, Untidy,
         "a file of rows, or a list of them, that no version names and that is too old to belong to a write that is under way",
         "it is moved to quarantine";

@@ -10,6 +10,7 @@ use minutebook_core::time::format_timestamp;
 use minutebook_fs::{FileKind, Fs, FsFile, Metadata, OpenMode};
 
 use super::manifest::{Entry, Header, Manifest, Piece, Stamp};
+use super::same::Identity;
 use super::vault::{Digest, Incoming, Vault, digest};
 use super::{BackupReport, Tell};
 use crate::Result;
@@ -71,11 +72,11 @@ impl Copier {
     pub(super) fn begin(
         fs: Arc<dyn Fs>,
         vault: Vault,
+        before: Option<Manifest>,
         at: DateTime<Utc>,
         options: &super::BackupOptions,
         total: u64,
     ) -> Result<Self> {
-        let before = vault.newest()?;
         Ok(Self {
             fs,
             generation: vault.new_name(at)?,
@@ -443,13 +444,18 @@ impl Copier {
     }
 
     /// Makes everything durable, and the generation complete.
-    pub(super) fn complete(mut self, root: &Path, keep: Option<usize>) -> Result<BackupReport> {
+    pub(super) fn complete(
+        mut self,
+        source: &Identity,
+        keep: Option<usize>,
+    ) -> Result<BackupReport> {
         let manifest = Manifest {
             header: Header {
                 backup: Header::FORMAT,
                 generation: self.generation.clone(),
                 at: format_timestamp(self.at),
-                source: root.display().to_string(),
+                source: source.path.display().to_string(),
+                directory: Some(source.directory),
                 files: self.entries.len() as u64,
                 bytes: self.entries.values().map(|entry| entry.len).sum(),
                 journal_head: self.journal_head.clone(),
@@ -480,7 +486,7 @@ impl Copier {
 }
 
 /// The digest of a file's first bytes.
-fn hash(file: &dyn FsFile, from: &Path, len: u64) -> Result<Digest> {
+pub(super) fn hash(file: &dyn FsFile, from: &Path, len: u64) -> Result<Digest> {
     let mut hasher = blake3::Hasher::new();
     read(file, from, 0, len, |bytes| {
         hasher.update(bytes);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use minutebook_core::check::Part;
-use minutebook_fs::{Created, Durability, Fs, Metadata, create_new, read};
+use minutebook_fs::{Created, Durability, FileId, Fs, Metadata, create_new, read};
 use serde::{Deserialize, Serialize};
 
 use crate::error::fs as fs_error;
@@ -24,6 +24,9 @@ pub(super) struct Header {
     pub(super) at: String,
     /// The store's directory.
     pub(super) source: String,
+    /// Which directory that was. Earlier releases did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) directory: Option<Directory>,
     pub(super) files: u64,
     pub(super) bytes: u64,
     /// The hash of the last line of the decisions' journal.
@@ -31,6 +34,22 @@ pub(super) struct Header {
     pub(super) journal_head: Option<String>,
     /// Directories that are there though they may have no files.
     pub(super) dirs: Vec<String>,
+}
+
+/// Which directory a name stood for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Directory {
+    device: u64,
+    inode: u64,
+}
+
+impl From<FileId> for Directory {
+    fn from(id: FileId) -> Self {
+        Self {
+            device: id.device,
+            inode: id.inode,
+        }
+    }
 }
 
 /// One file.
@@ -258,6 +277,7 @@ mod tests {
                 generation: "g".to_owned(),
                 at: "2025-01-01T00:00:00Z".to_owned(),
                 source: "/s".to_owned(),
+                directory: None,
                 files: 3,
                 bytes: 6,
                 journal_head: None,

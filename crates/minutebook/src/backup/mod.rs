@@ -7,6 +7,7 @@
 mod copy;
 mod manifest;
 mod restore;
+mod same;
 mod source;
 mod vault;
 mod verify;
@@ -37,6 +38,8 @@ pub struct BackupOptions {
     pub keep: Option<usize>,
     /// Read every file, also those of which the system says that they have not changed.
     pub reread: bool,
+    /// Go on with the generations of a store that was in another place. Unless given, they are taken for those of another store, and the backup is refused.
+    pub source_moved: bool,
     /// Told of progress.
     pub progress: Option<Arc<Tell>>,
 }
@@ -46,6 +49,7 @@ impl fmt::Debug for BackupOptions {
         f.debug_struct("BackupOptions")
             .field("keep", &self.keep)
             .field("reread", &self.reread)
+            .field("source_moved", &self.source_moved)
             .finish_non_exhaustive()
     }
 }
@@ -67,6 +71,14 @@ impl BackupOptions {
     #[must_use]
     pub fn reread(mut self, reread: bool) -> Self {
         self.reread = reread;
+        self
+    }
+
+    /// Says that this store is the one of the newest generation though it is in another place: it was moved, or copied from there, or restored from this backup.
+    /// Needed once; from then on the new place is the known one.
+    #[must_use]
+    pub fn source_moved(mut self, moved: bool) -> Self {
+        self.source_moved = moved;
         self
     }
 
@@ -198,7 +210,8 @@ impl Minutebook {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for a store that is not on disk; [`InvalidInput`](crate::ErrorKind::InvalidInput) if the directory lies in
-    /// the store, or has other things in it; [`Locked`](crate::ErrorKind::Locked) if another backup goes into it or a writer holds its lock for a minute;
+    /// the store, or has other things in it; [`AlreadyExists`](crate::ErrorKind::AlreadyExists) if its newest generation is of another store
+    /// ([`source_moved`](BackupOptions::source_moved)); [`Locked`](crate::ErrorKind::Locked) if another backup goes into it or a writer holds its lock for a minute;
     /// [`Unavailable`](crate::ErrorKind::Unavailable) if something cannot be read or written. Unless it says that the backup is complete there is no new generation.
     pub async fn backup(
         &self,
@@ -220,14 +233,18 @@ impl Minutebook {
             run(move || {
                 source.accepts(&place)?;
                 let vault = Vault::open(Arc::clone(&fs), &place)?;
-                Copier::begin(fs, vault, at, &options, total)
+                let before = vault.newest()?;
+                if let (Some(before), false) = (&before, options.source_moved) {
+                    same::check(&source, before, &place)?;
+                }
+                Copier::begin(fs, vault, before, at, &options, total)
             })
             .await
             .map_err(named)?
         };
         let copier = source.copy(disk, copier).await.map_err(named)?;
         let keep = options.keep;
-        run(move || copier.complete(&source.root, keep))
+        run(move || copier.complete(&source.identity, keep))
             .await
             .map_err(named)
     }

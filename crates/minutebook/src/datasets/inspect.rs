@@ -132,14 +132,19 @@ impl Minutebook {
     }
 
     #[cfg(feature = "disk")]
-    #[allow(clippy::unused_self, reason = "as without the feature")]
     async fn look_at_file(
         &self,
         file: std::path::PathBuf,
         whole: bool,
     ) -> Result<Option<Inspection>> {
+        use minutebook_fs::{Fs, OsFs};
         let shown = file.display().to_string();
-        let looked = minutebook_fs::task::blocking(move || file_inspection(&file, whole)).await;
+        let fs: std::sync::Arc<dyn Fs> = match self.disk() {
+            Some(disk) => std::sync::Arc::clone(&disk.fs),
+            None => std::sync::Arc::new(OsFs),
+        };
+        let looked =
+            minutebook_fs::task::blocking(move || file_inspection(&fs, &file, whole)).await;
         looked.map_err(|error| {
             Error::new(
                 crate::ErrorKind::Unavailable,
@@ -165,8 +170,12 @@ impl Minutebook {
 }
 
 #[cfg(feature = "disk")]
-fn file_inspection(file: &Path, whole: bool) -> Result<Option<Inspection>> {
-    use minutebook_fs::{Fs as _, OpenMode, OsFs};
+fn file_inspection(
+    fs: &std::sync::Arc<dyn minutebook_fs::Fs>,
+    file: &Path,
+    whole: bool,
+) -> Result<Option<Inspection>> {
+    use minutebook_fs::OpenMode;
     let failed = |error| crate::error::io("look at the file", file, error);
     let missing = |error: &std::io::Error| {
         matches!(
@@ -175,11 +184,11 @@ fn file_inspection(file: &Path, whole: bool) -> Result<Option<Inspection>> {
         )
     };
     // Who registered a link means what it leads to.
-    let target = match OsFs.canonicalize(file) {
+    let target = match fs.canonicalize(file) {
         Err(error) if missing(&error) => return Ok(None),
         found => found.map_err(failed)?,
     };
-    let open = match OsFs.open(&target, OpenMode::Read) {
+    let open = match fs.open(&target, OpenMode::Read) {
         Err(error) if missing(&error) => return Ok(None),
         opened => opened.map_err(failed)?,
     };
@@ -194,7 +203,7 @@ fn file_inspection(file: &Path, whole: bool) -> Result<Option<Inspection>> {
     let mut magic = [0; 4];
     let read = open.read_full_at(&mut magic, 0).map_err(failed)?;
     let mut found = if is(&["parquet", "pq"]) || (read == 4 && &magic == b"PAR1") {
-        parquet(&target, &*open, meta.len)?
+        parquet(fs, &target, &*open, meta.len)?
     } else if is(&["jsonl", "ndjson"]) {
         return super::lines::inspect(file, &*open).map(Some);
     } else {
@@ -208,8 +217,13 @@ fn file_inspection(file: &Path, whole: bool) -> Result<Option<Inspection>> {
 }
 
 #[cfg(feature = "parquet")]
-fn parquet(path: &Path, file: &dyn minutebook_fs::FsFile, len: u64) -> Result<Inspection> {
-    let found = minutebook_parquet::parquet_statistics(path)?;
+fn parquet(
+    fs: &std::sync::Arc<dyn minutebook_fs::Fs>,
+    path: &Path,
+    file: &dyn minutebook_fs::FsFile,
+    len: u64,
+) -> Result<Inspection> {
+    let found = minutebook_parquet::parquet_statistics_on(fs, path)?;
     // The end of the file is the footer, its length in four bytes, and four more that say what it is.
     let read = |from: u64, bytes: usize| {
         let mut buffer = vec![0; bytes];
@@ -241,7 +255,12 @@ fn parquet(path: &Path, file: &dyn minutebook_fs::FsFile, len: u64) -> Result<In
 }
 
 #[cfg(all(feature = "disk", not(feature = "parquet")))]
-fn parquet(path: &Path, _: &dyn minutebook_fs::FsFile, _: u64) -> Result<Inspection> {
+fn parquet(
+    _: &std::sync::Arc<dyn minutebook_fs::Fs>,
+    path: &Path,
+    _: &dyn minutebook_fs::FsFile,
+    _: u64,
+) -> Result<Inspection> {
     Err(Error::unsupported(
         "statistics of Parquet files take the feature \"parquet\" of the crate minutebook",
     )

@@ -16,5 +16,5 @@ pub use frame::{FrameKey, Freshness, load_frame, save_frame};
 pub use list::list_parquet_files;
 pub use load::{LoadParquet, load_parquet};
 pub use save::{ParquetCompression, SaveParquet, save_parquet};
-pub use source::{ParquetStatistics, parquet_statistics};
+pub use source::{ParquetStatistics, parquet_statistics, parquet_statistics_on};
 pub(crate) use time::nanos_per;

@@ -43,9 +43,20 @@ pub struct ParquetStatistics {
 /// [`NotFound`](minutebook_core::ErrorKind::NotFound) if there is no such file; [`Corrupt`](minutebook_core::ErrorKind::Corrupt) if it is no
 /// Parquet or damaged.
 pub fn parquet_statistics(path: impl AsRef<Path>) -> Result<ParquetStatistics> {
+    parquet_statistics_on(&(Arc::new(OsFs) as Arc<dyn Fs>), path)
+}
+
+/// As [`parquet_statistics`], of a file on another file system.
+///
+/// # Errors
+/// As [`parquet_statistics`].
+pub fn parquet_statistics_on(
+    fs: &Arc<dyn Fs>,
+    path: impl AsRef<Path>,
+) -> Result<ParquetStatistics> {
     let path = path.as_ref();
     let read = || -> crate::error::Result<ParquetStatistics> {
-        let source = Source::open(&(Arc::new(OsFs) as Arc<dyn Fs>), path)?;
+        let source = Source::open(fs, path)?;
         source.guarded(|| statistics(&source))
     };
     read().map_err(|fault| fault.told("statistics", path.display()))

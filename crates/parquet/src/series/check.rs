@@ -1,5 +1,6 @@
 //! A series looked at without changing it: every entry of its log, every file that a kept version names, and what nothing names.
 
+mod back;
 mod files;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -169,17 +170,22 @@ impl Inner {
         };
         let (groups, mut segments) = named(&story);
         let mut known: HashSet<Path> = HashSet::new();
+        let mut bad: HashSet<String> = HashSet::new();
+        let mut members: HashMap<String, BTreeSet<String>> = HashMap::new();
         for (file, group) in &groups {
             let path = log.dir.group(file);
             known.insert(path.clone());
             match self.check_group(&path, &group.what).await {
                 Ok(found) => {
+                    let names = found.iter().map(|segment| segment.file.clone());
+                    members.insert(file.clone(), names.collect());
                     for segment in found {
                         note(&mut segments, segment, group.last);
                     }
                 }
                 Err(why) => {
                     self.still_there(log, group.last).await?;
+                    bad.insert(file.clone());
                     let finding =
                         Finding::new(FindingKind::GroupDamaged, place(root, &path), told(&why)?)
                             .losing_data();
@@ -202,6 +208,7 @@ impl Inner {
                 Ok(rows) => checked.rows += rows,
                 Err(fault) => {
                     self.still_there(log, segment.last).await?;
+                    bad.insert(file.clone());
                     let kind = match fault {
                         Fault::Vanished { .. } => FindingKind::SegmentMissing,
                         _ => FindingKind::SegmentDamaged,
@@ -220,6 +227,12 @@ impl Inner {
             }
             watch.progress(segment.what.bytes);
         }
+        let look = back::Look {
+            story: &story,
+            bad: &bad,
+            groups: &members,
+        };
+        look.tell(findings);
         if whole {
             // What only a named snapshot names is kept for it.
             known.extend(self.pinned(log).await?);

@@ -1,8 +1,10 @@
 //! Going on without what is lost: a version that leaves out files that are damaged or missing, and keeps what can still be read of them.
 
 use arrow_array::RecordBatch;
+use minutebook_core::time::format_timestamp;
 use minutebook_core::{SeriesId, Version};
 
+use super::back::Fit;
 use super::draft::{Draft, Group};
 use super::write::{ATTEMPTS, Committed, Patience};
 use super::{Inner, ParquetTimeSeriesRepository};
@@ -23,12 +25,18 @@ pub struct LeftOut {
     pub saved_rows: u64,
     /// Rows that are lost.
     pub lost_rows: u64,
+    /// The earlier version whose files the new one names instead: it has the same rows, or nothing was left of the newest one.
+    pub went_back_to: Option<Version>,
 }
 
 impl ParquetTimeSeriesRepository {
     /// Commits a version without these files (segments or groups, by file name), which are damaged or missing, and with those of their rows
     /// that can still be read and that a checksum vouches for: of a file of another program that has none in its pages no row is saved, since a
     /// value with a flipped bit decodes as well as any. Files that the newest version does not name are no matter. Earlier versions stay as they are.
+    ///
+    /// If an earlier version has the same rows in files that are whole, since nothing but compactions came between, the new version goes on with those files and nothing is lost. If nothing
+    /// at all would be left of the newest version, the rows of the last version of which every file is whole come back, with the columns, key and metadata that it
+    /// had; the note of the new version says so.
     ///
     /// # Errors
     /// [`Conflict`](minutebook_core::ErrorKind::Conflict) if other writers are always first;
@@ -68,6 +76,9 @@ impl Inner {
             if !changed {
                 return Ok(report);
             }
+            if report.lost_rows + report.saved_rows > 0 {
+                self.go_back(&log, &mut draft, files, &mut report).await?;
+            }
             report.version = Version(draft.version());
             match self.commit(&log, draft, Operation::Repair).await? {
                 Committed::Done => return Ok(report),
@@ -75,6 +86,58 @@ impl Inner {
             }
         }
         Err(Fault::Conflict { attempts: ATTEMPTS })
+    }
+
+    /// Puts the files of an earlier version into a draft, if that saves more than what the draft has.
+    async fn go_back(
+        &self,
+        log: &Log,
+        draft: &mut Draft,
+        files: &[String],
+        report: &mut LeftOut,
+    ) -> Result<()> {
+        let Some(newest) = draft.base.as_ref().map(|known| known.commit.clone()) else {
+            return Ok(());
+        };
+        let nothing_left = draft.segments.is_empty()
+            && draft.groups.iter().all(|group| match group {
+                Group::Kept(reference) => reference.rows == 0,
+                Group::Changed(segments) => segments.is_empty(),
+            });
+        let found = self.way_back(log, &newest, files, nothing_left).await;
+        let (earlier, fit) = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(()),
+            Err(fault) => {
+                self.discard(std::mem::take(&mut draft.written)).await;
+                return Err(fault);
+            }
+        };
+        self.discard(std::mem::take(&mut draft.written)).await;
+        draft.groups = earlier.groups.iter().cloned().map(Group::Kept).collect();
+        draft.segments.clone_from(&earlier.segments);
+        let which = format!(
+            "version {} of {}",
+            earlier.version,
+            format_timestamp(earlier.committed_at)
+        );
+        let said = if fit == Fit::SameRows {
+            (report.saved_rows, report.lost_rows) = (newest.rows, 0);
+            format!("files were damaged; the same rows come from those of {which}")
+        } else {
+            draft.schema = std::sync::Arc::clone(&earlier.schema);
+            draft.metadata.clone_from(&earlier.metadata);
+            draft.complete.clone_from(&earlier.complete);
+            draft.key.clone_from(&earlier.key);
+            format!(
+                "nothing of version {} could be read; the rows are those of {which}",
+                newest.version
+            )
+        };
+        tracing::warn!(series = %log.series, "{said}");
+        draft.note = [("repair".to_owned(), said)].into();
+        report.went_back_to = Some(Version(earlier.version));
+        Ok(())
     }
 
     /// Takes the files out of a draft.

@@ -3,6 +3,7 @@
 mod absorb;
 mod adopt;
 mod append;
+mod back;
 mod check;
 mod cleanup;
 mod compact;

@@ -82,7 +82,7 @@ fn chain(lines: &[String]) -> Vec<usize> {
 }
 
 /// Files of a series' folder, by name.
-fn files(root: &Path, folder: &str) -> Vec<PathBuf> {
+pub(super) fn files(root: &Path, folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root.join(folder)).unwrap();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();

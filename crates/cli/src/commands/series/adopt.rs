@@ -12,17 +12,19 @@ use serde_json::{Value, json};
 
 use super::group::entry;
 use crate::app::Context;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome};
 use crate::output::format::{self, plural};
 
 /// Make Parquet files of other programs part of series, byte for byte as they are, by one commit for each series.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Rows of a later file replace those of the same time (of the same key, where one is declared). A file whose rows are not in order of
-time is told and left out; bars import takes it. The files themselves stay where they are, and one that was adopted is not added again.
+time is named and left out; bars import takes it. The files themselves stay where they are, and one that was adopted is not added again.
 
 Of a directory every *.parquet goes to the series that its name says: BTCUSD_1h_2024-01-01_2024-02-01.parquet and BTCUSD_1h.parquet to
 BTCUSD@1h, vix.parquet to @vix.
+
+Exit code: 0 if every file is part of its series now, 5 if none could be adopted, 6 if some were left out; each is named, and why.
 
 Examples:
   minutebook series adopt BTCUSD@1h BTCUSD_1h_*.parquet
@@ -70,10 +72,8 @@ impl Adopt {
         }
         let report = files.adopt(&id, &self.files, &note).await?;
         show(context, &id, &report)?;
-        if report.adopted.is_empty() && report.already.is_empty() {
-            return Err(Failure::data(format!("{id}: no file could be adopted")));
-        }
-        Ok(())
+        let taken = report.adopted.len() + report.already.len();
+        left_out(context, taken, &report.skipped, "was")
     }
 }
 
@@ -104,10 +104,8 @@ fn show(context: &mut Context<'_>, id: &SeriesId, report: &AdoptReport) -> Outco
     if context.output.json {
         return context.output.json_line(&value(id, report));
     }
-    for (file, why) in &report.skipped {
-        context
-            .output
-            .note(format!("{} was left out: {why}", file.display()));
+    if report.adopted.is_empty() && report.already.is_empty() {
+        return Ok(());
     }
     let already = match report.already.len() as u64 {
         0 => String::new(),
@@ -131,32 +129,61 @@ async fn directory(
     let mut options = AdoptDirectory::default().note(note);
     options.dry_run = dry_run;
     let done = files.adopt_directory(dir, &options).await?;
-    for (file, why) in &done.unnamed {
-        context
-            .output
-            .note(format!("{} was left out: {why}", file.display()));
-    }
     let (mut taken, mut failed) = (0, None);
-    for series in done.series {
+    let mut skipped = done.unnamed;
+    for mut series in done.series {
         taken += series.report.adopted.len() + series.report.already.len();
-        if dry_run {
+        if let Some(error) = series.error.take() {
+            context.output.warn(format!("{}: {error}", series.series));
+            failed.get_or_insert(error);
+        } else if dry_run {
             planned(context, &series)?;
         } else {
             show(context, &series.series, &series.report)?;
         }
-        if let Some(error) = series.error {
-            context.output.note(format!("{}: {error}", series.series));
-            failed.get_or_insert(error);
-        }
+        skipped.append(&mut series.report.skipped);
     }
+    let would = if dry_run { "would be" } else { "was" };
+    let told = left_out(context, taken, &skipped, would);
     match failed {
         Some(error) => Err(error.into()),
-        None if taken == 0 => Err(Failure::data(format!(
-            "{}: no file could be adopted",
+        None if taken == 0 && skipped.is_empty() => Err(Failure::not_found(format!(
+            "{}: there is no *.parquet in it",
             dir.display()
         ))),
-        None => Ok(()),
+        None => told,
     }
+}
+
+/// Names every file that was left out; then the command has not done all that it was asked for.
+fn left_out(
+    context: &mut Context<'_>,
+    taken: usize,
+    skipped: &[(PathBuf, String)],
+    was: &str,
+) -> Outcome {
+    for (file, why) in skipped {
+        let text = format!("{} {was} left out: {why}", file.display());
+        context.output.warn(text);
+    }
+    let Some((first, _)) = skipped.first() else {
+        return Ok(());
+    };
+    let more = match skipped.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {} more", format::count(more as u64)),
+    };
+    let text = format!(
+        "{}{more} {was} left out, {} {was} adopted or there already",
+        first.display(),
+        plural(taken as u64, "file")
+    );
+    let exit = if taken == 0 {
+        Exit::InvalidData
+    } else {
+        Exit::Corrupt
+    };
+    Err(Failure::new(exit, text))
 }
 
 /// What a dry run found.
@@ -169,9 +196,8 @@ fn planned(context: &mut Context<'_>, series: &AdoptedSeries) -> Outcome {
         value["last"] = series.last.map(format_timestamp).into();
         return context.output.json_line(&value);
     }
-    for (file, why) in &report.skipped {
-        let text = format!("{} would be left out: {why}", file.display());
-        context.output.note(text);
+    if report.adopted.is_empty() && report.already.is_empty() {
+        return Ok(());
     }
     context.output.line(format!(
         "{id}: {} with {} would be adopted, {} to {}",

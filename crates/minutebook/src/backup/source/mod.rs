@@ -16,6 +16,7 @@ use minutebook_fs::{FileKind, Fs, FsFile, LockMode, LockWait, OpenMode, is_tempo
 use super::copy::Copier;
 use super::manifest::Stamp;
 use super::restore::UNFINISHED;
+use super::same::Identity;
 use crate::check::run;
 use crate::config::{CONFIG_FILE, Config};
 use crate::disk::Disk;
@@ -36,9 +37,11 @@ type Held = Option<Box<dyn FsFile>>;
 
 /// A store that is backed up.
 pub(super) struct Source {
-    fs: Arc<dyn Fs>,
+    pub(super) fs: Arc<dyn Fs>,
     layout: Layout,
-    pub(super) root: PathBuf,
+    root: PathBuf,
+    /// Which store it is.
+    pub(super) identity: Identity,
     /// Where each part lies in the copy, with `/` behind it; nothing for the root.
     decisions: String,
     ticks: String,
@@ -96,6 +99,7 @@ impl Source {
         Ok(Self {
             fs: Arc::clone(&disk.fs),
             layout,
+            identity: Identity::of(&*disk.fs, &root)?,
             root,
             decisions: folder(decisions),
             ticks: folder(ticks),
@@ -103,6 +107,23 @@ impl Source {
             registry,
             settings,
         })
+    }
+
+    /// Where in the store a file of a generation comes from.
+    pub(super) fn place_of(&self, path: &str) -> PathBuf {
+        let layout = &self.layout;
+        if path == self.registry {
+            return layout.registry.clone();
+        }
+        [
+            (&self.decisions, &layout.decisions),
+            (&self.ticks, &layout.ticks),
+            (&self.series, &layout.series),
+        ]
+        .into_iter()
+        .filter(|(prefix, _)| !prefix.is_empty())
+        .find_map(|(prefix, place)| Some(place.join(path.strip_prefix(prefix.as_str())?)))
+        .unwrap_or_else(|| self.root.join(path))
     }
 
     /// Refuses a place for backups that would become part of the next one.

@@ -1,0 +1,162 @@
+//! A newest version that loses all its rows: what an earlier one still has is not left lying.
+
+use std::path::Path;
+
+use minutebook::check::{Finding, VerifyOptions};
+use minutebook::{
+    Bar, FindingKind as Kind, Minutebook, SeriesId, TimeRange, TimeSeriesRepositoryExt,
+};
+use minutebook_parquet::{Operation, VersionInfo};
+use tempfile::TempDir;
+
+use super::sample::{bars, open};
+use super::{runtime, table};
+
+const SERIES: &str = "AAPL@1h";
+const DATA: &str = "series/aapl/1h/data";
+
+fn series() -> SeriesId {
+    SERIES.parse().unwrap()
+}
+
+async fn rows(book: &Minutebook) -> Vec<Bar> {
+    let bars = book.series().bars(&series(), TimeRange::all()).await;
+    bars.unwrap()
+}
+
+async fn versions(book: &Minutebook) -> Vec<VersionInfo> {
+    let files = book.series_files().unwrap().unwrap();
+    files.versions(&series()).await.unwrap()
+}
+
+/// Three commits, each so large that it is a file of its own.
+async fn three(root: &Path) -> Minutebook {
+    let book = Minutebook::create(root).unwrap();
+    for (from, to) in [(0, 4_000), (4_000, 5_500), (5_500, 6_000)] {
+        let bars = bars(from, to);
+        book.series().append_bars(&series(), &bars).await.unwrap();
+    }
+    book
+}
+
+/// Removes the files that came since, and says what verify finds of them.
+async fn lose(root: &Path, since: &[std::path::PathBuf]) -> Vec<Finding> {
+    for file in table::files(root, DATA) {
+        if !since.contains(&file) {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    let report = open(root).verify(&VerifyOptions::new()).await.unwrap();
+    let mut found = report.findings;
+    found.retain(|finding| finding.kind == Kind::SegmentMissing);
+    assert!(!found.is_empty());
+    found
+}
+
+/// Mends, and checks that a second time nothing is found.
+async fn mend(root: &Path) -> usize {
+    let options = VerifyOptions::new();
+    let report = open(root).repair(&options).await.unwrap();
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    let lost = report.lost().count();
+    assert!(report.after.is_clean(), "{:?}", report.after.findings);
+    assert!(open(root).repair(&options).await.unwrap().mended.is_empty());
+    lost
+}
+
+#[test]
+fn what_a_compaction_wrote_comes_back_from_what_it_read() {
+    runtime().block_on(async {
+        let dir = TempDir::new().unwrap();
+        let book = three(dir.path()).await;
+        let before = rows(&book).await;
+        let read = table::files(dir.path(), DATA);
+        let files = book.series_files().unwrap().unwrap();
+        files.compact(&series()).await.unwrap();
+        let said = [("source".to_owned(), Some("vendor".to_owned()))];
+        files.describe(&series(), &said).await.unwrap();
+        drop(book);
+        let found = lose(dir.path(), &read).await;
+        assert!(found.iter().all(|finding| !finding.lost), "{found:?}");
+        assert!(found[0].cause.contains("version 3 of "), "{found:?}");
+        assert!(found[0].cause.contains("the same rows"), "{found:?}");
+        assert_eq!(mend(dir.path()).await, 0);
+        let book = open(dir.path());
+        assert_eq!(rows(&book).await, before);
+        let newest = versions(&book).await.pop().unwrap();
+        assert_eq!(newest.operation, Operation::Repair);
+        assert!(
+            newest.note["repair"].contains("version 3 of "),
+            "{newest:?}"
+        );
+        // What was said of the series since stays.
+        let files = book.series_files().unwrap().unwrap();
+        let said = files.metadata(&series()).await.unwrap();
+        assert_eq!(said.get("source").map(String::as_str), Some("vendor"));
+    });
+}
+
+#[test]
+fn rows_written_anew_of_which_nothing_is_left_give_way_to_the_last_whole_ones() {
+    runtime().block_on(async {
+        let dir = TempDir::new().unwrap();
+        let book = three(dir.path()).await;
+        let read = table::files(dir.path(), DATA);
+        let before = rows(&book).await;
+        // Every row is corrected by one write.
+        let mut corrected = before.clone();
+        for bar in &mut corrected {
+            bar.volume += 1.0;
+        }
+        book.series()
+            .upsert_bars(&series(), &corrected)
+            .await
+            .unwrap();
+        drop(book);
+        let found = lose(dir.path(), &read).await;
+        assert!(found.iter().all(|finding| finding.lost), "{found:?}");
+        let says = "makes the 6000 rows of version 3 of ";
+        assert!(found[0].cause.contains(says), "{found:?}");
+        assert!(mend(dir.path()).await > 0);
+        let book = open(dir.path());
+        assert_eq!(rows(&book).await, before);
+        let newest = versions(&book).await.pop().unwrap();
+        assert_eq!((newest.operation, newest.rows), (Operation::Repair, 6_000));
+        let said = &newest.note["repair"];
+        assert!(
+            said.contains("nothing of version 4 could be read"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn a_version_that_keeps_rows_is_not_given_up_for_an_earlier_one() {
+    runtime().block_on(async {
+        let dir = TempDir::new().unwrap();
+        let book = three(dir.path()).await;
+        let before = rows(&book).await;
+        drop(book);
+        let mut read = table::files(dir.path(), DATA);
+        read.remove(0);
+        let found = lose(dir.path(), &read).await;
+        assert!(found.iter().all(|finding| finding.lost), "{found:?}");
+        assert!(!found[0].cause.contains("version"), "{found:?}");
+        mend(dir.path()).await;
+        let left = rows(&open(dir.path())).await;
+        assert!((500..6_000).contains(&left.len()), "{}", left.len());
+        assert!(left.iter().all(|bar| before.contains(bar)));
+    });
+}
+
+#[test]
+fn where_no_version_is_whole_the_series_is_without_rows() {
+    runtime().block_on(async {
+        let dir = TempDir::new().unwrap();
+        drop(three(dir.path()).await);
+        let found = lose(dir.path(), &[]).await;
+        assert!(!found[0].cause.contains("version"), "{found:?}");
+        assert!(mend(dir.path()).await > 0);
+        assert!(rows(&open(dir.path())).await.is_empty());
+    });
+}
