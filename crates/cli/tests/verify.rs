@@ -130,3 +130,31 @@ fn what_is_untidy_fails_only_when_asked_to() {
     world.ok(&["repair", "--yes"]);
     world.ok(&["verify", "--strict"]);
 }
+
+/// Nobody reads the findings (`| head`): what was asked for is done, and the exit code says what was found.
+#[test]
+fn the_verdict_counts_though_nobody_reads_to_the_end() {
+    let world = World::new();
+    world.ok_with(
+        &["ticks", "append", "BTCUSD", "-"],
+        "{\"timestamp\": \"2025-01-01T00:00:00Z\", \"price\": 1}\n",
+    );
+    let path = world.store().join("ticks/btcusd_timeseries.jsonl");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text.push_str(&"no tick\n".repeat(2_000));
+    std::fs::write(&path, text).unwrap();
+    let unread = |args: &[&str]| {
+        let mut command = world.command();
+        command
+            .args(args)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        child.wait().unwrap().code()
+    };
+    assert_eq!(unread(&["verify"]), Some(6));
+    assert_eq!(unread(&["repair", "--yes"]), Some(0));
+    world.ok(&["verify", "--strict"]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1);
+}

@@ -54,3 +54,4 @@ pub use documents::{JsonDocuments, JsonDocumentsConfig};
 pub use journal::JournalProof;
 pub use raw::{RawDocument, raw_fields};
 pub use save::{JsonOptions, load_json, load_json_with, save_json};
+pub use store::whole_journal;

@@ -205,6 +205,28 @@ mod tests {
     }
 
     #[test]
+    fn dates_and_paths_are_strings() {
+        #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
+        struct Run {
+            started: chrono::DateTime<chrono::Utc>,
+            day: chrono::NaiveDate,
+            output: PathBuf,
+        }
+        let run = Run {
+            started: chrono::DateTime::UNIX_EPOCH,
+            day: chrono::NaiveDate::default(),
+            output: "data/é.parquet".into(),
+        };
+        let options = options();
+        save_json(&run, "/run.json", &options).unwrap();
+        let text: serde_json::Value = load_json_with("/run.json", &options).unwrap();
+        assert_eq!(text["started"], "1970-01-01T00:00:00Z");
+        assert_eq!(text["output"], "data/é.parquet");
+        assert_eq!(text["day"], "1970-01-01");
+        assert_eq!(load_json_with::<Run>("/run.json", &options).unwrap(), run);
+    }
+
+    #[test]
     fn a_file_that_does_not_fit_is_named_with_its_place() {
         let options = options();
         minutebook_fs::replace(

@@ -16,7 +16,7 @@ use minutebook_core::{
     Decision, DecisionId, DecisionRepository, DecisionRepositoryExt, ManualClock, StateContent,
 };
 use minutebook_fs::crash::{Crashed, Kind, Options, enumerate};
-use minutebook_fs::{Images, SimFs};
+use minutebook_fs::{Fs as _, Images, SimFs};
 use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository, KeepRevisions};
 
 const JOURNAL: &str = "/d/decisions.journal.jsonl";
@@ -305,4 +305,56 @@ fn a_crash_while_documents_are_taken_out() {
     check(|store| {
         run(store.rotate()).is_ok() && run(store.prune_revisions(KeepRevisions::Newest(1))).is_ok()
     });
+}
+
+/// A journal with a sealed file, founded anew; its sealed file is moved away, or not (the repair was killed).
+fn founded_anew(disk: &SimFs, moved: bool) -> JsonDecisionRepository {
+    let store = open(disk);
+    for n in 0..20 {
+        save(&store, &format!("old-{n}"), n);
+    }
+    assert!(run(store.rotate()).unwrap());
+    let sealed = run(store.sealed_journal_files()).unwrap();
+    assert_eq!(sealed.len(), 1);
+    disk.create_dir(Path::new("/kept")).unwrap();
+    let moves = sealed
+        .into_iter()
+        .map(|from| (from, "/kept/sealed".into()))
+        .filter(|_| moved)
+        .collect();
+    run(store.refound_journal(Path::new("/kept/journal"), moves)).unwrap();
+    drop(store);
+    open(disk)
+}
+
+#[test]
+fn a_journal_that_was_founded_anew_is_sealed_beside_nothing_of_the_old_one() {
+    let disk = SimFs::new();
+    let store = founded_anew(&disk, true);
+    assert!(disk.get("/kept/sealed").is_some());
+    assert!(run(store.sealed_journal_files()).unwrap().is_empty());
+    save(&store, "new", 1);
+    assert!(run(store.rotate()).unwrap());
+    save(&store, "new", 2);
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(run(store.history(&id("new"))).unwrap().len(), 2);
+    assert_eq!(run(store.history(&id("old-7"))).unwrap().len(), 1);
+}
+
+#[test]
+fn a_sealed_file_of_the_old_journal_costs_no_line_of_the_new_one() {
+    let disk = SimFs::new();
+    let store = founded_anew(&disk, false);
+    save(&store, "new", 1);
+    assert!(!run(store.rotate()).unwrap(), "the number is taken");
+    save(&store, "new", 2);
+    // As it would be had the new one been sealed beside the old one.
+    let plain = "/d/decisions.journal.000000000001.jsonl";
+    disk.put(plain, b"lines of the new journal\n").unwrap();
+    let _ = run(store.rotate());
+    assert!(disk.get(plain).is_some());
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(run(store.history(&id("new"))).unwrap().len(), 2);
 }

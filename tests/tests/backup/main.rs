@@ -7,6 +7,7 @@
 
 mod crash;
 mod live;
+mod moments;
 mod places;
 mod same;
 #[path = "../damage/sample.rs"]

@@ -10,6 +10,7 @@ mod limits;
 mod mends;
 mod removal;
 mod sample;
+mod stale;
 mod table;
 mod way_back;
 

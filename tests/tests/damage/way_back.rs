@@ -80,7 +80,8 @@ fn what_a_compaction_wrote_comes_back_from_what_it_read() {
         assert!(found.iter().all(|finding| !finding.lost), "{found:?}");
         assert!(found[0].cause.contains("version 3 of "), "{found:?}");
         assert!(found[0].cause.contains("the same rows"), "{found:?}");
-        assert_eq!(mend(dir.path()).await, 0);
+        // The versions that named the lost file go; none of their rows does.
+        mend(dir.path()).await;
         let book = open(dir.path());
         assert_eq!(rows(&book).await, before);
         let newest = versions(&book).await.pop().unwrap();

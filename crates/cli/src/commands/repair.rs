@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use clap::Args;
-use minutebook::check::{Finding, Part, VerifyOptions};
+use minutebook::check::{Finding, Part, Severity, VerifyOptions};
 use serde_json::json;
 
 use super::verify::{finding_value, follow, line, verdict};
 use crate::app::Context;
 use crate::args::parsed;
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome, read_or_not};
 use crate::output::format::plural;
 use crate::output::progress::Progress as Bar;
 
@@ -20,7 +20,7 @@ Asks first; needs --yes when nobody can be asked. Nothing is thrown away: quaran
 manifest.jsonl that says where each file came from and why. An interrupted repair is finished by the next one. \
 While series are mended nobody should write to them.
 
-Exit code: 0 if the store is in order afterwards, 6 if something is still damaged.
+Exit code: 0 if the store is in order afterwards, 6 if something is still damaged (also if you said no), 7 if another repair goes on.
 
 Examples:
   minutebook repair --dry-run
@@ -50,9 +50,11 @@ impl Repair {
         }
         if !plan.is_empty() {
             if !context.output.json {
-                for finding in &plan {
-                    show(context, finding, &root)?;
-                }
+                // Who reads only the beginning (`| head`) has asked for the repair all the same.
+                let shown = plan
+                    .iter()
+                    .try_for_each(|finding| show(context, finding, &root));
+                read_or_not(shown)?;
             }
             let question = format!(
                 "mend {} in {}",
@@ -60,7 +62,17 @@ impl Repair {
                 root.display()
             );
             if !context.confirm(self.yes, &question)? {
-                return Ok(());
+                let damage = |finding: &&Finding| finding.kind.severity() == Severity::Damage;
+                return match plan.iter().filter(damage).count() as u64 {
+                    0 => Ok(()),
+                    places => Err(Failure::new(
+                        Exit::Corrupt,
+                        format!(
+                            "nothing was mended; {} stay as they are",
+                            plural(places, "damaged place")
+                        ),
+                    )),
+                };
             }
         }
         let bar = Bar::new(context.output.watched, "mending", 0);
@@ -90,7 +102,7 @@ impl Repair {
         let kept = quarantine.as_ref().map_or_else(String::new, |folder| {
             format!("; what was replaced or removed is in {folder}")
         });
-        context.output.result(
+        let told = context.output.result(
             &json!({
                 "mended": mended,
                 "failed": failed,
@@ -98,11 +110,12 @@ impl Repair {
                 "quarantine": quarantine,
                 "clean": report.after.is_clean(),
             }),
-            format!(
-                "mended {}{kept}",
-                plural(report.mended.len() as u64, "place")
-            ),
-        )?;
+            match report.mended.len() as u64 {
+                0 => "there was nothing to mend".to_owned(),
+                places => format!("mended {}{kept}", plural(places, "place")),
+            },
+        );
+        read_or_not(told)?;
         for finding in report.lost() {
             context
                 .output

@@ -21,7 +21,8 @@ use crate::output::progress::Progress as Bar;
 Every file is compared with the digest that it had. Until all of them are there and durable the directory says that it is not complete, and is \
 not opened as a store; a restore that was interrupted is done again by the same command. A store that is there is never written over.
 
-Exit code: 0 if all of it is there, 3 if there is no such generation, 4 if the directory has something in it, 6 if the backup is damaged.
+Exit code: 0 if all of it is there, 3 if there is no such generation, 4 if the directory has something in it, 6 if the backup is damaged, 7 if \
+another restore into it goes on.
 
 Examples:
   minutebook restore /mnt/backups/book ./book

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::Context;
 use crate::args::parsed;
-use crate::failure::{Exit, Failure, Outcome};
+use crate::failure::{Exit, Failure, Outcome, read_or_not};
 use crate::output::Output;
 use crate::output::format::{count, plural, plural_of, size};
 use crate::output::progress::Progress as Bar;
@@ -65,18 +65,20 @@ impl Verify {
         let report = book.verify(&options.progress(follow(&bar))).await?;
         bar.finish();
         let root = book.root().map(Path::to_owned).unwrap_or_default();
-        let output = &mut context.output;
-        if output.json {
-            output.json_line(&value(&report, &root))?;
-        } else {
-            for finding in &report.findings {
-                if self.notes || finding.kind.severity() != Severity::Note {
-                    show(output, finding, &root)?;
-                }
-            }
-            output.line(summary(&report))?;
-        }
+        read_or_not(self.print(&mut context.output, &report, &root))?;
         verdict(&report, self.strict)
+    }
+
+    fn print(&self, output: &mut Output<'_>, report: &VerifyReport, root: &Path) -> Outcome {
+        if output.json {
+            return output.json_line(&value(report, root));
+        }
+        for finding in &report.findings {
+            if self.notes || finding.kind.severity() != Severity::Note {
+                show(output, finding, root)?;
+            }
+        }
+        output.line(summary(report))
     }
 }
 

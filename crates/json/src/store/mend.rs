@@ -1,10 +1,10 @@
 //! Mending that is asked for: documents written again from the journal, and a journal founded anew.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use minutebook_core::{DecisionId, Error};
-use minutebook_fs::{Durability, FsError, LockMode, OpenMode, create_new, rename};
+use minutebook_fs::{Durability, FsError, LockMode, OpenMode, create_new, rename, rename_new};
 
 use super::Store;
 use super::read::Load;
@@ -61,8 +61,9 @@ impl Store {
     }
 
     /// Founds the journal anew from its intact lines: the last state of each decision, with its revision and when it was taken. The journal as it
-    /// was gets the name `keep`, which must be free.
-    pub(crate) fn refound(&self, keep: &Path) -> Result<u64> {
+    /// was gets the name `keep`, which must be free, and its sealed files theirs. Those come last: a new journal with the sealed files of the old one
+    /// beside it is not sealed, and the next repair moves them.
+    pub(crate) fn refound(&self, keep: &Path, sealed: &[(PathBuf, PathBuf)]) -> Result<u64> {
         const OP: &str = "repair";
         if self.is_plain() {
             return Err(JsonError::Core(Error::unsupported(
@@ -128,6 +129,11 @@ impl Store {
             Durability::Synced,
         )?;
         rename(&*self.fs, &temporary, &journal, Durability::Synced)?;
+        for (from, to) in sealed {
+            if self.fs.identify(from).is_ok() {
+                let _free = rename_new(&*self.fs, from, to, Durability::Synced)?;
+            }
+        }
         tracing::warn!(dir = %self.dir.display(), lines = chain.seq, "the journal was founded anew");
         Ok(chain.seq)
     }

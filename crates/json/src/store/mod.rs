@@ -36,6 +36,7 @@ pub(crate) use refresh::max_line_bytes;
 
 use cache::Cache;
 use combine::Queue;
+pub use open::whole_journal;
 pub(crate) use open::with_whole_journal;
 pub(crate) use plain::needs_journal;
 pub(crate) use plan::Coming;

@@ -77,7 +77,16 @@ impl Store {
     }
 }
 
-/// The file system with the journal as it was before a power cut, for who reads it without opening the store.
+/// The file system with the journal of a directory of decisions as it was before a power cut, for who reads it without opening the store. Nothing is
+/// written; it is the one that is given if nothing was lost.
+///
+/// # Errors
+/// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if the directory cannot be read.
+pub fn whole_journal(fs: &Arc<dyn Fs>, dir: &Path) -> minutebook_core::Result<Arc<dyn Fs>> {
+    with_whole_journal(fs, dir).map_err(|error| error.into_core("read", dir.display()))
+}
+
+/// As [`whole_journal`].
 pub(crate) fn with_whole_journal(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Arc<dyn Fs>> {
     let log = AppendLog::open(
         Arc::clone(fs),

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use minutebook_core::DecisionId;
-use minutebook_fs::{Durability, FsError, Locked, create_new, remove, replace};
+use minutebook_fs::{Created, Durability, FsError, Locked, create_new, remove, replace};
 
 use super::Store;
 use super::refresh::{Freshness, max_line_bytes};
@@ -74,6 +75,12 @@ impl Store {
         log.sync_whole()?;
         // Under both names for a moment, so that there is never none: a crash leaves the second name of a file that goes on.
         let sealed = self.path(&layout::sealed_segment(old.first));
+        let packed = self.path(&layout::packed_segment(old.first));
+        if self.fs.identify(&packed).is_ok() {
+            // Its number was given before, by a journal that this one took the place of.
+            tracing::warn!(path = %packed.display(), "the journal stays one file: a sealed one of an earlier journal is in the way, which a repair moves");
+            return Ok(false);
+        }
         match self.fs.hard_link(&active, &sealed) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -121,17 +128,44 @@ impl Store {
             let packed = self.path(&layout::packed_segment(segment.first));
             let bytes = pack(segment.reader()?)
                 .map_err(|error| FsError::not_applied("seal", "compress", &packed, error))?;
-            let _ = create_new(&*self.fs, &packed, &bytes, Durability::Synced)?;
-            remove(&*self.fs, &segment.path, Durability::Synced)?;
+            if create_new(&*self.fs, &packed, &bytes, Durability::Synced)? == Created::Created {
+                remove(&*self.fs, &segment.path, Durability::Synced)?;
+            }
         }
         // What a crash left between the two.
         for segment in files.iter().filter(|segment| segment.is_packed()) {
             let plain = self.path(&layout::sealed_segment(segment.first));
-            if self.fs.identify(&plain).is_ok() {
+            let Some(bytes) = minutebook_fs::read(&*self.fs, &plain, u64::MAX)? else {
+                continue;
+            };
+            // Only what the compressed one has as well is left over.
+            if segment.bytes()? == bytes {
                 remove(&*self.fs, &plain, Durability::Synced)?;
+            } else {
+                tracing::warn!(path = %plain.display(), "a sealed file is not what its compressed one is, and stays");
             }
         }
         Ok(())
+    }
+
+    /// The sealed files in the directory, compressed or not.
+    pub(crate) fn sealed_files(&self) -> Result<Vec<PathBuf>> {
+        let step = |error| FsError::not_applied("list", "list the directory", &self.dir, error);
+        let mut found = Vec::new();
+        for entry in self.fs.read_dir(&self.dir).map_err(step)? {
+            let name = entry.name.to_string_lossy();
+            let rest = name.strip_prefix("decisions.journal.").unwrap_or_default();
+            let number = rest
+                .strip_suffix(".jsonl")
+                .or_else(|| rest.strip_suffix(".jsonl.zst"));
+            if number
+                .is_some_and(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()))
+            {
+                found.push(self.dir.join(&entry.name));
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// Takes the documents of earlier revisions that are not to be kept out of the sealed files. The chain says what they hold

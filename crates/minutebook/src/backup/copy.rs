@@ -1,5 +1,7 @@
 //! One generation in the making: files of the store, and which objects their bytes are in.
 
+mod bytes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,19 +11,18 @@ use minutebook_core::check::Part;
 use minutebook_core::time::format_timestamp;
 use minutebook_fs::{FileKind, Fs, FsFile, Metadata, OpenMode};
 
-use super::manifest::{Entry, Header, Manifest, Piece, Stamp};
+use super::manifest::{Entry, Header, Manifest, Stamp};
 use super::same::Identity;
-use super::vault::{Digest, Incoming, Vault, digest};
+use super::vault::{Digest, Vault, digest};
 use super::{BackupReport, Tell};
 use crate::Result;
 use crate::check::Progress;
 use crate::error::io;
+use bytes::{CHUNK, Taken};
+pub(super) use bytes::{hash, read};
 
-const CHUNK: usize = 1 << 20;
 /// A file that changed so shortly before the backup may change again within the same tick of its time; it is read again by the next one.
 const SETTLED_NS: i128 = 3_000_000_000;
-/// A file that grows is in so many pieces at most; then it is stored whole again.
-const MAX_PIECES: usize = 256;
 /// So often a file is read again that changed while it was read.
 const ATTEMPTS: usize = 3;
 
@@ -32,14 +33,6 @@ pub(super) enum Kind {
     Whole,
     /// It is appended to, and is copied up to here.
     Grows(u64),
-}
-
-/// What has been read of a file.
-struct Taken {
-    digest: Digest,
-    pieces: Vec<Piece>,
-    /// Bytes that were not in the vault.
-    new: u64,
 }
 
 pub(super) struct Copier {
@@ -123,6 +116,10 @@ impl Copier {
                 return Ok(self.skipped.contains(from));
             };
             let copied = self.open_file(&*file, from, to, Kind::Whole);
+            if copied.is_err() && self.vault.is_broken() {
+                // Of the copies, not of this file: reading it once more mends nothing.
+                return copied.map(|()| true);
+            }
             let after = file
                 .metadata()
                 .map_err(|error| io("look at the file", from, error))?;
@@ -140,7 +137,17 @@ impl Copier {
 
     /// Opens a plain file. `None` if it is not there, or is none and so is left out.
     pub(super) fn open(&mut self, from: &Path) -> Result<Option<(Box<dyn FsFile>, Metadata)>> {
-        match self.fs.metadata(from) {
+        let fs = Arc::clone(&self.fs);
+        self.open_on(&*fs, from)
+    }
+
+    /// As [`open`](Self::open), on a file system that shows it otherwise.
+    pub(super) fn open_on(
+        &mut self,
+        fs: &dyn Fs,
+        from: &Path,
+    ) -> Result<Option<(Box<dyn FsFile>, Metadata)>> {
+        match fs.metadata(from) {
             Ok(meta) if meta.kind == FileKind::File => {}
             Ok(_) => {
                 self.skip(from);
@@ -149,7 +156,7 @@ impl Copier {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io("look at the file", from, error)),
         }
-        match self.fs.open(from, OpenMode::Read) {
+        match fs.open(from, OpenMode::Read) {
             Ok(file) => {
                 let meta = file
                     .metadata()
@@ -253,99 +260,6 @@ impl Copier {
                 total: self.total.max(self.done),
             });
         }
-    }
-
-    /// Copies what was appended since; `None` if what was there before is not what it was.
-    fn grown(
-        &mut self,
-        file: &dyn FsFile,
-        from: &Path,
-        known: &Entry,
-        len: u64,
-    ) -> Result<Option<Taken>> {
-        let mut pieces = known.objects();
-        if pieces.len() >= MAX_PIECES {
-            return Ok(None);
-        }
-        let mut whole = blake3::Hasher::new();
-        read(file, from, 0, known.len, |bytes| {
-            whole.update(bytes);
-            Ok(())
-        })?;
-        if whole.finalize().to_hex().as_str() != known.blake3 {
-            return Ok(None);
-        }
-        let mut new = 0;
-        if known.len < len {
-            let incoming = self.vault.begin()?;
-            let mut piece = blake3::Hasher::new();
-            let copied = read(file, from, known.len, len, |bytes| {
-                whole.update(bytes);
-                piece.update(bytes);
-                incoming.write(bytes)
-            });
-            let name: Digest = piece.finalize().into();
-            new = self.take(incoming, copied, name, len - known.len)?;
-            pieces.push(Piece {
-                blake3: blake3::Hash::from(name).to_hex().to_string(),
-                len: len - known.len,
-            });
-        }
-        Ok(Some(Taken {
-            digest: whole.finalize().into(),
-            pieces: if pieces.len() < 2 { Vec::new() } else { pieces },
-            new,
-        }))
-    }
-
-    fn whole(&mut self, file: &dyn FsFile, from: &Path, len: u64) -> Result<Taken> {
-        let taken = |digest: Digest, new: u64| Taken {
-            digest,
-            pieces: Vec::new(),
-            new,
-        };
-        if len <= CHUNK as u64 {
-            // Small files come to the disk only if they are new.
-            let mut content = Vec::new();
-            read(file, from, 0, len, |bytes| {
-                content.extend_from_slice(bytes);
-                Ok(())
-            })?;
-            let name: Digest = blake3::hash(&content).into();
-            if content.is_empty() || self.vault.has(&name) {
-                return Ok(taken(name, 0));
-            }
-            let incoming = self.vault.begin()?;
-            let written = incoming.write(&content);
-            return Ok(taken(name, self.take(incoming, written, name, len)?));
-        }
-        let incoming = self.vault.begin()?;
-        let mut hasher = blake3::Hasher::new();
-        let copied = read(file, from, 0, len, |bytes| {
-            hasher.update(bytes);
-            incoming.write(bytes)
-        });
-        let name: Digest = hasher.finalize().into();
-        Ok(taken(name, self.take(incoming, copied, name, len)?))
-    }
-
-    /// Gives bytes to the vault if they were copied; returns how many were new.
-    fn take(
-        &mut self,
-        incoming: Incoming,
-        copied: Result<()>,
-        name: Digest,
-        len: u64,
-    ) -> Result<u64> {
-        if let Err(error) = copied {
-            self.vault.discard(incoming)?;
-            return Err(error);
-        }
-        Ok(if self.vault.take(incoming, name, len)? {
-            len
-        } else {
-            0
-        })
     }
 
     /// Adds a file of ours with this text.
@@ -483,41 +397,4 @@ impl Copier {
             removed,
         })
     }
-}
-
-/// The digest of a file's first bytes.
-pub(super) fn hash(file: &dyn FsFile, from: &Path, len: u64) -> Result<Digest> {
-    let mut hasher = blake3::Hasher::new();
-    read(file, from, 0, len, |bytes| {
-        hasher.update(bytes);
-        Ok(())
-    })?;
-    Ok(hasher.finalize().into())
-}
-
-/// Gives a stretch of a file, piece by piece.
-pub(super) fn read(
-    file: &dyn FsFile,
-    from: &Path,
-    start: u64,
-    end: u64,
-    mut each: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<()> {
-    let failed = |error| io("read the file", from, error);
-    let size = usize::try_from(end.saturating_sub(start))
-        .unwrap_or(CHUNK)
-        .clamp(1, CHUNK);
-    let mut buffer = vec![0; size];
-    let mut at = start;
-    while at < end {
-        let want = usize::try_from(end - at).unwrap_or(size).min(size);
-        let piece = buffer.get_mut(..want).unwrap_or_default();
-        let read = file.read_full_at(piece, at).map_err(failed)?;
-        if read == 0 {
-            return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
-        }
-        each(piece.get(..read).unwrap_or_default())?;
-        at += read as u64;
-    }
-    Ok(())
 }

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use minutebook_core::check::Part;
-use minutebook_fs::{Durability, Fs, FsFile, OpenMode, OsFs, create_dir_all, create_new, remove};
+use minutebook_fs::{
+    Durability, Fs, FsFile, LockGuard, LockMode, LockWait, OpenMode, OsFs, create_dir_all,
+    create_new, remove,
+};
 
 use super::Tell;
 use super::manifest::{Entry, Manifest};
@@ -20,6 +23,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// Lies in a directory while a restore into it goes on; a store with it is not opened.
 pub(crate) const UNFINISHED: &str = ".minutebook-restore-unfinished";
+/// What is in it.
+const MARK: &[u8] = b"a restore into this directory is not complete\n";
 
 /// How a backup is restored.
 #[derive(Clone, Default)]
@@ -109,6 +114,7 @@ pub struct RestoreReport {
 ///
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound) if there is no such generation; [`AlreadyExists`](ErrorKind::AlreadyExists) if the directory has something in it;
+/// [`Locked`](ErrorKind::Locked) if another restore into it goes on;
 /// [`Corrupt`](ErrorKind::Corrupt), naming file and object, if one is not what it was; [`Unavailable`](ErrorKind::Unavailable) if something cannot be read or written.
 pub async fn restore(
     target: impl AsRef<Path>,
@@ -130,7 +136,7 @@ fn bring_back(
     options: &RestoreOptions,
 ) -> Result<RestoreReport> {
     let manifest = vault::pick(fs, place, options.generation.as_deref())?;
-    begin(fs, into, &manifest)?;
+    let _alone = begin(fs, into, &manifest, options)?;
     let mut dirs: BTreeSet<PathBuf> = [into.to_owned()].into();
     let mut make = |dir: PathBuf| -> Result<()> {
         if dirs.contains(&dir) {
@@ -188,11 +194,21 @@ fn bring_back(
 }
 
 /// Marks a directory as one that is being restored into, if nothing else is in it.
-fn begin(fs: &dyn Fs, into: &Path, manifest: &Manifest) -> Result<()> {
+fn begin(
+    fs: &dyn Fs,
+    into: &Path,
+    manifest: &Manifest,
+    options: &RestoreOptions,
+) -> Result<LockGuard> {
     create_dir_all(fs, into, Durability::Synced)
         .map_err(|error| fs_error("make the directory", into, error))?;
     let marker = into.join(UNFINISHED);
-    let begun = fs.metadata(&marker).is_ok();
+    let read_marker = || {
+        minutebook_fs::read(fs, &marker, 1_000)
+            .map_err(|error| fs_error("begin the restore", &marker, error))
+    };
+    let before = read_marker()?;
+    let begun = before.is_some();
     let occupied = |what: String| {
         Err(Error::new(ErrorKind::AlreadyExists, what).with_resource(into.display()))
     };
@@ -214,12 +230,16 @@ fn begin(fs: &dyn Fs, into: &Path, manifest: &Manifest) -> Result<()> {
                     "the directory has something in it ({inside}); restore into one that is empty or not there"
                 ));
             }
-            // What the restore that was stopped has left may only be of this generation.
+            // What the restore that was stopped has left may only be what is written anew now.
             if entry.kind == minutebook_fs::FileKind::Dir {
                 open.push((dir.join(&entry.name), format!("{inside}/")));
-            } else if !manifest.entries.contains_key(&inside) {
+            } else if !manifest
+                .entries
+                .get(&inside)
+                .is_some_and(|entry| options.wants(entry))
+            {
                 return occupied(format!(
-                    "a restore into the directory was stopped, and it has something that is not of this generation ({inside}); empty it first"
+                    "a restore into the directory was stopped, and it has something that this one does not bring ({inside}); restore the same again, or empty it first"
                 ));
             }
         }
@@ -227,9 +247,32 @@ fn begin(fs: &dyn Fs, into: &Path, manifest: &Manifest) -> Result<()> {
     // What was to become the mark of a restore that was stopped.
     minutebook_fs::remove_stray_temporaries(fs, into)
         .map_err(|error| fs_error("remove what an earlier restore has begun", into, error))?;
-    create_new(fs, &marker, b"", Durability::Synced)
-        .map(drop)
-        .map_err(|error| fs_error("begin the restore", &marker, error))
+    if !begun {
+        // If another one was first its lock tells.
+        let _made = create_new(fs, &marker, MARK, Durability::Synced)
+            .map_err(|error| fs_error("begin the restore", &marker, error))?;
+    }
+    let alone = fs
+        .lock(&marker, LockMode::Exclusive, LockWait::Try)
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => Error::new(
+                ErrorKind::Locked,
+                "another restore into this directory goes on",
+            )
+            .with_resource(into.display()),
+            _ => io("begin the restore", &marker, error),
+        })?;
+    // The other one may have come to its end right now and taken its mark away; then locking has made an empty one.
+    if read_marker()?.is_none_or(|now| now.is_empty() && before.is_none_or(|it| !it.is_empty())) {
+        remove(fs, &marker, Durability::Synced)
+            .map_err(|error| fs_error("end the restore", &marker, error))?;
+        return Err(Error::new(
+            ErrorKind::AlreadyExists,
+            "another restore into this directory was completed",
+        )
+        .with_resource(into.display()));
+    }
+    Ok(alone)
 }
 
 fn write(fs: &dyn Fs, place: &Path, to: &Path, entry: &Entry, sync: bool) -> Result<()> {

@@ -134,6 +134,8 @@ pub(super) struct Vault {
     pending_digests: HashSet<Digest>,
     pending_bytes: u64,
     count: u64,
+    /// Copies could not be made durable. What is lost of them is not known, and no generation may be built on it.
+    broken: bool,
     _lock: LockGuard,
 }
 
@@ -173,6 +175,7 @@ impl Vault {
             pending_digests: HashSet::new(),
             pending_bytes: 0,
             count: 0,
+            broken: false,
             _lock: lock,
         };
         vault.clear_incoming()?;
@@ -223,7 +226,7 @@ impl Vault {
         let name = at.format("%Y-%m-%dT%H%M%S%.3fZ").to_string();
         Ok(match generations(&*self.fs, &self.place)?.pop() {
             // The clock went back, or two began in one instant.
-            Some(last) if last >= name => format!("{last}+"),
+            Some(last) if last >= name => after(&last),
             _ => name,
         })
     }
@@ -278,8 +281,27 @@ impl Vault {
             .map_err(|error| io("remove the copy", &path, error))
     }
 
-    /// Makes what was taken in durable, and then gives it its name.
+    /// Whether copies could not be made durable.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Makes what was taken in durable, and then gives it its name. After a failure it is not tried again: what a sync has failed for, the next one
+    /// takes for done.
     pub(super) fn settle(&mut self) -> Result<()> {
+        if self.broken {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "copies could not be made durable before; there is no new generation",
+            )
+            .with_resource(self.place.display()));
+        }
+        let settled = self.name_pending();
+        self.broken = settled.is_err();
+        settled
+    }
+
+    fn name_pending(&mut self) -> Result<()> {
         let pending = std::mem::take(&mut self.pending);
         if pending.is_empty() {
             return Ok(());
@@ -356,6 +378,13 @@ impl Vault {
     }
 }
 
+/// The name after this one, which is not longer for being the thousandth: `{time}+000001`.
+fn after(last: &str) -> String {
+    let (time, number) = last.split_once('+').unwrap_or((last, ""));
+    let number = number.parse().unwrap_or(0_u64).saturating_add(1);
+    format!("{time}+{number:06}")
+}
+
 /// Makes the content of files below a directory durable.
 fn sync_files(fs: &dyn Fs, dir: &Path, files: Vec<PathBuf>) -> Result<()> {
     if files.len() >= MANY {
@@ -371,4 +400,23 @@ fn sync_files(fs: &dyn Fs, dir: &Path, files: Vec<PathBuf>) -> Result<()> {
         file.sync_all().map_err(failed)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_ascend_and_stay_short() {
+        let mut last = "2031-01-01T000000.000Z".to_owned();
+        for _ in 0..1_200 {
+            let next = after(&last);
+            assert!(next > last && next.len() < 40, "{last} {next}");
+            last = next;
+        }
+        // As earlier releases wrote them.
+        for old in ["2031-01-01T000000.000Z+", "2031-01-01T000000.000Z++++"] {
+            assert!(after(old).as_str() > old, "{old}");
+        }
+    }
 }

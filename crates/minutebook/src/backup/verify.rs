@@ -10,8 +10,8 @@ use super::Tell;
 use super::copy::read;
 use super::manifest::Piece;
 use super::vault::{self, Digest};
-use crate::Result;
 use crate::check::{Part, Progress, run};
+use crate::{ErrorKind, Result};
 
 /// A file of a generation that cannot be brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,14 +79,18 @@ pub(super) fn check(
     generation: Option<&str>,
     progress: Option<&Tell>,
 ) -> Result<BackupCheck> {
+    let all = generation == Some("all");
     let names = match generation {
         Some("all") => vault::generations(fs, place)?,
         one => vec![vault::pick(fs, place, one)?.header.generation],
     };
     let mut check = BackupCheck::default();
     let mut looked: HashMap<Digest, Result<(), String>> = HashMap::new();
-    for name in names {
-        let manifest = vault::pick(fs, place, Some(&name))?;
+    'generations: for name in names {
+        let manifest = match vault::pick(fs, place, Some(&name)) {
+            Err(error) if all && error.kind() == ErrorKind::NotFound => continue,
+            found => found?,
+        };
         for entry in manifest.entries.values() {
             let mut whole = blake3::Hasher::new();
             let pieces = entry.objects();
@@ -120,6 +124,10 @@ pub(super) fn check(
             {
                 let list = vault::list_of(place, &name);
                 fault = Some((list, "its pieces do not make up the file".to_owned()));
+            }
+            if fault.is_some() && fs.metadata(&vault::list_of(place, &name)).is_err() {
+                // Old generations are being removed, and this one has gone.
+                continue 'generations;
             }
             match fault {
                 None => {

@@ -23,17 +23,7 @@ pub(super) async fn check(
     collect: &Arc<Collect>,
     report: &mut VerifyReport,
 ) -> Result<()> {
-    let file = disk.layout.registry.clone();
-    let clock: Arc<dyn Clock> = Arc::clone(book.clock());
-    let config = Backends {
-        config: &disk.config,
-        layout: &disk.layout,
-        fs: &disk.fs,
-        clock: &clock,
-    }
-    .catalog_config();
-    let watch = Arc::clone(collect);
-    let entries = run(move || check_registry(&file, &config, &*watch)).await?;
+    let entries = entries(book, disk, collect).await?;
     report.datasets = entries.len() as u64;
     let mut places: HashMap<&str, &DatasetEntry> = HashMap::new();
     for entry in &entries {
@@ -46,6 +36,42 @@ pub(super) async fn check(
         one(book, disk, entry, collect).await?;
     }
     Ok(())
+}
+
+/// The entries that can be read.
+async fn entries(
+    book: &Minutebook,
+    disk: &Disk,
+    collect: &Arc<Collect>,
+) -> Result<Vec<DatasetEntry>> {
+    let file = disk.layout.registry.clone();
+    let clock: Arc<dyn Clock> = Arc::clone(book.clock());
+    let config = Backends {
+        config: &disk.config,
+        layout: &disk.layout,
+        fs: &disk.fs,
+        clock: &clock,
+    }
+    .catalog_config();
+    let watch = Arc::clone(collect);
+    run(move || check_registry(&file, &config, &*watch)).await
+}
+
+/// What is the matter with these entries now, and with the registry as a whole.
+pub(crate) async fn judge(book: &Minutebook, names: &[String]) -> Result<Vec<Finding>> {
+    let Some(disk) = book.disk() else {
+        return Ok(Vec::new());
+    };
+    let collect = Arc::new(Collect::new(Arc::clone(&disk.fs), None, 0));
+    let entries = entries(book, disk, &collect).await?;
+    for entry in &entries {
+        if names.iter().any(|name| entry.name.as_str() == name) {
+            one(book, disk, entry, &collect).await?;
+        }
+    }
+    let mut report = VerifyReport::default();
+    collect.finish(&mut report);
+    Ok(report.findings)
 }
 
 fn finding(

@@ -6,11 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minutebook_core::check::{Finding, FindingKind, Mend, Part, Severity, Watch};
 
+use minutebook_fs::Fs;
+
+use super::seen::{Note, Seen};
 use super::{Progress, Tell, VerifyReport};
 use crate::Error;
 
 /// Collects findings and passes progress on.
 pub(crate) struct Collect {
+    fs: Arc<dyn Fs>,
     tell: Option<Arc<Tell>>,
     total: u64,
     done: AtomicU64,
@@ -25,6 +29,7 @@ struct State {
     untidy: u64,
     damage: u64,
     unreadable: u64,
+    seen: Seen,
 }
 
 impl std::fmt::Debug for Collect {
@@ -36,8 +41,9 @@ impl std::fmt::Debug for Collect {
 }
 
 impl Collect {
-    pub(crate) fn new(tell: Option<Arc<Tell>>, total: u64) -> Self {
+    pub(crate) fn new(fs: Arc<dyn Fs>, tell: Option<Arc<Tell>>, total: u64) -> Self {
         Self {
+            fs,
             tell,
             total,
             done: AtomicU64::new(0),
@@ -48,6 +54,7 @@ impl Collect {
                 untidy: 0,
                 damage: 0,
                 unreadable: 0,
+                seen: Seen::default(),
             }),
         }
     }
@@ -75,6 +82,7 @@ impl Collect {
     pub(super) fn finish(&self, report: &mut VerifyReport) {
         let mut state = self.state();
         report.findings = std::mem::take(&mut state.findings);
+        report.seen = std::mem::take(&mut state.seen);
         report.notes = state.notes;
         report.untidy = state.untidy;
         report.damage = state.damage;
@@ -85,6 +93,7 @@ impl Collect {
 
 impl Watch for Collect {
     fn found(&self, finding: Finding) {
+        let note = Note::of(&*self.fs, &finding);
         let mut state = self.state();
         match finding.kind.severity() {
             Severity::Note => state.notes += 1,
@@ -94,6 +103,9 @@ impl Watch for Collect {
         state.unreadable += u64::from(finding.kind == FindingKind::Unreadable);
         if state.findings.len() < VerifyReport::KEPT {
             state.findings.push(finding);
+            if let Some(note) = note {
+                state.seen.note(note);
+            }
         }
     }
 

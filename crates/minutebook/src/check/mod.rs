@@ -6,6 +6,7 @@
 mod catalog;
 mod collect;
 mod parts;
+mod seen;
 mod size;
 
 use std::fmt;
@@ -16,8 +17,10 @@ pub use minutebook_json::DecisionsChecked;
 
 use crate::{Error, Minutebook, Result};
 
+pub(crate) use catalog::judge;
 pub(crate) use collect::Collect;
 pub(crate) use parts::run;
+pub(crate) use seen::Seen;
 pub(crate) use size::of as size_of;
 
 /// How far a check is.
@@ -124,6 +127,8 @@ pub struct VerifyReport {
     pub documents: u64,
     /// Bytes looked at.
     pub bytes: u64,
+    /// What a repair holds its steps against.
+    pub(crate) seen: Seen,
 }
 
 impl VerifyReport {
@@ -172,7 +177,8 @@ impl Minutebook {
             Some(_) => size::of(disk).await?,
             None => 0,
         };
-        let collect = Arc::new(Collect::new(options.progress.clone(), total));
+        let fs = Arc::clone(&disk.fs);
+        let collect = Arc::new(Collect::new(fs, options.progress.clone(), total));
         let mut report = VerifyReport::default();
         for part in Part::ALL.iter().filter(|part| options.wants(**part)) {
             collect.begin(*part);

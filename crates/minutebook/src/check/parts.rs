@@ -147,6 +147,7 @@ pub(super) async fn decisions(
 fn is_tick_file(name: &str) -> bool {
     let beside = [".types", ".lock", ".seal", ".index"];
     name.contains("_timeseries.")
+        || name.ends_with("~.jsonl")
         || name.ends_with("~sealed")
         || (name.starts_with('.') && beside.iter().any(|end| name.ends_with(end)))
 }

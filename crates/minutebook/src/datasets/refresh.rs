@@ -4,10 +4,12 @@ use futures_util::stream::{self, StreamExt};
 
 use super::{Inspection, no_data};
 use crate::{
-    CatalogExt, DatasetEntry, DatasetFilter, DatasetName, ErrorKind, Minutebook, Result, Revision,
-    SaveMode,
+    Capability, CatalogExt, DatasetChange, DatasetEntry, DatasetFilter, DatasetName, Error,
+    ErrorKind, Minutebook, Result, Revision, SaveMode, StoredEntry,
 };
 
+/// So often data is looked at again because its entry changed meanwhile.
+const ATTEMPTS: usize = 5;
 /// So many datasets are looked at at the same time; what they bring is written together.
 const TOGETHER: usize = 16;
 
@@ -60,16 +62,35 @@ impl Minutebook {
     /// [`NotFound`](ErrorKind::NotFound) if the name is not in the catalog or its data is not there; as [`inspect`](Self::inspect).
     pub async fn refresh(&self, name: &DatasetName) -> Result<Revision> {
         let found = self.catalog().require(name).await?;
-        self.refresh_entry(&found.entry).await
+        self.refresh_entry(found).await
     }
 
-    async fn refresh_entry(&self, entry: &DatasetEntry) -> Result<Revision> {
-        let name = &entry.name;
-        let found = self.inspect_again(entry).await;
-        let found = found
-            .map_err(|error| error.with_resource(name))?
-            .ok_or_else(|| no_data(&entry.file_path).with_resource(name))?;
-        self.catalog().update(name, &found.change()).await
+    async fn refresh_entry(&self, mut stored: StoredEntry) -> Result<Revision> {
+        let name = stored.entry.name.clone();
+        for attempt in 1.. {
+            let entry = &stored.entry;
+            let found = self.inspect_again(entry).await;
+            let found = found
+                .map_err(|error| error.with_resource(&name))?
+                .ok_or_else(|| no_data(&entry.file_path).with_resource(&name))?;
+            let change = self.if_unchanged(found.change(), &stored);
+            match self.catalog().update(&name, &change).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
+                done => return done,
+            }
+            stored = self.catalog().require(&name).await?;
+        }
+        Err(Error::new(ErrorKind::Conflict, "it changes all the time").with_resource(name))
+    }
+
+    /// What was found out about data goes to the entry that named it, and not to one that says something else by now.
+    fn if_unchanged(&self, change: DatasetChange, stored: &StoredEntry) -> DatasetChange {
+        let catalog = self.catalog().capabilities();
+        if catalog.has(Capability::Revisions) {
+            change.expecting(stored.revision.clone())
+        } else {
+            change
+        }
     }
 
     /// Brings the statistics of all matching datasets up to date, each for itself: one that fails stops no other.
@@ -78,8 +99,7 @@ impl Minutebook {
     /// If the catalog cannot be listed.
     pub async fn refresh_all(&self, filter: &DatasetFilter) -> Result<Vec<Refreshed>> {
         let entries = self.catalog().list(filter).await?;
-        let entries = entries.into_iter().map(|stored| stored.entry);
-        Ok(self.refresh_each(entries).await)
+        Ok(self.refresh_each(entries.into_iter()).await)
     }
 
     /// Brings the statistics of those matching datasets up to date whose data has changed since, or that never had any
@@ -90,16 +110,14 @@ impl Minutebook {
     pub async fn refresh_stale(&self, filter: &DatasetFilter) -> Result<Vec<Refreshed>> {
         let stale = self.stale(filter).await?;
         let due = stale.into_iter().filter(super::Stale::wants_statistics);
-        Ok(self.refresh_each(due.map(|stale| stale.entry.entry)).await)
+        Ok(self.refresh_each(due.map(|stale| stale.entry)).await)
     }
 
-    async fn refresh_each(&self, entries: impl Iterator<Item = DatasetEntry>) -> Vec<Refreshed> {
+    async fn refresh_each(&self, entries: impl Iterator<Item = StoredEntry>) -> Vec<Refreshed> {
         let each = entries.map(|entry| async move {
-            let result = self.refresh_entry(&entry).await;
-            Refreshed {
-                name: entry.name,
-                result,
-            }
+            let name = entry.entry.name.clone();
+            let result = self.refresh_entry(entry).await;
+            Refreshed { name, result }
         });
         stream::iter(each).buffered(TOGETHER).collect().await
     }
@@ -109,11 +127,18 @@ impl Minutebook {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) if the name is not in the catalog or nothing is at the new place; as [`inspect`](Self::inspect).
     pub async fn relocate(&self, name: &DatasetName, path: &str) -> Result<Revision> {
-        let mut moved = self.catalog().require(name).await?.entry;
-        path.clone_into(&mut moved.file_path);
-        let found = self.inspect_again(&moved).await?;
-        let found = found.ok_or_else(|| no_data(path).with_resource(name))?;
-        let change = found.change().file_path(path);
-        self.catalog().update(name, &change).await
+        for attempt in 1.. {
+            let stored = self.catalog().require(name).await?;
+            let mut moved = stored.entry.clone();
+            path.clone_into(&mut moved.file_path);
+            let found = self.inspect_again(&moved).await?;
+            let found = found.ok_or_else(|| no_data(path).with_resource(name))?;
+            let change = self.if_unchanged(found.change().file_path(path), &stored);
+            match self.catalog().update(name, &change).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
+                done => return done,
+            }
+        }
+        Err(Error::new(ErrorKind::Conflict, "it changes all the time").with_resource(name))
     }
 }

@@ -23,7 +23,8 @@ impl Minutebook {
     /// [`NotFound`](ErrorKind::NotFound) if the name is not in the catalog; [`InvalidInput`](ErrorKind::InvalidInput), with nothing removed, if the data lies
     /// outside the store's directory, is a symbolic link or a part of the store, or if another entry stands for the same data.
     pub async fn remove_with_data(&self, name: &DatasetName) -> Result<Removed> {
-        let entry = self.catalog().require(name).await?.entry;
+        let stored = self.catalog().require(name).await?;
+        let entry = stored.entry;
         let place = self.locate(&entry.file_path)?;
         let refuse = |why: String| {
             Err(Error::invalid(format!("{why}; nothing was removed"))
@@ -61,6 +62,15 @@ impl Minutebook {
                 return refuse(format!("{file} is a path of another platform"));
             }
         };
+        let now = self.catalog().get(name).await?;
+        if now.is_some_and(|now| now.revision != stored.revision) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "its data was removed, and the entry stays: it was changed meanwhile",
+            )
+            .with_operation("remove")
+            .with_resource(name));
+        }
         self.catalog().remove(name).await?;
         Ok(Removed { data })
     }

@@ -7,7 +7,8 @@ use minutebook_core::check::{Finding, Mend};
 use minutebook_fs::{Created, Durability, rename_new};
 
 use super::quarantine::Quarantine;
-use super::rewrite::{close_line, locked, take_out};
+use super::rewrite::{changed, close_line, locked, take_out};
+use crate::check::Seen;
 use crate::error::fs as fs_error;
 use crate::{Error, ErrorKind, Result};
 
@@ -20,6 +21,7 @@ type Stretches = Vec<(u64, Option<u64>, Finding)>;
 /// Carries out the steps of findings that are about files alone. `lock` is that of the writers of all of them, where there is one.
 pub(super) fn mend(
     quarantine: &mut Quarantine,
+    seen: &Seen,
     findings: Vec<Finding>,
     lock: Option<&PathBuf>,
 ) -> Outcomes {
@@ -33,7 +35,7 @@ pub(super) fn mend(
                 .push((*from, *to, finding.clone()));
             continue;
         }
-        let done = one(quarantine, &finding, lock);
+        let done = one(quarantine, seen, &finding, lock);
         outcomes.push((finding, done));
     }
     // All stretches of a file in one go: it is written anew once.
@@ -42,7 +44,7 @@ pub(super) fn mend(
         let Some((_, _, first)) = stretches.first() else {
             continue;
         };
-        let done = take_out(quarantine, &path, own.as_ref(), &ranges, first);
+        let done = take_out(quarantine, seen, &path, own.as_ref(), &ranges, first);
         let failed = done.err();
         for (_, _, finding) in stretches {
             let done = match &failed {
@@ -64,11 +66,19 @@ pub(super) fn copy(error: &Error) -> Error {
     }
 }
 
-fn one(quarantine: &mut Quarantine, finding: &Finding, lock: Option<&PathBuf>) -> Result<()> {
+fn one(
+    quarantine: &mut Quarantine,
+    seen: &Seen,
+    finding: &Finding,
+    lock: Option<&PathBuf>,
+) -> Result<()> {
     let fs = std::sync::Arc::clone(&quarantine.fs);
     match &finding.mend {
         Mend::MoveAway => {
             let _lock = locked(&*fs, lock.map(PathBuf::as_path))?;
+            if !seen.is_file(&*fs, &finding.path) {
+                return Err(changed(&finding.path));
+            }
             quarantine.take(finding, &finding.path)
         }
         Mend::MoveAll(paths) => {
@@ -79,6 +89,9 @@ fn one(quarantine: &mut Quarantine, finding: &Finding, lock: Option<&PathBuf>) -
         }
         Mend::Rename(to) => {
             let _lock = locked(&*fs, lock.map(PathBuf::as_path))?;
+            if !seen.is_file(&*fs, &finding.path) {
+                return Err(changed(&finding.path));
+            }
             match rename_new(&*fs, &finding.path, to, Durability::Synced) {
                 Ok(Created::Created) => Ok(()),
                 Ok(Created::AlreadyExists) => Err(Error::new(

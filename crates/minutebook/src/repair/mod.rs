@@ -65,7 +65,8 @@ impl Minutebook {
     /// Every byte that is replaced or removed is first kept in a new folder of `quarantine/` in the store's directory, whose
     /// `manifest.jsonl` says where each file came from and why. Each step is durable before the next, so a repair that was
     /// interrupted is finished by the next one. Steps on decisions, ticks and the registry take the writers' locks; while a series is
-    /// mended nobody should write to it. What the settings call notes stays as it is.
+    /// mended nobody should write to it. A step is taken only if what it is about is still what was judged; else it is judged anew. One repair goes on at
+    /// a time. What the settings call notes stays as it is.
     ///
     /// ```
     /// # async fn example() -> minutebook::Result<()> {
@@ -81,7 +82,7 @@ impl Minutebook {
     /// ```
     ///
     /// # Errors
-    /// As [`verify`](Self::verify), and [`Unavailable`](crate::ErrorKind::Unavailable) if the quarantine cannot be written: then nothing
+    /// As [`verify`](Self::verify), [`Locked`](crate::ErrorKind::Locked) if another repair goes on, and [`Unavailable`](crate::ErrorKind::Unavailable) if the quarantine cannot be written: then nothing
     /// was removed. Steps that fail are in the report, and the others are done.
     pub async fn repair(&self, options: &VerifyOptions) -> Result<RepairReport> {
         let disk = self.disk().ok_or_else(|| {
@@ -90,7 +91,8 @@ impl Minutebook {
         let mut report = RepairReport::default();
         let mut quarantine = Quarantine::new(disk, self.now());
         let mut before: BTreeSet<String> = BTreeSet::new();
-        for _ in 0..ROUNDS {
+        let mut alone = None;
+        for round in 0..=ROUNDS {
             report.after = self.verify(options).await?;
             let mendable: Vec<Finding> = report
                 .after
@@ -106,16 +108,28 @@ impl Minutebook {
                 .map(|finding| format!("{finding} {:?}", finding.mend))
                 .collect();
             // What a round did not change the next one would not either.
-            if mendable.is_empty() || now == before {
+            if mendable.is_empty() || now == before || round == ROUNDS {
                 break;
             }
             before = now;
-            let mut round = Round::new(self, disk, &mut quarantine);
+            if alone.is_none() {
+                alone = Some(quarantine.lock()?);
+            }
+            let seen = std::mem::take(&mut report.after.seen);
+            let mut round = Round::new(self, disk, &mut quarantine, &seen);
             report.failed.clear();
             round.run(mendable).await?;
             report.mended.append(&mut round.mended);
             report.failed.append(&mut round.failed);
         }
+        // What somebody else has put right meanwhile has not failed.
+        let left = &report.after.findings;
+        report.failed.retain(|(finding, _)| {
+            let same = |it: &Finding| {
+                (it.kind, &it.path, &it.subject) == (finding.kind, &finding.path, &finding.subject)
+            };
+            left.iter().any(same)
+        });
         report.quarantine = quarantine.folder().map(ToOwned::to_owned);
         Ok(report)
     }

@@ -11,6 +11,7 @@ use minutebook_json::salvage_registry;
 use super::files::{self, Outcomes, copy};
 use super::quarantine::Quarantine;
 use super::rewrite::locked;
+use crate::check::{Seen, judge};
 use crate::disk::Disk;
 use crate::error::fs as fs_error;
 use crate::{Error, ErrorKind, Minutebook, Result};
@@ -22,6 +23,7 @@ pub(super) struct Round<'a> {
     book: &'a Minutebook,
     disk: &'a Disk,
     quarantine: &'a mut Quarantine,
+    seen: &'a Seen,
     pub(super) mended: Vec<Finding>,
     pub(super) failed: Vec<(Finding, Error)>,
 }
@@ -31,11 +33,13 @@ impl<'a> Round<'a> {
         book: &'a Minutebook,
         disk: &'a Disk,
         quarantine: &'a mut Quarantine,
+        seen: &'a Seen,
     ) -> Self {
         Self {
             book,
             disk,
             quarantine,
+            seen,
             mended: Vec::new(),
             failed: Vec::new(),
         }
@@ -51,9 +55,9 @@ impl<'a> Round<'a> {
             .partition(|finding| finding.path.parent() == Some(decisions));
         let lock = decisions.join(".decisions.lock");
         let lock = self.disk.fs.metadata(&lock).is_ok().then_some(lock);
-        let done = files::mend(self.quarantine, in_decisions, lock.as_ref());
+        let done = files::mend(self.quarantine, self.seen, in_decisions, lock.as_ref());
         self.note(done);
-        let done = files::mend(self.quarantine, elsewhere, None);
+        let done = files::mend(self.quarantine, self.seen, elsewhere, None);
         self.note(done);
 
         let mut by_part: BTreeMap<Part, Vec<Finding>> = BTreeMap::new();
@@ -138,7 +142,12 @@ impl<'a> Round<'a> {
     async fn refound(&mut self, finding: &Finding) -> Result<()> {
         let keep = self.quarantine.announce(finding, &finding.path, None)?;
         let repository = self.disk.decision_files.opened()?;
-        repository.refound_journal(&keep).await.map(drop)
+        let mut sealed = Vec::new();
+        for path in repository.sealed_journal_files().await? {
+            let keep = self.quarantine.announce(finding, &path, None)?;
+            sealed.push((path, keep));
+        }
+        repository.refound_journal(&keep, sealed).await.map(drop)
     }
 
     async fn series(&mut self, findings: Vec<Finding>) {
@@ -207,8 +216,10 @@ impl<'a> Round<'a> {
             .into_iter()
             .partition(|finding| finding.kind == FindingKind::EntryDrifted);
         if !others.is_empty() {
-            let done = self.registry(&others);
-            self.note_all(others, &done);
+            match self.registry(&others).await {
+                Ok(mended) => self.mended.extend(mended),
+                Err(error) => self.note_all(others, &Err(error)),
+            }
         }
         for finding in drifted {
             let done = self.refresh(&finding).await;
@@ -221,27 +232,42 @@ impl<'a> Round<'a> {
         self.book.refresh(&name.parse()?).await.map(drop)
     }
 
-    /// Writes the registry without some entries, or with those alone that can be read.
-    fn registry(&mut self, findings: &[Finding]) -> Result<()> {
-        let Some(first) = findings.first() else {
-            return Ok(());
-        };
+    /// Writes the registry without some entries, or with those alone that can be read. Gives those findings that still held.
+    async fn registry(&mut self, findings: &[Finding]) -> Result<Vec<Finding>> {
         let path = self.disk.layout.registry.clone();
         let fs = std::sync::Arc::clone(&self.disk.fs);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let lock: PathBuf = path.with_file_name(format!(".{name}.lock"));
         let _lock = locked(&*fs, Some(&lock))?;
+        // An entry, or its data, may have been put right since it was judged.
+        let names: Vec<String> = findings
+            .iter()
+            .filter_map(|finding| finding.subject.clone())
+            .collect();
+        let now = judge(self.book, &names).await?;
+        let still: Vec<Finding> = findings
+            .iter()
+            .filter(|finding| {
+                now.iter()
+                    .any(|it| (it.kind, &it.subject) == (finding.kind, &finding.subject))
+            })
+            .cloned()
+            .collect();
+        let Some(first) = still.first() else {
+            return Ok(still);
+        };
         let failed = |error| fs_error("read the registry", &path, error);
         let Some(bytes) = minutebook_fs::read(&*fs, &path, MAX_REGISTRY).map_err(failed)? else {
-            return Ok(());
+            return Ok(Vec::new());
         };
-        let names: Vec<&str> = findings
+        let names: Vec<&str> = still
             .iter()
             .filter_map(|finding| finding.subject.as_deref())
             .collect();
         let saved = salvage_registry(&bytes, &names);
         self.quarantine.keep(first, &path, None)?;
         replace(&*fs, &path, saved.text.as_bytes(), Durability::Synced)
-            .map_err(|error| fs_error("write the registry", &path, error))
+            .map_err(|error| fs_error("write the registry", &path, error))?;
+        Ok(still)
     }
 }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use minutebook_core::check::Finding;
 use minutebook_core::time::format_timestamp;
-use minutebook_fs::{Created, Durability, Fs, FsFile, OpenMode, create_dir_all, rename_new};
+use minutebook_fs::{
+    Created, Durability, Fs, FsFile, LockGuard, LockMode, LockWait, OpenMode, create_dir_all,
+    rename_new,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
@@ -17,6 +20,8 @@ use crate::{Error, ErrorKind, Result};
 pub const QUARANTINE_DIR: &str = "quarantine";
 /// The list of what is in a folder of the quarantine.
 const MANIFEST: &str = "manifest.jsonl";
+/// Held by the repair that goes on.
+const LOCK: &str = ".lock";
 /// Bytes that are copied at once.
 pub(super) const CHUNK: usize = 1 << 20;
 /// The longest part of a file's name that is kept in the name of its copy.
@@ -67,6 +72,23 @@ impl Quarantine {
 
     pub(super) fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()
+    }
+
+    /// Keeps other repairs away as long as the guard lives.
+    pub(super) fn lock(&self) -> Result<LockGuard> {
+        let all = self.root.join(QUARANTINE_DIR);
+        create_dir_all(&*self.fs, &all, Durability::Synced)
+            .map_err(|error| fs_error("make the quarantine", &all, error))?;
+        let lock = all.join(LOCK);
+        match self.fs.lock(&lock, LockMode::Exclusive, LockWait::Try) {
+            Ok(guard) => Ok(guard),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Error::new(
+                ErrorKind::Locked,
+                "another repair of this store goes on; wait for its end",
+            )
+            .with_resource(self.root.display())),
+            Err(error) => Err(io("lock the quarantine", &lock, error)),
+        }
     }
 
     fn open(&mut self) -> Result<PathBuf> {

@@ -9,6 +9,7 @@ use minutebook_fs::{
 };
 
 use super::quarantine::{Quarantine, copy_range};
+use crate::check::Seen;
 use crate::error::{fs as fs_error, io};
 use crate::{Error, ErrorKind, Result};
 
@@ -32,6 +33,7 @@ pub(super) fn locked(fs: &dyn Fs, lock: Option<&Path>) -> Result<Option<LockGuar
 /// Moves stretches of a file to quarantine; everything else stays byte for byte. A stretch that is no longer what it was is left alone.
 pub(super) fn take_out(
     quarantine: &mut Quarantine,
+    seen: &Seen,
     path: &Path,
     lock: Option<&PathBuf>,
     stretches: &[(u64, Option<u64>)],
@@ -45,6 +47,10 @@ pub(super) fn take_out(
     let torn = torn_tail(&*file).map_err(failed)?;
     let mut ranges = Vec::new();
     for (from, to) in stretches {
+        // Since it was judged the file may have been sealed, or another repair may have been here: then other bytes are there.
+        if !seen.is_stretch(&*file, path, *from, *to).map_err(failed)? {
+            continue;
+        }
         let range = match to {
             Some(to) => is_line(&*file, *from, *to, len)
                 .map_err(failed)?
@@ -57,20 +63,25 @@ pub(super) fn take_out(
     }
     ranges.sort_unstable();
     ranges.dedup();
-    if ranges.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Conflict,
-            "it changed meanwhile; run the repair again",
-        )
-        .with_resource(path.display()));
+    if ranges.len() < stretches.len() {
+        return Err(changed(path));
     }
     quarantine.keep(finding, path, Some(ranges.clone()))?;
     if let [(from, to)] = ranges.as_slice()
         && *to == len
     {
-        return cut(&*fs, path, *from);
+        return cut(&*fs, path, *from, len);
     }
     without(&*fs, path, &*file, len, &ranges)
+}
+
+/// Something was put in the place of what was judged.
+pub(super) fn changed(path: &Path) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        "it changed meanwhile; run the repair again",
+    )
+    .with_resource(path.display())
 }
 
 /// Whether a stretch is one whole line, or the byte order mark.
@@ -91,11 +102,14 @@ fn is_line(file: &dyn FsFile, from: u64, to: u64, len: u64) -> std::io::Result<b
     Ok((from == 0 || byte(from - 1)? == Some(b'\n')) && byte(to - 1)? == Some(b'\n'))
 }
 
-/// Cuts a file at its end.
-fn cut(fs: &dyn Fs, path: &Path, len: u64) -> Result<()> {
+/// Cuts a file at its end, if nobody who takes no lock has appended to it.
+fn cut(fs: &dyn Fs, path: &Path, to: u64, len: u64) -> Result<()> {
     let failed = |error| io("cut the file", path, error);
     let file = fs.open(path, OpenMode::AppendExisting).map_err(failed)?;
-    file.set_len(len).map_err(failed)?;
+    if file.len().map_err(failed)? != len {
+        return Err(changed(path));
+    }
+    file.set_len(to).map_err(failed)?;
     file.sync_all().map_err(failed)
 }
 
@@ -125,6 +139,10 @@ fn without(
         target.sync_all()
     })();
     let done = written.map_err(failed).and_then(|()| {
+        // A program that takes no lock may have appended to it.
+        if file.len().map_err(failed)? != len {
+            return Err(changed(path));
+        }
         rename(fs, &temporary, path, Durability::Synced)
             .map_err(|error| fs_error("write the file anew", path, error))
     });
@@ -145,4 +163,43 @@ pub(super) fn close_line(fs: &dyn Fs, path: &Path, lock: &Path) -> Result<()> {
     }
     file.write_all(b"\n").map_err(failed)?;
     file.sync_all().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use minutebook_fs::SimFs;
+
+    use super::*;
+
+    const PATH: &str = "/ticks/x.jsonl";
+
+    /// A file of three lines, to which somebody without the lock has appended a fourth.
+    fn appended() -> SimFs {
+        let fs = SimFs::new();
+        fs.put(PATH, b"1\n2\nx\n4\n").unwrap();
+        fs
+    }
+
+    #[test]
+    fn what_was_appended_without_the_lock_is_not_cut_away() {
+        let fs = appended();
+        let error = cut(&fs, Path::new(PATH), 4, 6).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert_eq!(fs.get(PATH).unwrap(), b"1\n2\nx\n4\n");
+        cut(&fs, Path::new(PATH), 4, 8).unwrap();
+        assert_eq!(fs.get(PATH).unwrap(), b"1\n2\n");
+    }
+
+    #[test]
+    fn what_was_appended_without_the_lock_is_not_left_in_the_old_file() {
+        let fs = appended();
+        let path = Path::new(PATH);
+        let file = fs.open(path, OpenMode::Read).unwrap();
+        let error = without(&fs, path, &*file, 6, &[(2, 4)]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert_eq!(fs.get(PATH).unwrap(), b"1\n2\nx\n4\n");
+        assert_eq!(fs.read_dir(Path::new("/ticks")).unwrap().len(), 1);
+        without(&fs, path, &*file, 8, &[(2, 4)]).unwrap();
+        assert_eq!(fs.get(PATH).unwrap(), b"1\nx\n4\n");
+    }
 }

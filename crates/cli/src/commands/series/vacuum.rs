@@ -63,6 +63,7 @@ impl Vacuum {
             ("size", Align::Right),
             ("too young", Align::Right),
         ]);
+        let none = ids.is_empty();
         for id in ids {
             let report = files.vacuum(&id, &options).await?;
             if context.output.json {
@@ -86,6 +87,10 @@ impl Vacuum {
             ]);
         }
         if context.output.json {
+            return Ok(());
+        }
+        if none {
+            context.output.note("no series");
             return Ok(());
         }
         table.print(&mut context.output)?;

@@ -1,5 +1,6 @@
 //! Documents and journal of the decisions, as they were at one moment.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use minutebook_core::check::Part;
@@ -17,6 +18,14 @@ const LOCK: &str = ".decisions.lock";
 /// What is held open at once, at most; a journal has a file for each 64 MiB.
 const MAX_OPEN: usize = 128;
 
+/// A file that was opened under the lock: what is open stays what it is.
+struct Opened {
+    path: PathBuf,
+    to: String,
+    file: Box<dyn FsFile>,
+    kind: Kind,
+}
+
 impl Source {
     pub(super) fn decisions(&self, copier: &mut Copier) -> Result<()> {
         copier.part(Part::Decisions);
@@ -26,28 +35,22 @@ impl Source {
                 copier.file(&path, &self.decision(&name))?;
             }
         }
-        let mut opened: Vec<(PathBuf, String, Box<dyn FsFile>, Kind)> = Vec::new();
-        {
-            let _writing = self.lock(&self.layout.decisions.join(LOCK))?;
-            let now = self.decision_files(copier)?;
-            copier.forget_part(Part::Decisions);
-            for (name, path) in now {
-                let to = self.decision(&name);
-                if name != JOURNAL && copier.keep_if_same(&to, &path)? {
-                    continue;
-                }
-                if !name.starts_with(JOURNAL_FILES) || opened.len() >= MAX_OPEN {
-                    copier.file(&path, &to)?;
-                    continue;
-                }
-                // The journal's files are appended to, or stay: they can be read when writers go on.
-                if let Some((file, meta)) = copier.open(&path)? {
-                    let kind = Kind::Grows(meta.len);
-                    opened.push((path, to, file, kind));
-                }
+        let lock = self.layout.decisions.join(LOCK);
+        let opened = loop {
+            let writing = self.lock(&lock)?;
+            let opened = self.open_decisions(copier)?;
+            // Where there was no lock to hold, the first writer may have come meanwhile.
+            if writing.is_some() || self.fs.metadata(&lock).is_err() {
+                break opened;
             }
-        }
-        for (path, to, file, kind) in opened {
+        };
+        for Opened {
+            path,
+            to,
+            file,
+            kind,
+        } in opened
+        {
             copier.open_file(&*file, &path, &to, kind)?;
             if path.file_name().is_some_and(|name| name == JOURNAL)
                 && let Kind::Grows(len) = kind
@@ -59,6 +62,48 @@ impl Source {
         Ok(())
     }
 
+    /// Documents are copied if they have changed, the journal's files are opened: they are appended to, or stay, and can be read when writers go on.
+    fn open_decisions(&self, copier: &mut Copier) -> Result<Vec<Opened>> {
+        // With what the journal lost in a power cut and the next open of the store puts back.
+        let whole = minutebook_json::whole_journal(&self.fs, &self.layout.decisions)?;
+        let mut opened: Vec<Opened> = Vec::new();
+        let mut seen = BTreeSet::new();
+        copier.forget_part(Part::Decisions);
+        loop {
+            let mut gone = false;
+            for (name, path) in self.decision_files(copier)? {
+                let to = self.decision(&name);
+                if !seen.insert(name.clone())
+                    || (name != JOURNAL && copier.keep_if_same(&to, &path)?)
+                {
+                    continue;
+                }
+                let of_journal = name.starts_with(JOURNAL_FILES);
+                if !of_journal || opened.len() >= MAX_OPEN {
+                    gone |= !copier.file(&path, &to)? && of_journal;
+                    continue;
+                }
+                let found = match name.as_str() {
+                    JOURNAL => copier.open_on(&*whole, &path)?,
+                    _ => copier.open(&path)?,
+                };
+                match found {
+                    Some((file, meta)) => opened.push(Opened {
+                        kind: Kind::Grows(meta.len),
+                        path,
+                        to,
+                        file,
+                    }),
+                    None => gone = true,
+                }
+            }
+            // A sealed file is compressed without the writers' lock: then it has another name.
+            if !gone {
+                return Ok(opened);
+            }
+        }
+    }
+
     fn decision(&self, name: &str) -> String {
         format!("{}{name}", self.decisions)
     }
@@ -68,7 +113,7 @@ impl Source {
         let shared = self.ticks == self.decisions;
         let root = self.layout.decisions == self.root;
         let mut files = Vec::new();
-        for (name, kind, path) in self.entries(&self.layout.decisions)? {
+        for (name, kind, path) in self.entries(copier, &self.layout.decisions)? {
             match kind {
                 FileKind::File => {
                     let of_ticks =

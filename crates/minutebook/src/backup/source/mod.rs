@@ -227,7 +227,7 @@ impl Source {
         let mut open = vec![(self.root.clone(), String::new())];
         while let Some((dir, prefix)) = open.pop() {
             let top = prefix.is_empty();
-            for (name, kind, path) in self.entries(&dir)? {
+            for (name, kind, path) in self.entries(copier, &dir)? {
                 let own = top && (name == QUARANTINE_DIR || name == UNFINISHED);
                 let of_part = dirs.contains(&path)
                     || path == self.layout.registry
@@ -261,20 +261,21 @@ impl Source {
     }
 
     /// What is in a directory, by name.
-    fn entries(&self, dir: &Path) -> Result<Vec<(String, FileKind, PathBuf)>> {
+    fn entries(&self, copier: &mut Copier, dir: &Path) -> Result<Vec<(String, FileKind, PathBuf)>> {
         let found = match self.fs.read_dir(dir) {
             Ok(found) => found,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(io("list the directory", dir, error)),
         };
-        let mut entries: Vec<_> = found
-            .into_iter()
-            .filter_map(|entry| {
-                let name = entry.name.into_string().ok()?;
-                let path = dir.join(&name);
-                Some((name, entry.kind, path))
-            })
-            .collect();
+        let mut entries = Vec::with_capacity(found.len());
+        for entry in found {
+            let path = dir.join(&entry.name);
+            match entry.name.into_string() {
+                Ok(name) => entries.push((name, entry.kind, path)),
+                // A list is UTF-8.
+                Err(_) => copier.skip(&path),
+            }
+        }
         entries.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(entries)
     }

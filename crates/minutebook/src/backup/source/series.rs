@@ -55,7 +55,7 @@ impl Source {
     }
 
     fn snapshots(&self, copier: &mut Copier) -> Result<()> {
-        for (name, kind, path) in self.entries(&self.layout.series.join(SNAPSHOTS))? {
+        for (name, kind, path) in self.entries(copier, &self.layout.series.join(SNAPSHOTS))? {
             // A name with `~` is that of a restoration that is under way.
             if kind == FileKind::File && !is_transient(&name) && !name.starts_with('~') {
                 copier.file(&path, &format!("{}{SNAPSHOTS}/{name}", self.series))?;

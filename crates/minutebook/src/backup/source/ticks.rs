@@ -44,26 +44,31 @@ impl Source {
         .await?;
         let mut limits = Limits::new();
         for stem in stems {
-            let source = Arc::clone(self);
-            let (opened, held);
-            (copier, opened, held) = run({
-                let stem = stem.clone();
-                move || {
-                    source.segments(&mut copier, &stem)?;
-                    let (opened, held) = source.open_series(&mut copier, &stem)?;
-                    Ok((copier, opened, held))
+            let opened = loop {
+                let source = Arc::clone(self);
+                let (opened, held);
+                (copier, opened, held) = run({
+                    let stem = stem.clone();
+                    move || {
+                        source.segments(&mut copier, &stem)?;
+                        let (opened, held) = source.open_series(&mut copier, &stem)?;
+                        Ok((copier, opened, held))
+                    }
+                })
+                .await?;
+                // While nobody can move a segment to Parquet: a later version may have taken in lines that this copy has in its tick files.
+                if let Some(series) = series(&stem) {
+                    let newest = match disk.series_files.existing()? {
+                        Some(repository) => repository.newest_version(&series).await?.unwrap_or(0),
+                        None => 0,
+                    };
+                    limits.insert(series, newest);
                 }
-            })
-            .await?;
-            // While nobody can move a segment to Parquet: a later version may have taken in lines that this copy has in its tick files.
-            if let Some(series) = series(&stem) {
-                let newest = match disk.series_files.existing()? {
-                    Some(repository) => repository.newest_version(&series).await?.unwrap_or(0),
-                    None => 0,
-                };
-                limits.insert(series, newest);
-            }
-            drop(held);
+                // Where there was no lock to hold, the first rotation may have begun meanwhile.
+                if held.is_some() || self.fs.metadata(&self.sealing_lock(&stem)).is_err() {
+                    break opened;
+                }
+            };
             copier = run(move || {
                 for Opened {
                     file,
@@ -86,7 +91,7 @@ impl Source {
         let shared = self.layout.ticks == self.layout.decisions;
         let root = self.layout.ticks == self.root;
         let mut stems = BTreeSet::new();
-        for (name, kind, path) in self.entries(&self.layout.ticks)? {
+        for (name, kind, path) in self.entries(copier, &self.layout.ticks)? {
             if let Some(stem) = stem(&name) {
                 stems.insert(stem.to_owned());
             } else if kind == FileKind::File {
@@ -103,7 +108,7 @@ impl Source {
     /// The sealed segments, without a lock: they never change, and most of what there is is in them.
     fn segments(&self, copier: &mut Copier, stem: &str) -> Result<()> {
         let sealed = format!("{stem}{SEALED}");
-        for (name, kind, path) in self.entries(&self.layout.ticks.join(&sealed))? {
+        for (name, kind, path) in self.entries(copier, &self.layout.ticks.join(&sealed))? {
             if kind == FileKind::File && is_member(&name) {
                 let to = format!("{}{sealed}/{name}", self.ticks);
                 copier.file(&path, &to)?;
@@ -113,13 +118,18 @@ impl Source {
         Ok(())
     }
 
+    /// What is held by who seals and compacts; it is made by the first who does.
+    fn sealing_lock(&self, stem: &str) -> PathBuf {
+        self.layout.ticks.join(format!(".{stem}.seal"))
+    }
+
     /// Opens the files of a series while nobody seals, compacts or appends. The lock of who seals and compacts is given back held.
     fn open_series(&self, copier: &mut Copier, stem: &str) -> Result<(Vec<Opened>, Held)> {
         let dir = &self.layout.ticks;
         let mut opened = Vec::new();
-        let sealing = self.lock(&dir.join(format!(".{stem}.seal")))?;
+        let sealing = self.lock(&self.sealing_lock(stem))?;
         let sealed = format!("{stem}{SEALED}");
-        for (name, kind, path) in self.entries(&dir.join(&sealed))? {
+        for (name, kind, path) in self.entries(copier, &dir.join(&sealed))? {
             if kind != FileKind::File {
                 copier.skip(&path);
                 continue;
