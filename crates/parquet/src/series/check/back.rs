@@ -53,18 +53,20 @@ impl Look<'_> {
             commit.version,
             format_timestamp(commit.committed_at)
         );
+        let same = fit == Fit::SameRows;
+        let back = if same {
+            format!(
+                "; {which} has the same rows in files that are whole, and a repair goes on with those"
+            )
+        } else {
+            format!(
+                "; no other file of the newest version has rows: if nothing can be read of this one, a repair makes the {} rows of {which} the newest",
+                commit.rows
+            )
+        };
         for finding in concerned {
-            if fit == Fit::SameRows {
-                finding.lost = false;
-                finding.cause += &format!(
-                    "; {which} has the same rows in files that are whole, and a repair goes on with those"
-                );
-            } else {
-                finding.cause += &format!(
-                    "; no other file of the newest version has rows: if nothing can be read of this one, a repair makes the {} rows of {which} the newest",
-                    commit.rows
-                );
-            }
+            finding.lost &= !same;
+            finding.cause.push_str(&back);
         }
     }
 
