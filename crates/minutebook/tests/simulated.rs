@@ -103,7 +103,7 @@ async fn data_files_are_looked_at_on_the_file_system_that_is_given() {
         ("vix.parquet", std::fs::read(&file).unwrap()),
         ("feed.jsonl", line.repeat(2)),
     ] {
-        create_new(&*fs, &path.join(name), &bytes, Durability::Synced).unwrap();
+        let _made = create_new(&*fs, &path.join(name), &bytes, Durability::Synced).unwrap();
     }
     let found = book.discover().await.unwrap();
     assert_eq!(found.len(), 2);
