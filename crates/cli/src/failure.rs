@@ -5,6 +5,8 @@ use std::io;
 
 use minutebook::{Error, ErrorKind};
 
+use crate::output::Output;
+
 /// The codes that the process exits with. They are part of the interface: scripts go by them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -93,6 +95,23 @@ impl Failure {
             },
             Self::OutputClosed => Self::OutputClosed,
         }
+    }
+
+    /// What ends a command that went on with the rest after each of these: all but the last are told here, and the code is that of the first.
+    pub(crate) fn together(failures: Vec<Self>, output: &mut Output) -> Outcome {
+        let mut first = None;
+        let mut failures = failures.into_iter().peekable();
+        while let Some(failure) = failures.next() {
+            let Self::Message { exit, text } = failure else {
+                return Err(failure);
+            };
+            let exit = *first.get_or_insert(exit);
+            if failures.peek().is_none() {
+                return Err(Self::new(exit, text));
+            }
+            output.error(&text);
+        }
+        Ok(())
     }
 
     /// A failure to read or write a file of the user's.

@@ -82,25 +82,79 @@ fn what_was_rotated_is_told_and_read_as_before() {
 }
 
 #[test]
-fn what_was_rotated_before_a_failure_is_told() {
+fn a_series_that_cannot_be_sealed_does_not_keep_the_others_from_it() {
     for json in [false, true] {
         let world = World::new();
-        for symbol in ["X", "Y", "Z"] {
+        for symbol in ["W", "X", "Y", "Z"] {
             append(&world, symbol, 0..3);
         }
-        std::fs::write(world.store().join("ticks/y~sealed"), "in the way").unwrap();
-        let mut args = vec!["ticks", "rotate"];
+        for bad in ["w", "y"] {
+            let path = world.store().join(format!("ticks/{bad}~sealed"));
+            std::fs::write(path, "in the way").unwrap();
+        }
+        // Told even where hints are not wanted.
+        let mut args = vec!["ticks", "rotate", "--quiet"];
         args.extend(json.then_some("--json"));
         let ran = world.run(&args);
         assert_eq!(ran.code, 1, "{}", ran.stderr);
-        assert!(ran.stdout.contains("X@ticks"), "{}", ran.stdout);
-        assert!(!ran.stdout.contains("Y@ticks") && !ran.stdout.contains("Z@ticks"));
-        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
-        assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains("y~sealed"));
-        for (symbol, segments) in [("x", true), ("z", false)] {
-            let sealed = world.store().join(format!("ticks/{symbol}~sealed"));
-            assert_eq!(sealed.exists(), segments, "{symbol}");
+        for (symbol, sealed) in [("W", false), ("X", true), ("Y", false), ("Z", true)] {
+            let id = format!("{symbol}@ticks");
+            assert_eq!(ran.stdout.contains(&id), sealed, "{}", ran.stdout);
+            let dir = format!("{}~sealed", symbol.to_lowercase());
+            let path = world.store().join("ticks").join(&dir);
+            assert_eq!(path.is_dir(), sealed, "{symbol}");
+            let told: Vec<_> = ran.stderr.lines().filter(|l| l.contains(&dir)).collect();
+            assert_eq!(told.len(), usize::from(!sealed), "{}", ran.stderr);
+            assert!(told.iter().all(|line| line.starts_with("error: ")));
         }
+    }
+}
+
+#[test]
+fn a_series_that_cannot_be_compacted_does_not_keep_the_others_from_it() {
+    let world = tiered();
+    for symbol in ["W", "X", "Y", "Z"] {
+        append(&world, symbol, 0..3);
+    }
+    world.ok(&["ticks", "rotate"]);
+    // Two whose lock cannot be taken, and one with a segment that is refused.
+    for bad in ["w", "y"] {
+        let path = world.store().join("ticks").join(format!(".{bad}.seal"));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+    }
+    let plain = world.store().join("ticks/z_timeseries.jsonl");
+    std::fs::write(plain, line(3) + "nonsense\n").unwrap();
+    world.ok(&["ticks", "rotate", "Z"]);
+    let ran = world.run(&["ticks", "compact", "--json"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let lines = ran.stdout.lines().map(|line| {
+        let value: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| value[key].as_str().unwrap().to_owned();
+        (text("series"), text("outcome"))
+    });
+    let told = |series: &str, outcome: &str| (series.to_owned(), outcome.to_owned());
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        [
+            told("X@ticks", "moved"),
+            told("Z@ticks", "moved"),
+            told("Z@ticks", "refused")
+        ]
+    );
+    for bad in [".w.seal", ".y.seal"] {
+        let told: Vec<_> = ran.stderr.lines().filter(|l| l.contains(bad)).collect();
+        assert_eq!(told.len(), 1, "{}", ran.stderr);
+        assert!(told[0].starts_with("error: "), "{}", ran.stderr);
+    }
+    assert!(
+        ran.stderr.contains("1 segment was not moved"),
+        "{}",
+        ran.stderr
+    );
+    for symbol in ["W", "X", "Y", "Z"] {
+        let rows = world.json(&["ticks", "read", symbol]).len();
+        assert_eq!(rows, if symbol == "Z" { 4 } else { 3 });
     }
 }
 

@@ -34,6 +34,11 @@ impl SeriesDir {
         Self { dir }
     }
 
+    /// Everything of the series.
+    pub(crate) fn root(&self) -> Path {
+        raw(self.dir.clone())
+    }
+
     pub(crate) fn log(&self) -> Path {
         raw(format!("{}/{LOG}", self.dir))
     }

@@ -32,6 +32,8 @@ pub struct CompactedSeries {
     pub refused: Vec<RefusedSegment>,
     /// Bytes of files that were removed.
     pub freed_bytes: u64,
+    /// What ended it early, where [`compact_ticks`](Minutebook::compact_ticks) went on with the next series. What is told above was done before.
+    pub failed: Option<Error>,
 }
 
 /// A segment that could not be moved: it stays, and is read where it is.
@@ -64,35 +66,47 @@ impl Tiered {
             let why = "only tick series can be compacted";
             return Err(told(Error::unsupported(why), "compact", series));
         }
-        if dry_run {
-            files.plan(series).await
+        let mut report = CompactedSeries::new(series);
+        let done = if dry_run {
+            files.plan(series, &mut report).await
         } else {
-            files.compact(series).await
-        }
+            files.compact(series, &mut report).await
+        };
+        done.map(|()| report)
     }
 }
 
 impl Minutebook {
-    /// Compacts the tick series that match: see [`Tiered::compact`].
+    /// Compacts the tick series that match: see [`Tiered::compact`]. One that fails does not keep the others from it: its error is in
+    /// [`failed`](CompactedSeries::failed).
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) unless the setting `ticks.tiered` is on: without it other programs on this store would not read what was
-    /// moved. As [`Tiered::compact`].
+    /// moved. [`Unavailable`](ErrorKind::Unavailable) if the series cannot be listed.
     pub async fn compact_ticks(
         &self,
         filter: &SeriesFilter,
         dry_run: bool,
     ) -> Result<Vec<CompactedSeries>> {
-        let Some(tiered) = self.disk().and_then(|disk| disk.tiered.as_ref()) else {
+        let tiered = self.disk().and_then(|disk| disk.tiered.as_ref());
+        let Some(files) = tiered.and_then(|tiered| tiered.files.as_ref()) else {
             return Err(Error::unsupported(
                 "the ticks of this store are not tiered; set tiered = true under [ticks] in minutebook.toml, for every program that opens the store",
             ));
         };
         let mut all = Vec::new();
         for series in self.ticks().list(filter).await? {
-            if matches!(series, SeriesId::Ticks { .. }) {
-                all.push(tiered.compact(&series, dry_run).await?);
+            if !matches!(series, SeriesId::Ticks { .. }) {
+                continue;
             }
+            let mut report = CompactedSeries::new(&series);
+            let done = if dry_run {
+                files.plan(&series, &mut report).await
+            } else {
+                files.compact(&series, &mut report).await
+            };
+            report.failed = done.err();
+            all.push(report);
         }
         Ok(all)
     }
@@ -106,6 +120,7 @@ impl CompactedSeries {
             resumed: Vec::new(),
             refused: Vec::new(),
             freed_bytes: 0,
+            failed: None,
         }
     }
 
@@ -156,13 +171,12 @@ fn absorbed(cold: Option<&AbsorbedState>, segment: &SegmentInfo) -> Option<Resul
 }
 
 impl Files {
-    async fn plan(&self, series: &SeriesId) -> Result<CompactedSeries> {
-        let mut report = CompactedSeries::new(series);
+    async fn plan(&self, series: &SeriesId, report: &mut CompactedSeries) -> Result<()> {
         let Some(hot) = self.hot.existing()? else {
-            return Ok(report);
+            return Ok(());
         };
         let Some(snapshot) = hot.snapshot(series).await? else {
-            return Ok(report);
+            return Ok(());
         };
         let cold = self.cold_state(series).await?;
         for segment in snapshot.segments() {
@@ -177,16 +191,15 @@ impl Files {
                 report.moved.push(segment);
             }
         }
-        Ok(report)
+        Ok(())
     }
 
-    async fn compact(&self, series: &SeriesId) -> Result<CompactedSeries> {
-        let mut report = CompactedSeries::new(series);
+    async fn compact(&self, series: &SeriesId, report: &mut CompactedSeries) -> Result<()> {
         let Some(hot) = self.hot.existing()? else {
-            return Ok(report);
+            return Ok(());
         };
         let Some(mut held) = hot.hand_over(series).await? else {
-            return Ok(report);
+            return Ok(());
         };
         let state = self.cold_state(series).await?;
         let mut open = Vec::new();
@@ -194,11 +207,17 @@ impl Files {
             match absorbed(state.as_ref(), &segment) {
                 None => open.push(segment),
                 Some(Ok(())) => {
+                    // Who committed it may not have synced it.
+                    self.cold.opened()?.sync(series).await?;
                     report.freed_bytes += held.remove(&[segment.number]).await?;
                     report.resumed.push(segment);
                 }
                 Some(Err(error)) => report.refuse(segment, error),
             }
+        }
+        if !open.is_empty() {
+            // The rows are durable where they are; so must be what they are added to.
+            self.cold.opened()?.sync(series).await?;
         }
         for segment in open {
             if let Some(error) = not_rows(&segment) {
@@ -222,7 +241,7 @@ impl Files {
                 Err(error) => return Err(told(error, "compact", series)),
             }
         }
-        Ok(report)
+        Ok(())
     }
 
     /// Makes the rows of a segment rows of the Parquet series, durably.

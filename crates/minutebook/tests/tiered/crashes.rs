@@ -3,7 +3,9 @@
 use minutebook::{ScanQuery, TimeSeriesRepository};
 use minutebook_fs::crash::{self, Crashed, Options};
 
-use crate::{btc, entry, numbers, on, run};
+use minutebook_fs::Durability;
+
+use crate::{btc, entry, numbers, on, run, with};
 
 /// All rows are there once, whoever looks: before anybody goes on, while the going on is done again, and after it.
 fn check<T>(crashed: &Crashed<'_, T>, rows: i64) -> std::result::Result<(), String> {
@@ -43,6 +45,16 @@ fn check<T>(crashed: &Crashed<'_, T>, rows: i64) -> std::result::Result<(), Stri
 
 #[test]
 fn a_compaction_can_be_stopped_anywhere() {
+    stopped_anywhere(Durability::Synced);
+}
+
+/// Tick files whose rows are durable, and Parquet files of a store that syncs nothing: what is moved stays durable.
+#[test]
+fn so_can_one_to_a_store_that_syncs_nothing() {
+    stopped_anywhere(Durability::Buffered);
+}
+
+fn stopped_anywhere(cold: Durability) {
     let report = crash::enumerate(
         &Options::default(),
         |disk| {
@@ -60,7 +72,7 @@ fn a_compaction_can_be_stopped_anywhere() {
             })
         },
         |disk| {
-            let (_, tiered) = on(disk).ok()?;
+            let (_, tiered) = with(disk, cold).ok()?;
             run(tiered.compact(&btc(), false)).ok().map(drop)
         },
         |crashed| check(crashed, 7),

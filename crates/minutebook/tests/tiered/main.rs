@@ -7,6 +7,7 @@
     reason = "a test stops where something is not as it should be"
 )]
 
+mod at_every_step;
 mod beside;
 mod crashes;
 mod lost_manifest;
@@ -35,15 +36,18 @@ fn btc() -> SeriesId {
 }
 
 fn on(disk: &SimFs) -> Result<(JsonlTimeSeriesRepository, Tiered)> {
+    with(disk, Durability::Synced)
+}
+
+/// With this durability of the Parquet files.
+fn with(disk: &SimFs, cold: Durability) -> Result<(JsonlTimeSeriesRepository, Tiered)> {
     let fs: Arc<dyn minutebook_fs::Fs> = Arc::new(disk.clone());
     let hot = JsonlConfig::default()
         .fs(Arc::clone(&fs))
         .durability(Durability::Synced)
         .read_ahead(std::num::NonZeroUsize::MIN);
     let hot = JsonlTimeSeriesRepository::open("/ticks", hot)?;
-    let cold = ParquetConfig::default()
-        .fs(fs)
-        .durability(Durability::Synced);
+    let cold = ParquetConfig::default().fs(fs).durability(cold);
     let cold = ParquetTimeSeriesRepository::open("/series", cold)?;
     Ok((hot.clone(), Tiered::over_files(hot, cold)))
 }

@@ -72,7 +72,7 @@ impl ParquetTimeSeriesRepository {
     /// already, by log and number, is not added again, whoever else is at it. Rows are appended, so equal ones stay several.
     ///
     /// All files are read back and compared with the rows given before the commit is made. Until then nothing is visible, and a call that was
-    /// interrupted can be made again.
+    /// interrupted can be made again. Files and commit are synced whatever the configuration says, since the segment is going to be removed.
     ///
     /// # Errors
     /// What `batches` gives; [`SchemaMismatch`](minutebook_core::ErrorKind::SchemaMismatch) for a column of another type;
@@ -84,8 +84,10 @@ impl ParquetTimeSeriesRepository {
         segment: &AbsorbedSegment,
         batches: impl Stream<Item = minutebook_core::Result<RecordBatch>> + Send + Unpin,
     ) -> minutebook_core::Result<AbsorbReceipt> {
-        let absorbed = self.inner.absorb(series, segment, batches).await;
-        self.inner.explained(series, "absorb", absorbed).await
+        let synced = self.synced();
+        let inner = &synced.as_ref().unwrap_or(self).inner;
+        let absorbed = inner.absorb(series, segment, batches).await;
+        inner.explained(series, "absorb", absorbed).await
     }
 }
 

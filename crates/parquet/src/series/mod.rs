@@ -22,6 +22,7 @@ mod restore;
 mod rows;
 mod snapshot;
 mod stream;
+mod sync;
 mod vacuum;
 mod verify;
 mod versions;

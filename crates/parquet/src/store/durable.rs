@@ -83,6 +83,36 @@ impl DurableStore {
         bytes.map(Bytes::from).ok_or_else(|| missing(location))
     }
 
+    /// A store in the same directory that syncs what it writes; `None` if this one does.
+    pub(crate) fn synced(&self) -> Option<Self> {
+        let Inner {
+            fs,
+            dir,
+            durability,
+            ..
+        } = &*self.inner;
+        (!durability.is_synced()).then(|| Self::new(Arc::clone(fs), dir, Durability::Synced))
+    }
+
+    /// Does something with the paths of the store's directory and of a location in it, off the asynchronous threads. Nothing is done if the directory is not there.
+    pub(super) async fn on_disk(
+        &self,
+        location: &Path,
+        work: impl FnOnce(&dyn Fs, &FilePath, &FilePath) -> std::result::Result<(), FsError>
+        + Send
+        + 'static,
+    ) -> Result<()> {
+        let location = location.clone();
+        self.run(move |inner| {
+            let Some(root) = inner.existing()? else {
+                return Ok(());
+            };
+            let path = inner.file(&location)?;
+            work(&*inner.fs, root.path(), &path).map_err(|error| told(&location, error))
+        })
+        .await
+    }
+
     /// What is known of an object; asked on this thread.
     pub(crate) fn look(&self, location: &Path) -> Result<ObjectMeta> {
         let path = self.inner.file(location)?;

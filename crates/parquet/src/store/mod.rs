@@ -3,6 +3,7 @@
 mod durable;
 mod listing;
 mod multipart;
+mod sync;
 pub(crate) mod url;
 
 use std::collections::hash_map::RandomState;

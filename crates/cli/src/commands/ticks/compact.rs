@@ -20,7 +20,7 @@ for every program that opens the store.
 
 What columns cannot hold exactly (nested objects, numbers of many digits) goes with its row as the text of its line. A segment with lines that are \
 no rows, or with a value of another type than its column has in Parquet, is refused: it stays, and is read where it is. Then the exit code \
-is 5.
+is 5. A series at which the storage fails is told, and the others are compacted all the same.
 
 With --json each line is {\"series\", \"segment\", \"rows\", \"outcome\", \"why\"}; outcome is moved, resumed, refused or, with --dry-run, planned.
 
@@ -75,7 +75,8 @@ impl Compact {
         };
         let moved = if self.dry_run { "planned" } else { "moved" };
         let mut warnings = Vec::new();
-        for done in &done {
+        let mut failed = Vec::new();
+        for done in done {
             for segment in &done.resumed {
                 show(context, &done.series, segment, "resumed", None)?;
             }
@@ -94,12 +95,13 @@ impl Compact {
                 )?;
                 warnings.push(format!("{}: {why}", left.segment.path.display()));
             }
+            failed.extend(done.failed.map(Failure::from));
         }
-        if count == 0 {
+        if count == 0 && failed.is_empty() {
             context
                 .output
                 .note("no sealed segment to move; see minutebook ticks rotate");
-        } else if !context.output.json {
+        } else if count > 0 && !context.output.json {
             table.print(&mut context.output)?;
         }
         context.output.finish()?;
@@ -108,8 +110,8 @@ impl Compact {
         }
         if refused > 0 && !self.dry_run {
             let segments = format::plural_of(refused, "segment was", "segments were");
-            return Err(Failure::data(format!("{segments} not moved and stay")));
+            failed.push(Failure::data(format!("{segments} not moved and stay")));
         }
-        Ok(())
+        Failure::together(failed, &mut context.output)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::app::Context;
 use crate::args::parsed;
 use crate::commands::series;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::format;
 use crate::output::table::{Align, Table};
 
@@ -16,7 +16,7 @@ use crate::output::table::{Align, Table};
 #[command(after_help = "\
 The lines go, as they are, into a numbered segment beside the plain file (btcusd~sealed/00000001.jsonl.zst; zstdcat shows them), and the next \
 append begins a new plain file. Reads see segments and plain file as one series; programs that write meanwhile go on. What an interrupted \
-rotation left is finished first. The settings ticks.rotate_bytes and ticks.rotate_daily do this on the way of an append.
+rotation left is finished first. A series that cannot be sealed is told and stays as it is; the others are sealed. The settings ticks.rotate_bytes and ticks.rotate_daily do this on the way of an append.
 
 With --json each line is {\"series\", \"segment\", \"rows\", \"lines\", \"bytes\", \"stored_bytes\", \"first\", \"last\", \"path\"}.
 
@@ -58,18 +58,18 @@ impl Rotate {
             ("last", Align::Left),
         ]);
         let mut sealed = 0;
-        let mut failed = None;
+        let mut failed = Vec::new();
         for id in wanted {
             let Some(log) = log else { break };
             let segment = match log.rotate(&id).await {
                 Ok(segment) => segment,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    failed = Some(series::not_found(&book, &id, error).await);
-                    break;
+                    failed.push(series::not_found(&book, &id, error).await);
+                    continue;
                 }
                 Err(error) => {
-                    failed = Some(error.into());
-                    break;
+                    failed.push(error.into());
+                    continue;
                 }
             };
             let Some(segment) = segment else { continue };
@@ -101,14 +101,11 @@ impl Rotate {
         if sealed > 0 && !context.output.json {
             table.print(&mut context.output)?;
         }
-        if let Some(failure) = failed {
-            // What was sealed before it stays sealed, and is said first.
-            context.output.finish()?;
-            return Err(failure);
-        }
-        if sealed == 0 {
+        // What was sealed stays sealed, and is said first.
+        context.output.finish()?;
+        if sealed == 0 && failed.is_empty() {
             context.output.note("nothing to seal");
         }
-        Ok(())
+        Failure::together(failed, &mut context.output)
     }
 }
