@@ -33,6 +33,10 @@ pub(crate) enum JsonlError {
     Fs(FsError),
     #[error("a segment was moved away while the series was read; read it again")]
     Moved,
+    #[error(
+        "{0} holds a segment that the manifest beside it does not name, and that another one would be written over: the manifest is an older copy; run `minutebook repair`"
+    )]
+    Older(String),
     #[error("{path} has form {version}, which this release does not read; use a newer release")]
     Newer { path: String, version: u32 },
     #[error("{}", read_failed(.0))]
@@ -110,6 +114,15 @@ impl From<FsError> for JsonlError {
 }
 
 impl JsonlError {
+    /// Whether it is certain that nothing was written.
+    pub(crate) fn nothing_applied(&self) -> bool {
+        match self {
+            Self::Fs(error) => error.nothing_applied(),
+            Self::Shared(_) | Self::Stopped(_) | Self::Task(_) => false,
+            _ => true,
+        }
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSeries => ErrorKind::NotFound,
@@ -119,6 +132,7 @@ impl JsonlError {
             Self::Stopped(failure) | Self::Shared(failure) => failure.kind,
             Self::Types(_) | Self::Arrow(_) => ErrorKind::SchemaMismatch,
             Self::Damaged(_) => ErrorKind::Corrupt,
+            Self::Older(_) => ErrorKind::Conflict,
             Self::Unsupported(_) | Self::Newer { .. } => ErrorKind::Unsupported,
             Self::Read(error) if Damage::of(error).is_some() => ErrorKind::Corrupt,
             Self::Fs(error) if error.is_locked() => ErrorKind::Locked,
@@ -160,6 +174,7 @@ impl JsonlError {
             | Self::Stopped(_)
             | Self::Shared(_)
             | Self::Newer { .. }
+            | Self::Older(_)
             | Self::Moved
             | Self::Shrunk => Error::new(kind, message),
         };

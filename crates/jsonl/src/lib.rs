@@ -18,6 +18,7 @@ mod codec;
 mod config;
 mod entries;
 mod error;
+mod in_order;
 mod index;
 mod layout;
 mod logs;

@@ -127,14 +127,11 @@ impl<'a> Locked<'a> {
         let log = self.log;
         let refuse = |e| FsError::not_applied(OP, "check the lines", &log.path, e);
         let len = parts.iter().map(|part| part.len()).sum::<usize>();
-        if parts.is_empty() || len > log.options.max_batch_bytes {
-            let text = format!(
-                "{len} bytes in one call, the limit is {}",
-                log.options.max_batch_bytes
-            );
-            let source = io::Error::new(io::ErrorKind::InvalidInput, text);
-            return Err(refuse(source));
+        if parts.is_empty() {
+            let nothing = io::Error::new(io::ErrorKind::InvalidInput, "no lines in one call");
+            return Err(refuse(nothing));
         }
+        check_size(len, log).map_err(refuse)?;
         for part in &parts {
             check_lines(part, log).map_err(refuse)?;
         }
@@ -145,6 +142,58 @@ impl<'a> Locked<'a> {
                 return Err(self.take_back_to(offset, error));
             }
         }
+        Ok(Appended {
+            offset,
+            len: len as u64,
+            repaired: self.repaired,
+        })
+    }
+
+    /// As [`append_parts`](Self::append_parts), of pieces that are made while those before them are written: the next is asked for when the last is written. If
+    /// one cannot be made, or is none of complete lines, what was written of the others is taken back.
+    ///
+    /// # Errors
+    ///
+    /// The error of the piece that could not be made; else as [`append_parts`](Self::append_parts).
+    pub fn append_made<P: AsRef<[u8]>, E: From<FsError>>(
+        &mut self,
+        parts: impl IntoIterator<Item = Result<P, E>>,
+    ) -> Result<Appended, E> {
+        let log = self.log;
+        let refuse = |e| FsError::not_applied(OP, "check the lines", &log.path, e);
+        let mut offset = None;
+        let mut len = 0;
+        for part in parts {
+            let start = offset.unwrap_or(self.len);
+            let part = match part {
+                Ok(part) => part,
+                Err(error) => {
+                    let none =
+                        FsError::not_applied(OP, "make", &log.path, io::ErrorKind::Other.into());
+                    let cut = self.take_back_to(start, none);
+                    return Err(if cut.nothing_applied() {
+                        error
+                    } else {
+                        cut.into()
+                    });
+                }
+            };
+            let bytes = part.as_ref();
+            len += bytes.len();
+            let checked = check_lines(bytes, log).and_then(|()| check_size(len, log));
+            let written = checked.map_err(refuse).and_then(|()| {
+                log.open_current(self.writer)?;
+                offset = Some(start);
+                self.write(bytes)
+            });
+            if let Err(error) = written {
+                return Err(self.take_back_to(start, error).into());
+            }
+        }
+        let Some(offset) = offset else {
+            let nothing = io::Error::new(io::ErrorKind::InvalidInput, "no lines in one call");
+            return Err(refuse(nothing).into());
+        };
         Ok(Appended {
             offset,
             len: len as u64,
@@ -439,13 +488,7 @@ fn check_lines(bytes: &[u8], log: &AppendLog) -> io::Result<()> {
     if bytes.last() != Some(&b'\n') {
         return refuse("lines must end with a newline".to_owned());
     }
-    if bytes.len() > log.options.max_batch_bytes {
-        return refuse(format!(
-            "{} bytes in one call, the limit is {}",
-            bytes.len(),
-            log.options.max_batch_bytes
-        ));
-    }
+    check_size(bytes.len(), log)?;
     let max = log.options.max_record_bytes;
     if bytes.len() <= max {
         return Ok(());
@@ -457,6 +500,15 @@ fn check_lines(bytes: &[u8], log: &AppendLog) -> io::Result<()> {
             return refuse(format!("a line of {len} bytes, the limit is {max}"));
         }
         start = end + 1;
+    }
+    Ok(())
+}
+
+fn check_size(len: usize, log: &AppendLog) -> io::Result<()> {
+    let limit = log.options.max_batch_bytes;
+    if len > limit {
+        let text = format!("{len} bytes in one call, the limit is {limit}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     Ok(())
 }

@@ -139,3 +139,43 @@ fn a_directory_without_permission_is_an_error_that_changes_nothing() {
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
 }
+
+#[test]
+fn of_pieces_one_of_which_cannot_be_made_none_stays() {
+    #[derive(Debug)]
+    enum Failed {
+        Made(&'static str),
+        Fs(minutebook_fs::FsError),
+    }
+    impl From<minutebook_fs::FsError> for Failed {
+        fn from(error: minutebook_fs::FsError) -> Self {
+            Self::Fs(error)
+        }
+    }
+    let place = tempfile::tempdir().unwrap();
+    let log = open(place.path());
+    log.append(b"first\n", Durability::Buffered).unwrap();
+    let append = |pieces: Vec<Result<&'static str, &'static str>>| {
+        log.with_lock(Durability::Buffered, |log| {
+            log.append_made(pieces.into_iter().map(|piece| piece.map_err(Failed::Made)))
+        })
+    };
+    let made = append(vec![Ok("a\nb\n"), Ok("c\n"), Err("no third"), Ok("d\n")]);
+    assert!(matches!(made, Err(Failed::Made("no third"))), "{made:?}");
+    for torn in ["c", "", "c\nd"] {
+        let made = append(vec![Ok("a\n"), Ok(torn), Ok("d\n")]);
+        let Err(Failed::Fs(error)) = made else {
+            panic!("{made:?}")
+        };
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert!(error.nothing_applied(), "{error:?}");
+    }
+    let made = append(Vec::new());
+    assert!(matches!(made, Err(Failed::Fs(_))), "{made:?}");
+    assert_eq!(std::fs::read(log.path()).unwrap(), b"first\n");
+    let appended = append(vec![Ok("a\nb\n"), Ok("c\n")]).unwrap();
+    assert_eq!((appended.offset, appended.len), (6, 6));
+    assert_eq!(std::fs::read(log.path()).unwrap(), b"first\na\nb\nc\n");
+    let next = log.append(b"d\n", Durability::Synced).unwrap();
+    assert_eq!(next.offset, 12);
+}

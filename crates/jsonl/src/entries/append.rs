@@ -6,7 +6,7 @@ use minutebook_core::{Result, SeriesId, Version, WriteReceipt};
 use minutebook_fs::task::{blocking, has_pool};
 use minutebook_fs::{Durability, Locked};
 
-use super::check::Lines;
+use super::check::{Append, Lines};
 use super::group;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
@@ -39,32 +39,47 @@ pub(super) async fn append(
         .map_err(JsonlError::from)
         .flatten()
     } else {
-        let end = append_lines(store, &known, &lines, durability);
-        if end.is_ok() && known.index_is_due(store) && !known.keep_index_aside(store) {
-            let store = Arc::clone(store);
-            blocking(move || known.keep_index(&store))
-                .await
-                .map_err(|error| fail(error.into()))?;
-        }
-        end
+        return append_here(store, series, &lines).await;
     };
-    Ok(WriteReceipt {
-        version: Version(end.map_err(fail)?),
-        inserted: count,
+    Ok(receipt(end.map_err(fail)?, count))
+}
+
+/// As [`append`], on the calling task: where no sync is waited for.
+pub(super) async fn append_here(
+    store: &Arc<Store>,
+    series: &SeriesId,
+    lines: &impl Append,
+) -> Result<WriteReceipt> {
+    let fail = |error: JsonlError| error.of_series("append", series);
+    let known = store.series(series).map_err(fail)?;
+    let end = append_lines(store, &known, lines, Durability::Buffered).map_err(fail)?;
+    if known.index_is_due(store) && !known.keep_index_aside(store) {
+        let store = Arc::clone(store);
+        blocking(move || known.keep_index(&store))
+            .await
+            .map_err(|error| fail(error.into()))?;
+    }
+    Ok(receipt(end, lines.count()))
+}
+
+fn receipt(end: u64, inserted: u64) -> WriteReceipt {
+    WriteReceipt {
+        version: Version(end),
+        inserted,
         replaced: 0,
         skipped: 0,
-    })
+    }
 }
 
 /// Appends lines, and gives the version after them.
 pub(crate) fn append_lines(
     store: &Arc<Store>,
     series: &Arc<Series>,
-    lines: &Lines,
+    lines: &impl Append,
     durability: Durability,
 ) -> Result<u64, JsonlError> {
-    store.check_batch(lines.len())?;
-    if lines.count == 0 {
+    store.check_batch(lines.bytes())?;
+    if lines.count() == 0 {
         return again_if_moved(|| {
             let Some(view) = segments::view(store, series)? else {
                 return Ok(0);
@@ -83,15 +98,15 @@ pub(super) fn under_lock(
     store: &Store,
     series: &Series,
     log: &mut Locked<'_>,
-    lines: &Lines,
+    lines: &impl Append,
 ) -> Result<u64, JsonlError> {
     if log.is_empty() && store.metadata(&series.data)?.is_none() {
         forget(store, series, &mut series.state())?;
     }
-    if let Some(unit) = lines.unit {
+    if let Some(unit) = lines.unit() {
         declare(store, series, unit, log)?;
     }
-    let end = log.append_parts(lines.parts())?.end();
+    let end = lines.append_to(log)?.end();
     segments::note_end(store, series, None, log.opened(), end)
 }
 

@@ -54,6 +54,11 @@ impl Index {
         self.file == meta.id && self.len == meta.len && self.changed_ns == Some(meta.changed_ns)
     }
 
+    /// Whether both are of the same file.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        self.file == other.file
+    }
+
     /// Whether all differences can come from appends.
     fn may_follow(&self, meta: &Metadata) -> bool {
         // Of the same length, but changed: by this process, which knows what it wrote, or rewritten in place.
@@ -62,23 +67,41 @@ impl Index {
     }
 
     /// Takes in what this process appended at `offset`, in pieces. `false` if something else came between: then the index stays as it is.
-    pub(crate) fn absorb(&mut self, mut part: Part, offset: u64, pieces: &[Vec<u8>]) -> bool {
+    pub(crate) fn absorb(&mut self, mut part: Part, offset: u64, written: &Ends) -> bool {
         if self.end != offset {
             return false;
         }
         part.shift(offset);
         self.part.append(part);
-        self.end = offset + pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        self.end = offset + written.len;
         self.len = self.end;
         self.changed_ns = None;
-        for piece in pieces {
-            self.tail.extend_from_slice(last(piece));
-            let surplus = self.tail.len().saturating_sub(probe_len(self.end));
-            self.tail.drain(..surplus);
-            let room = probe_len(self.end).saturating_sub(self.head.len());
-            self.head.extend(piece.iter().take(room));
-        }
+        self.tail.extend_from_slice(&written.tail);
+        let surplus = self.tail.len().saturating_sub(probe_len(self.end));
+        self.tail.drain(..surplus);
+        let room = probe_len(self.end).saturating_sub(self.head.len());
+        self.head.extend(written.head.iter().take(room));
         true
+    }
+}
+
+/// How what was appended begins and ends.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    pub(crate) len: u64,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Ends {
+    /// Adds what follows.
+    pub(crate) fn add(&mut self, piece: &[u8]) {
+        self.len += piece.len() as u64;
+        let room = probe_len(PROBE_BYTES).saturating_sub(self.head.len());
+        self.head.extend(piece.iter().take(room));
+        self.tail.extend_from_slice(last(piece));
+        let surplus = self.tail.len().saturating_sub(probe_len(PROBE_BYTES));
+        self.tail.drain(..surplus);
     }
 }
 

@@ -6,13 +6,13 @@ use arrow_array::RecordBatch;
 use minutebook_core::series::batch::checked;
 use minutebook_core::{Result, SeriesId, Version, WriteMode, WriteReceipt};
 use minutebook_fs::task::blocking;
-use minutebook_fs::{Created, Locked, create_new};
+use minutebook_fs::{Appended, Created, Locked, create_new};
 
 use super::scan::again_if_moved;
-use crate::codec::encode::{Encoded, encode};
+use crate::codec::encode::{Encoded, EncodedColumn, Rows};
 use crate::codec::kind::{ColumnType, Seen};
 use crate::error::JsonlError;
-use crate::index::{Columns, Index};
+use crate::index::{Columns, Ends, Index, Part};
 use crate::schema::known_type;
 use crate::segments;
 use crate::store::{Series, State, Store};
@@ -59,8 +59,15 @@ fn append(
     series: &Arc<Series>,
     batch: &RecordBatch,
 ) -> Result<WriteReceipt, JsonlError> {
-    let encoded = encode(batch, store.config.max_line_bytes)?;
-    store.check_batch(encoded.len())?;
+    let rows = Rows::new(batch, store.config.max_line_bytes)?;
+    // What could be refused is written in memory first: nothing of it may be seen then.
+    let encoded = if rows.can_be_piecewise(store.config.max_batch_bytes) {
+        None
+    } else {
+        let encoded = rows.encode()?;
+        store.check_batch(encoded.len())?;
+        Some(encoded)
+    };
     if series.state().index.is_none()
         && let Some(file) = store.reader(series)?
     {
@@ -70,7 +77,7 @@ fn append(
     let log = store.log(series);
     let end = log.with_lock(store.config.durability, |log| {
         let mut state = series.state();
-        append_locked(store, series, &mut state, log, encoded)
+        append_locked(store, series, &mut state, log, &rows, encoded)
     })?;
     if series.index_is_due(store) && !series.keep_index_aside(store) {
         series.keep_index(store);
@@ -89,7 +96,8 @@ fn append_locked(
     series: &Series,
     state: &mut State,
     log: &mut Locked<'_>,
-    encoded: Encoded,
+    rows: &Rows,
+    encoded: Option<Encoded>,
 ) -> Result<u64, JsonlError> {
     // Segments move to Parquet without the writers' lock.
     let sealed = again_if_moved(|| sealed_columns(store, series, state))?;
@@ -106,8 +114,8 @@ fn append_locked(
         shown = &all;
     }
     let before = state.types.types.clone();
-    let types = types_with(&encoded, shown, &before, store)?;
-    if encoded.parts.is_empty() {
+    let types = types_with(&rows.columns, shown, &before, store)?;
+    if rows.count() == 0 {
         let version = again_if_moved(|| {
             let Some(view) = segments::view_known(store, series, state)? else {
                 return Ok(None);
@@ -133,8 +141,8 @@ fn append_locked(
     drop(index);
     let changed = types.is_some();
     put_types(store, series, state, types)?;
-    let appended = match log.append_parts(encoded.parts.iter().map(Vec::as_slice)) {
-        Ok(appended) => appended,
+    let (appended, part, ends) = match put(log, rows, encoded) {
+        Ok(done) => done,
         Err(error) => {
             if changed && error.nothing_applied() {
                 // Best effort: a type too many only says what a column of nulls would be.
@@ -142,16 +150,42 @@ fn append_locked(
                     tracing::warn!(path = %series.types.display(), %error, "column types of a failed write are left over");
                 }
             }
-            return Err(error.into());
+            return Err(error);
         }
     };
     if let Some(index) = &mut state.index
         && appended.repaired.is_none()
     {
         // If something came between, the next look at the file finds it.
-        Arc::make_mut(index).absorb(encoded.part, appended.offset, &encoded.parts);
+        Arc::make_mut(index).absorb(part, appended.offset, &ends);
     }
     segments::note_end(store, series, Some(state), log.opened(), appended.end())
+}
+
+/// Writes the lines: those that were made, or one piece after another while the next are made. Gives what is in them.
+fn put(
+    log: &mut Locked<'_>,
+    rows: &Rows,
+    encoded: Option<Encoded>,
+) -> Result<(Appended, Part, Ends), JsonlError> {
+    let mut ends = Ends::default();
+    if let Some(encoded) = encoded {
+        let appended = log.append_parts(encoded.parts.iter().map(Vec::as_slice))?;
+        encoded.parts.iter().for_each(|piece| ends.add(piece));
+        return Ok((appended, encoded.part, ends));
+    }
+    let mut part = Part::default();
+    let appended = rows.piecewise(|pieces| {
+        log.append_made(pieces.map(|piece| {
+            let mut piece = piece?;
+            if let Some(in_piece) = piece.more.take() {
+                rows.add(&mut part, in_piece?, ends.len);
+            }
+            ends.add(piece.as_ref());
+            Ok::<_, JsonlError>(piece)
+        }))
+    })?;
+    Ok((appended, part, ends))
 }
 
 /// What the columns of the segments before the plain file have shown; `None` if there are none. Under the writers' lock.
@@ -230,13 +264,13 @@ pub(crate) fn forget(store: &Store, series: &Series, state: &mut State) -> Resul
 
 /// Checks each column against the series. The types to write down, if there are new ones that the lines do not show.
 fn types_with(
-    encoded: &Encoded,
+    columns: &[EncodedColumn],
     shown: &Columns,
     types: &Types,
     store: &Store,
 ) -> Result<Option<Types>, JsonlError> {
     let mut more = None;
-    for column in &encoded.columns {
+    for column in columns {
         let Some(column_type) = column.column_type else {
             continue;
         };

@@ -111,6 +111,27 @@ impl Source {
         seen
     }
 
+    /// No value takes more bytes; `None` if that is not known before they are written.
+    pub(super) fn longest(&self) -> Option<usize> {
+        Some(match self {
+            Self::Null => 4,
+            Self::Bool(_) => 5,
+            Self::Int(_) => 20,
+            // A sign, 17 digits, a point and the longest exponent.
+            Self::Float(_) => 1 + 17 + 1 + 5,
+            Self::Text(texts) => {
+                let offsets = texts.value_offsets();
+                let lens = offsets.iter().zip(offsets.iter().skip(1));
+                let longest = lens.map(|(from, to)| to - from).max().unwrap_or(0);
+                // Each byte may be escaped as `\u0000`.
+                usize::try_from(longest).ok()?.checked_mul(6)? + 4
+            }
+            Self::List(..) | Self::LargeList(..) | Self::FixedList(..) | Self::Struct(..) => {
+                return None;
+            }
+        })
+    }
+
     /// Appends a row's value.
     pub(super) fn push(&self, row: usize, out: &mut Vec<u8>) -> Result<(), JsonlError> {
         match self {

@@ -32,6 +32,15 @@ pub(super) struct Checker<'a> {
     text: Vec<u8>,
 }
 
+/// Entries that were checked, as they are stored.
+#[derive(Debug)]
+pub(super) enum Piece<'e> {
+    /// Each on its line, and the bytes of all lines.
+    AsGiven(Vec<&'e str>, usize),
+    /// The lines.
+    Made(Vec<u8>),
+}
+
 /// What a value of an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -101,7 +110,10 @@ impl<'a> Checker<'a> {
     }
 
     fn end_line(&mut self, start: usize) -> Result<(), String> {
-        let len = self.lines.bytes.len() - start;
+        self.count_line(self.lines.bytes.len() - start)
+    }
+
+    fn count_line(&mut self, len: usize) -> Result<(), String> {
         if len > self.max_line_bytes {
             return Err(format!(
                 "its line has {len} bytes; the limit is {}",
@@ -117,19 +129,83 @@ impl<'a> Checker<'a> {
         JsonlError::Entry { number, what }
     }
 
-    fn push(&mut self, entry: &str) -> Result<(), String> {
-        let entry = entry.trim_matches([' ', '\t', '\r', '\n']);
+    /// The next entries, up to about so many bytes, as one piece: as they are given, if nothing of them has to be changed.
+    pub(super) fn piece<'e, T: AsRef<str>>(
+        &mut self,
+        entries: &mut std::slice::Iter<'e, T>,
+        most: usize,
+    ) -> Result<Piece<'e>, JsonlError> {
+        let mut texts: Vec<&str> = Vec::new();
+        let mut bytes = 0;
+        while bytes < most
+            && let Some(entry) = entries.as_slice().first()
+        {
+            match self.as_given(entry.as_ref()) {
+                Ok(Some(text)) => {
+                    entries.next();
+                    bytes += text.len() + 1;
+                    texts.push(text);
+                }
+                Ok(None) => return self.made(&texts, entries, most),
+                Err(what) => return Err(self.fail(what)),
+            }
+        }
+        Ok(Piece::AsGiven(texts, bytes))
+    }
+
+    /// As [`piece`](Self::piece), of entries that are stored otherwise than they are given, behind some that are not.
+    fn made<'e, T: AsRef<str>>(
+        &mut self,
+        before: &[&str],
+        entries: &mut std::slice::Iter<'e, T>,
+        most: usize,
+    ) -> Result<Piece<'e>, JsonlError> {
+        self.lines.bytes.clear();
+        for text in before {
+            self.lines.bytes.extend_from_slice(text.as_bytes());
+            self.lines.bytes.push(b'\n');
+        }
+        while self.lines.bytes.len() < most
+            && let Some(entry) = entries.next()
+        {
+            self.entry(entry.as_ref())?;
+        }
+        Ok(Piece::Made(std::mem::take(&mut self.lines.bytes)))
+    }
+
+    /// An entry that was checked and is stored as it is; `None` if it has to be changed for that, and was not counted.
+    fn as_given<'e>(&mut self, entry: &'e str) -> Result<Option<&'e str>, String> {
+        let entry = trimmed(entry);
+        let (found, _) = self.find(entry)?;
+        if self.time.pointer.is_some() || memchr::memchr2(b'\n', b'\r', entry.as_bytes()).is_some()
+        {
+            return Ok(None);
+        }
+        if !is_text(&found) {
+            self.lines.unit = self.time.unit;
+        }
+        self.count_line(entry.len() + 1)?;
+        Ok(Some(entry))
+    }
+
+    /// The time of an entry, after the whole entry was checked.
+    fn find<'e>(&mut self, entry: &'e str) -> Result<(Token<'e>, i64), String> {
         let mut quick = None;
         // Only what ends with the text is one entry.
         let known = self.templates.line(entry, 0, &mut quick) == Some(entry.len());
-        let (found, nanos) = match quick
+        match quick
             .filter(|_| known)
             .and_then(|token| Some((token, self.instants.nanos(&token, self.time.unit)?)))
         {
-            Some(found) => found,
-            None => self.find_time(entry)?,
-        };
-        let text = matches!(found.shape, Shape::Plain | Shape::Escaped);
+            Some(found) => Ok(found),
+            None => self.find_time(entry),
+        }
+    }
+
+    fn push(&mut self, entry: &str) -> Result<(), String> {
+        let entry = trimmed(entry);
+        let (found, nanos) = self.find(entry)?;
+        let text = is_text(&found);
         let out = &mut self.lines.bytes;
         let start = out.len();
         if self.time.pointer.is_none() {
@@ -233,6 +309,14 @@ impl<'a> Checker<'a> {
             ),
         })
     }
+}
+
+fn trimmed(entry: &str) -> &str {
+    entry.trim_matches([' ', '\t', '\r', '\n'])
+}
+
+fn is_text(time: &Token<'_>) -> bool {
+    matches!(time.shape, Shape::Plain | Shape::Escaped)
 }
 
 fn flawed(flaw: &Flaw) -> String {

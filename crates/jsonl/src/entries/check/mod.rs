@@ -10,7 +10,9 @@ use serde_json::ser::Formatter;
 
 use crate::config::{EpochUnit, TimeField};
 use crate::error::JsonlError;
-use checker::Checker;
+use crate::in_order::{self, in_order};
+use checker::{Checker, Piece};
+use minutebook_fs::{Appended, Locked};
 use value::Values;
 
 /// From so many entries on, several threads check them.
@@ -68,6 +70,118 @@ pub(crate) fn lines<T: AsRef<str> + Sync>(
         }
         Ok(checker.lines)
     })
+    .map(joined)
+}
+
+/// Many entries that were checked, and are copied into lines only when they are written: most are stored as they are given.
+#[derive(Debug, Default)]
+pub(crate) struct Checked<'e> {
+    pieces: Vec<Piece<'e>>,
+    count: u64,
+    unit: Option<EpochUnit>,
+}
+
+/// What can be appended.
+pub(crate) trait Append {
+    /// How many lines they are.
+    fn count(&self) -> u64;
+    /// The unit that readers must know, since a stored `timestamp` is a number.
+    fn unit(&self) -> Option<EpochUnit>;
+    /// The bytes of the lines.
+    fn bytes(&self) -> usize;
+    /// Appends them, all or none.
+    fn append_to(&self, log: &mut Locked<'_>) -> Result<Appended, JsonlError>;
+}
+
+impl Append for Lines {
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn unit(&self) -> Option<EpochUnit> {
+        self.unit
+    }
+
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+
+    fn append_to(&self, log: &mut Locked<'_>) -> Result<Appended, JsonlError> {
+        Ok(log.append_parts(self.parts())?)
+    }
+}
+
+impl Append for Checked<'_> {
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn unit(&self) -> Option<EpochUnit> {
+        self.unit
+    }
+
+    fn bytes(&self) -> usize {
+        let of = |piece: &Piece<'_>| match piece {
+            Piece::AsGiven(_, bytes) => *bytes,
+            Piece::Made(lines) => lines.len(),
+        };
+        self.pieces.iter().map(of).sum()
+    }
+
+    fn append_to(&self, log: &mut Locked<'_>) -> Result<Appended, JsonlError> {
+        let make = |number: usize, mut bytes: Vec<u8>| {
+            match self.pieces.get(number) {
+                Some(Piece::AsGiven(texts, len)) => {
+                    bytes.reserve(*len);
+                    for text in texts {
+                        bytes.extend_from_slice(text.as_bytes());
+                        bytes.push(b'\n');
+                    }
+                }
+                Some(Piece::Made(lines)) => bytes.extend_from_slice(lines),
+                None => {}
+            }
+            (bytes, ())
+        };
+        let threads = in_order::threads(self.pieces.len(), 2);
+        in_order(self.pieces.len(), threads, make, |pieces| {
+            log.append_made(pieces)
+        })
+    }
+}
+
+/// Checks many entries that are to be appended while they are borrowed; `None` if they are few, or none of them would be stored as it is given.
+pub(crate) fn checked<'e, T: AsRef<str> + Sync>(
+    entries: &'e [T],
+    time: &TimeField,
+    max_line_bytes: usize,
+) -> Option<Result<Checked<'e>, JsonlError>> {
+    /// About so many bytes are written as one piece: they stay in the processor's cache until they are in the file.
+    const PIECE_BYTES: usize = 256 << 10;
+    if entries.len() < PARALLEL || time.pointer.is_some() {
+        return None;
+    }
+    let parts = side_by_side(entries, |entries, from| {
+        let mut checker = Checker::new(time, max_line_bytes, from);
+        let (mut left, mut pieces) = (entries.iter(), Vec::new());
+        while !left.as_slice().is_empty() {
+            pieces.push(checker.piece(&mut left, PIECE_BYTES)?);
+        }
+        Ok(Checked {
+            pieces,
+            count: checker.lines.count,
+            unit: checker.lines.unit,
+        })
+    });
+    Some(parts.map(|parts| {
+        let mut all = Checked::default();
+        for part in parts {
+            all.count += part.count;
+            all.unit = all.unit.or(part.unit);
+            all.pieces.extend(part.pieces);
+        }
+        all
+    }))
 }
 
 /// As [`lines`], for values that serialise to JSON objects.
@@ -90,6 +204,7 @@ pub(crate) fn lines_of_values<T: Serialize + Sync>(
         }
         Ok(checker.lines)
     })
+    .map(joined)
 }
 
 /// As [`lines_of_values`], for one value.
@@ -105,17 +220,14 @@ pub(crate) fn line_of_value<T: Serialize>(
     Ok(checker.lines)
 }
 
-/// The items in order, on several threads if they are many. `work` gets the number of its first item too.
-fn side_by_side<T: Sync>(
-    items: &[T],
-    work: impl Fn(&[T], usize) -> Result<Lines, JsonlError> + Sync,
-) -> Result<Lines, JsonlError> {
-    let threads = match items.len() {
-        few if few < PARALLEL => 1,
-        _ => std::thread::available_parallelism().map_or(1, |n| n.get().min(4)),
-    };
+/// The items in order, on several threads if they are many, a share for each. `work` gets the number of its first item too.
+fn side_by_side<'e, T: Sync, R: Send>(
+    items: &'e [T],
+    work: impl Fn(&'e [T], usize) -> Result<R, JsonlError> + Sync,
+) -> Result<Vec<R>, JsonlError> {
+    let threads = in_order::threads(items.len(), PARALLEL);
     if threads == 1 {
-        return work(items, 0);
+        return Ok(vec![work(items, 0)?]);
     }
     let size = items.len().div_ceil(threads);
     let work = &work;
@@ -125,17 +237,27 @@ fn side_by_side<T: Sync>(
             .enumerate()
             .map(|(i, chunk)| scope.spawn(move || work(chunk, i * size)))
             .collect();
-        let mut all = Lines::default();
-        for worker in workers {
-            let part = worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            all.count += part.count;
-            all.unit = all.unit.or(part.unit);
-            all.more.push(part.bytes);
-        }
-        Ok(all)
+        workers
+            .into_iter()
+            .map(|worker| {
+                worker
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
     })
+}
+
+/// The shares of several threads, one after another.
+fn joined(parts: Vec<Lines>) -> Lines {
+    let mut parts = parts.into_iter();
+    let mut all = parts.next().unwrap_or_default();
+    for part in parts {
+        all.count += part.count;
+        all.unit = all.unit.or(part.unit);
+        all.more.push(part.bytes);
+    }
+    all
 }
 
 /// Appends a value as JSON. NaN and infinity are refused, for which JSON has no text.

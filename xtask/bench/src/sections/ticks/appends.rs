@@ -1,11 +1,12 @@
 //! Appends: one by one, by many tasks, as a batch.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use minutebook_core::{TimeSeriesRepository, WriteMode, WriteReceipt};
+use minutebook_fs::task::parallelism;
 use minutebook_fs::{Durability, Fs as _};
 use minutebook_jsonl::{AppenderOptions, JsonlTimeSeriesRepository};
 
@@ -13,8 +14,9 @@ use super::entries::{columns, entries};
 use super::{SECTION, series};
 use crate::bare;
 use crate::config::{Config, disk_bytes, wipe};
+use crate::inputs::lines;
 use crate::measure::{Plan, Timing, as_f64, measure_with};
-use crate::record::Record;
+use crate::record::{BUFFERED, OURS, Record};
 use crate::store::{self, Runtime};
 
 /// How many tasks append at the same time.
@@ -40,6 +42,28 @@ pub(super) fn run(
     }
     bench.batch(rows)?;
     wipe(&bench.directory)
+}
+
+/// Batches alone, in both durabilities: `case ticks append_batch FOLDER`.
+pub(super) fn case(op: &str, folder: &Path, config: &Config) -> Result<String> {
+    let runtime = Runtime::new()?;
+    let lines = lines(&config.ticks_file(), config.ticks_total())?;
+    let rows = &lines[..config.ticks_append];
+    for (peer, durability) in [(OURS, Durability::Synced), (BUFFERED, Durability::Buffered)] {
+        let bench = Appends {
+            config,
+            runtime: &runtime,
+            directory: folder.join("ticks"),
+            peer,
+            durability,
+        };
+        match op {
+            "append_batch" => bench.batch(rows)?,
+            "append_one" => bench.one_by_one(rows)?,
+            _ => bail!("no case {op} here"),
+        }
+    }
+    Ok(String::new())
 }
 
 struct Appends<'a> {
@@ -229,22 +253,71 @@ impl Appends<'_> {
         let ticks = entries(lines)?;
         let columns = columns(&ticks)?;
         let id = series()?;
-        self.whole("append_batch", lines, |repo| {
+        // What of each takes no file: by every processor, into memory that is used again.
+        let values = self.alone(&ticks, |tick, out| Ok(serde_json::to_writer(out, tick)?))?;
+        self.whole("append_batch", lines, &values, |repo| {
             Ok(self.runtime.block_on(repo.append_values(&id, &ticks))?)
         })?;
-        self.whole("append_batch_text", lines, |repo| {
+        let text = self.alone(lines, |line, out| {
+            serde_json::from_str::<serde::de::IgnoredAny>(line)?;
+            out.extend_from_slice(line.as_bytes());
+            Ok(())
+        })?;
+        self.whole("append_batch_text", lines, &text, |repo| {
             Ok(self.runtime.block_on(repo.append_entries(&id, lines))?)
         })?;
-        self.whole("append_batch_arrow", lines, |repo| {
+        let numbers = self.alone(&ticks, |tick, out| {
+            serde_json::to_writer(&mut *out, &tick.price)?;
+            Ok(serde_json::to_writer(out, &tick.size)?)
+        })?;
+        self.whole("append_batch_arrow", lines, &numbers, |repo| {
             let write = repo.write(&id, columns.clone(), WriteMode::Append);
             Ok(self.runtime.block_on(write)?)
         })
+    }
+
+    /// The library's part of the encoding, without a file.
+    fn alone<T: Sync>(
+        &self,
+        items: &[T],
+        encode: impl Fn(&T, &mut Vec<u8>) -> Result<()> + Sync,
+    ) -> Result<Timing> {
+        let share = items.len().div_ceil(parallelism()).max(1);
+        measure_with(
+            Plan::of(self.config.runs),
+            || Ok(()),
+            |()| {
+                std::thread::scope(|scope| {
+                    let encode = &encode;
+                    let work = move |items: &[T]| {
+                        let mut out = Vec::with_capacity(1 << 18);
+                        for item in items {
+                            if out.len() > 1 << 17 {
+                                std::hint::black_box(&out);
+                                out.clear();
+                            }
+                            encode(item, &mut out)?;
+                        }
+                        anyhow::Ok(())
+                    };
+                    let threads: Vec<_> = items
+                        .chunks(share)
+                        .map(|items| scope.spawn(move || work(items)))
+                        .collect();
+                    for thread in threads {
+                        thread.join().map_err(|_| anyhow!("a thread panicked"))??;
+                    }
+                    Ok(())
+                })
+            },
+        )
     }
 
     fn whole(
         &self,
         op: &str,
         lines: &[String],
+        alone: &Timing,
         append: impl Fn(&JsonlTimeSeriesRepository) -> Result<WriteReceipt>,
     ) -> Result<()> {
         let n = lines.len();
@@ -287,6 +360,7 @@ impl Appends<'_> {
         )
         .with("bytes", bytes)
         .with("with_ends_of_strings_s", scan.median())
+        .with("encoded_alone_s", alone.median())
         .with(
             "mb_per_s",
             as_f64(usize::try_from(bytes)?) / timing.median() / 1e6,

@@ -45,6 +45,7 @@ pub(super) fn case(op: &str, args: &[String], config: &Config) -> Result<String>
         [] => bail!("a folder is needed"),
     };
     match op.split_once('_') {
+        Some(("append", _)) => appends::case(op, folder, config),
         Some(("load", _)) => loads::case(op, folder, rest, config),
         Some(("stream", _)) => streams::case(op, folder, config),
         _ => bail!("no case {op} here"),
