@@ -7,6 +7,7 @@
 //! | `@vix_daily_timeseries.jsonl` | the series named `vix_daily` |
 //! | `.btcusd.lock`, `.btcusd.types`, `.btcusd.index` | beside them: the writers' lock, what the lines do not tell of the types, and where their times lie |
 //! | `btcusd~sealed/`, `.btcusd.seal` | the segments that were sealed, and the lock of who seals, compacts or deletes |
+//! | `.btcusd~.lock` | the lock of reads of many segments |
 //!
 //! Symbols and names are in lower case and percent-encoded, and the encoding never gives `@`, `~` or a leading dot, so no two series
 //! share a file and nothing else is taken for one. Where `_timeseries` would make the name too long for a file system, the name ends in
@@ -29,6 +30,7 @@ pub(crate) struct Names {
     pub(crate) types: String,
     pub(crate) sealed: String,
     pub(crate) seal: String,
+    pub(crate) reads: String,
     pub(crate) index: String,
 }
 
@@ -50,6 +52,7 @@ pub(crate) fn names_of(series: &SeriesId) -> Result<Names, NameError> {
         types: format!(".{stem}.types"),
         sealed: format!("{stem}{SEALED_SUFFIX}"),
         seal: format!(".{stem}.seal"),
+        reads: format!(".{stem}~.lock"),
         index: format!(".{stem}.index"),
     })
 }
@@ -186,6 +189,7 @@ mod tests {
                     files.types,
                     files.sealed,
                     files.seal,
+                    files.reads,
                     files.index,
                 ] {
                     assert!(name.len() <= names::MAX_LEN);

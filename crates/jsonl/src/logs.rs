@@ -51,11 +51,12 @@ impl Logs {
         log
     }
 
-    /// The log that was used longest ago. A poisoned one stays, so that its failure is not forgotten with it.
+    /// The log that was used longest ago. A poisoned one stays, so that its failure is not forgotten with it; and one that somebody is using, since what is appended to
+    /// it from now on has to be synced too.
     fn oldest(&self) -> Option<SeriesId> {
         self.open
             .iter()
-            .filter(|(_, (log, _))| log.poisoned().is_none())
+            .filter(|(_, (log, _))| log.poisoned().is_none() && Arc::strong_count(log) == 1)
             .min_by_key(|(_, (_, used))| *used)
             .map(|(series, _)| series.clone())
     }
@@ -107,8 +108,18 @@ mod tests {
         assert!(Arc::ptr_eq(&a, &logs.get(&id("A@ticks"), || open("a"))));
         logs.get(&id("C@ticks"), || open("c"));
         assert!(Arc::ptr_eq(&a, &logs.get(&id("A@ticks"), || open("a"))));
-        let (open, closed) = logs.take_unsynced();
-        assert_eq!(open.len(), 2);
+        let (all, closed) = logs.take_unsynced();
+        assert_eq!(all.len(), 2);
         assert_eq!(closed, HashSet::from([id("B@ticks")]));
+        drop(all);
+        // One that is at hand is not closed: what is appended to it after a sync of all has to be synced by the next.
+        let c = logs.get(&id("C@ticks"), || open("c"));
+        logs.get(&id("D@ticks"), || open("d"));
+        let (all, closed) = logs.take_unsynced();
+        assert_eq!((all.len(), closed.len()), (3, 0));
+        drop((all, a, c));
+        logs.get(&id("E@ticks"), || open("e"));
+        let (all, closed) = logs.take_unsynced();
+        assert_eq!((all.len(), closed.len()), (2, 2));
     }
 }

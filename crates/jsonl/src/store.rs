@@ -67,6 +67,7 @@ impl Store {
             lock: self.root.join(&[&names.lock])?,
             types: self.root.join(&[&names.types])?,
             seal: self.root.join(&[&names.seal])?,
+            reads: self.root.join(&[&names.reads])?,
             sealed: Paths {
                 dir: self.root.join(&[&names.sealed])?,
             },
@@ -230,6 +231,8 @@ pub(crate) struct Series {
     pub(crate) types: PathBuf,
     /// The lock of who seals, compacts or deletes.
     pub(crate) seal: PathBuf,
+    /// The lock of reads of many segments: who removes some keeps them out.
+    pub(crate) reads: PathBuf,
     pub(crate) sealed: Paths,
     pub(crate) due: Due,
     /// Synced appends of this process that wait.
@@ -299,10 +302,7 @@ impl Series {
         let Some(file) = store.reader(self)? else {
             return Err(JsonlError::NoSeries);
         };
-        let (index, reading) = {
-            let mut state = self.state();
-            (state.refresh(store, self, &file)?, state.reading(store))
-        };
+        let (index, reading) = self.index_of(store, &file)?;
         // Next time, whatever becomes of this one.
         let next = next_keep(index.end, store.config.index_bytes.max(1));
         self.keep_at.store(next, Ordering::Relaxed);
@@ -310,6 +310,32 @@ impl Series {
         store.sync_closed(&self.id)?;
         index::save(&*store.config.fs, &self.index, &index, reading)?;
         Ok(index.end)
+    }
+
+    /// The index of the plain file. The file is read while nobody waits for what is known of the series: an append needs that under the writers' lock.
+    fn index_of(
+        &self,
+        store: &Store,
+        file: &Arc<dyn FsFile>,
+    ) -> Result<(Arc<Index>, Reading), JsonlError> {
+        let (known, live, unit, reading) = {
+            let mut state = self.state();
+            state.refresh_types(store, self)?;
+            let reading = state.reading(store);
+            state.load_index(store, self, file, reading);
+            let known = state.index.as_ref().map(Arc::clone);
+            (known, state.segments.live, state.unit, reading)
+        };
+        let (index, _) = index::refresh(known, file, reading, None).map_err(cut)?;
+        let mut state = self.state();
+        let is_newer = state
+            .index
+            .as_ref()
+            .is_none_or(|now| now.is_as(&index) && now.end < index.end);
+        if is_newer && (state.segments.live, state.unit) == (live, unit) {
+            state.index = Some(Arc::clone(&index));
+        }
+        Ok((index, reading))
     }
 
     /// Notes that the plain file begins anew.
@@ -349,13 +375,39 @@ pub(crate) struct Segments {
     pub(crate) known: segments::Known,
     /// The index of the segment that is not yet compressed.
     pub(crate) raw: Option<Arc<Index>>,
-    /// Indexes of compressed segments that were needed, by number, of the series with this id.
-    pub(crate) indexes: HashMap<u64, Arc<Index>>,
+    /// Indexes of compressed segments that were needed, by number, of the series with this id; each with the file that it is of, since a segment may be sealed anew
+    /// under its number.
+    indexes: HashMap<u64, (Metadata, Arc<Index>)>,
     pub(crate) id: String,
     /// What the columns of all segments have shown, as of this generation of the manifest and with or without a plain segment.
     pub(crate) shown: Option<((u64, bool), Arc<Columns>)>,
     /// The number that the plain file gets, of which the index is.
     pub(crate) live: u64,
+}
+
+/// So many indexes of compressed segments are kept for a series.
+const KEPT_INDEXES: usize = 64;
+
+impl Segments {
+    /// The index of a segment, if what is known is of this very file.
+    pub(crate) fn index_of(&self, number: u64, file: &Metadata) -> Option<Arc<Index>> {
+        let (of, index) = self.indexes.get(&number)?;
+        let same = (of.id, of.len, of.changed_ns) == (file.id, file.len, file.changed_ns);
+        same.then(|| Arc::clone(index))
+    }
+
+    /// Keeps the index of a segment.
+    pub(crate) fn keep_index(&mut self, number: u64, file: Metadata, index: &Arc<Index>) {
+        if self.indexes.len() >= KEPT_INDEXES && !self.indexes.contains_key(&number) {
+            self.indexes.clear();
+        }
+        self.indexes.insert(number, (file, Arc::clone(index)));
+    }
+
+    /// Forgets the index of a segment.
+    pub(crate) fn forget_index(&mut self, number: u64) {
+        self.indexes.remove(&number);
+    }
 }
 
 impl State {
@@ -432,25 +484,39 @@ impl State {
     ) -> Result<(Arc<Index>, Option<Vec<Piece>>), JsonlError> {
         self.refresh_types(store, series)?;
         let reading = self.reading(store);
-        if self.index.is_none() {
-            let saved = index::load(&*store.config.fs, &series.index, reading);
-            self.index = saved.filter(|saved| index::probes_match(saved, file).unwrap_or(false));
-        }
+        self.load_index(store, series, file, reading);
         let (index, kept) =
-            index::refresh(self.index.take(), file, reading, wanted).map_err(|error| {
-                if error.kind() == io::ErrorKind::UnexpectedEof {
-                    JsonlError::Shrunk
-                } else {
-                    JsonlError::Read(error)
-                }
-            })?;
+            index::refresh(self.index.take(), file, reading, wanted).map_err(cut)?;
         self.index = Some(Arc::clone(&index));
         Ok((index, kept))
+    }
+
+    /// Takes what is written down of the file, if nothing is known of it.
+    fn load_index(
+        &mut self,
+        store: &Store,
+        series: &Series,
+        file: &Arc<dyn FsFile>,
+        reading: Reading,
+    ) {
+        if self.index.is_none() {
+            let saved = index::load(&*store.config.fs, &series.index, reading);
+            let saved = saved.filter(|saved| index::probes_match(saved, file).unwrap_or(false));
+            self.index = saved;
+        }
     }
 
     /// What numbers in the time column count: what was declared when they were written, else what the configuration says.
     pub(crate) fn unit(&self, store: &Store) -> Option<EpochUnit> {
         self.types.types.epoch_unit.or(store.config.time.unit)
+    }
+}
+
+fn cut(error: io::Error) -> JsonlError {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        JsonlError::Shrunk
+    } else {
+        JsonlError::Read(error)
     }
 }
 

@@ -15,9 +15,11 @@ use crate::codec::fields::Fields;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
 use crate::index::{Time, is_blank, malformed, text_of};
-use crate::segments::{self, SealedFile, View};
+use crate::segments::{self, Opened, View};
 use crate::store::{Series, Store};
-use crate::time_series::{Placed, Source, again_if_moved, damage, rows_in, taken, wanted};
+use crate::time_series::{
+    Placed, Source, SourceFile, again_if_moved, damage, rows_in, taken, wanted,
+};
 
 /// How many bytes of entries are handed over at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -49,11 +51,19 @@ pub(super) struct Reader {
 #[derive(Debug)]
 enum From {
     /// All lines, forwards, file after file.
-    Lines(VecDeque<Lines>),
+    Lines(Arc<Store>, Arc<Series>, VecDeque<Turn>),
     /// The blocks that a range touches.
     Blocks(Vec<Arc<Source>>, VecDeque<Placed>),
     /// Entries that were read backwards.
     Found(VecDeque<Entry>),
+}
+
+/// A file whose turn comes, or has come.
+#[derive(Debug)]
+enum Turn {
+    /// A compressed segment, which is opened then.
+    Sealed(SourceFile, Place),
+    Open(Lines),
 }
 
 /// The lines of one file, forwards.
@@ -86,7 +96,7 @@ pub(super) struct Judge {
 }
 
 fn start(
-    store: &Store,
+    store: &Arc<Store>,
     id: &SeriesId,
     query: EntryQuery,
     report: &ReportHandle,
@@ -107,8 +117,8 @@ fn start(
 
 /// Starts reading the files that a view names.
 fn start_on(
-    store: &Store,
-    series: &Series,
+    store: &Arc<Store>,
+    series: &Arc<Series>,
     view: &View,
     query: EntryQuery,
     report: &ReportHandle,
@@ -174,8 +184,8 @@ fn blocks(
 
 /// All entries, or the last ones: no index is needed.
 fn lines(
-    store: &Store,
-    series: &Series,
+    store: &Arc<Store>,
+    series: &Arc<Series>,
     view: &View,
     query: EntryQuery,
     judge: &mut Judge,
@@ -189,22 +199,21 @@ fn lines(
         judge.tell(problem)?;
     }
     let Take::Last(wanted) = query.take else {
-        let mut all = VecDeque::new();
-        for (file, place) in files(store, series, view)? {
-            let options = options(store, series, &file, &place, judge)?;
-            all.push_back(Lines {
-                reader: Box::new(LineReader::new(file, options)),
-                count: 0,
-                place,
-            });
-        }
-        return Ok(From::Lines(all));
+        let turns = files(store, series, view)?.into_iter();
+        let turns = turns.map(|(file, place)| match file {
+            SourceFile::Sealed(..) => Ok(Turn::Sealed(file, place)),
+            // Where it ends is said now: what is appended from now on is not read.
+            SourceFile::Open(file) => Ok(Turn::Open(Lines::of(store, series, file, place, judge)?)),
+        });
+        let turns = turns.collect::<Result<_, JsonlError>>()?;
+        return Ok(From::Lines(Arc::clone(store), Arc::clone(series), turns));
     };
     let mut found = VecDeque::new();
     for (file, place) in files(store, series, view)?.into_iter().rev() {
         if found.len() >= wanted {
             break;
         }
+        let file = file.get()?;
         let options = options(store, series, &file, &place, judge)?;
         let mut lines = ReverseLines::new(file, options).map_err(JsonlError::Read)?;
         while found.len() < wanted
@@ -220,20 +229,22 @@ fn lines(
 }
 
 /// A file, and where its lines are said to be.
-type PlacedFile = (Arc<dyn FsFile>, Place);
+type PlacedFile = (SourceFile, Place);
 
 /// The files of a series in the order of their lines. No index is needed.
 fn files(store: &Store, series: &Series, view: &View) -> Result<Vec<PlacedFile>, JsonlError> {
     let mut all = Vec::new();
     if let Some(manifest) = &view.manifest {
-        for entry in &manifest.segments {
-            let path = series.sealed.sealed(entry.number);
-            let file = SealedFile::open(&*store.config.fs, &path)?.ok_or(JsonlError::Moved)?;
+        let sealed = manifest.segments.iter();
+        let sealed: Vec<_> = sealed.map(|entry| (&*entry.id, entry.number)).collect();
+        let opened = Opened::new(store, series, &sealed)?;
+        for (_, number) in sealed {
+            let path = series.sealed.sealed(number);
             let place = Place {
                 resource: path.display().to_string().into(),
-                segment: Some(entry.number),
+                segment: Some(number),
             };
-            all.push((Arc::new(file) as Arc<dyn FsFile>, place));
+            all.push((SourceFile::Sealed(Arc::clone(&opened), number), place));
         }
         if let Some(file) = &view.raw {
             let path = series.sealed.raw(manifest.next);
@@ -241,7 +252,7 @@ fn files(store: &Store, series: &Series, view: &View) -> Result<Vec<PlacedFile>,
                 resource: path.display().to_string().into(),
                 segment: Some(manifest.next),
             };
-            all.push((Arc::clone(file), place));
+            all.push((SourceFile::Open(Arc::clone(file)), place));
         }
     }
     if let Some(file) = &view.live {
@@ -249,7 +260,7 @@ fn files(store: &Store, series: &Series, view: &View) -> Result<Vec<PlacedFile>,
             resource: series.resource().into(),
             segment: None,
         };
-        all.push((Arc::clone(file), place));
+        all.push((SourceFile::Open(Arc::clone(file)), place));
     }
     Ok(all)
 }
@@ -278,6 +289,23 @@ fn options(
         .max_line_bytes(store.config.max_line_bytes))
 }
 
+impl Lines {
+    fn of(
+        store: &Store,
+        series: &Series,
+        file: Arc<dyn FsFile>,
+        place: Place,
+        judge: &Judge,
+    ) -> Result<Self, JsonlError> {
+        let options = options(store, series, &file, &place, judge)?;
+        Ok(Self {
+            reader: Box::new(LineReader::new(file, options)),
+            count: 0,
+            place,
+        })
+    }
+}
+
 impl Reader {
     /// The next entries; empty at the end.
     pub(super) fn chunk(&mut self) -> Result<VecDeque<Entry>, JsonlError> {
@@ -285,13 +313,21 @@ impl Reader {
         let mut bytes = 0;
         match &mut self.from {
             From::Found(all) => return Ok(std::mem::take(all)),
-            From::Lines(files) => {
+            From::Lines(store, series, turns) => {
                 while found.len() < self.left
                     && bytes < CHUNK_BYTES
-                    && let Some(lines) = files.front_mut()
+                    && let Some(turn) = turns.front_mut()
                 {
+                    let lines = match turn {
+                        Turn::Open(lines) => lines,
+                        Turn::Sealed(file, place) => {
+                            let (file, place) = (file.get()?, place.clone());
+                            *turn = Turn::Open(Lines::of(store, series, file, place, &self.judge)?);
+                            continue;
+                        }
+                    };
                     let Some(item) = lines.reader.next().map_err(JsonlError::Read)? else {
-                        files.pop_front();
+                        turns.pop_front();
                         continue;
                     };
                     let entry = self.judge.item(item, Some(lines.count), &lines.place)?;

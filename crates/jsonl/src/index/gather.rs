@@ -22,6 +22,9 @@ use crate::codec::token::Token;
 /// How many bytes of rows are kept at most; what is beyond is read again.
 const MOST_BYTES: usize = 48 << 20;
 
+/// How many rows a piece has at most.
+const MOST_ROWS: usize = 1 << 16;
+
 /// Which rows to keep.
 #[derive(Debug)]
 pub(crate) struct Wanted {
@@ -44,7 +47,8 @@ impl Wanted {
             columns,
             start,
             end,
-            rows,
+            // Room is made for so many at once, and a caller may ask for all rows in one batch.
+            rows: rows.min(MOST_ROWS),
             left: AtomicUsize::new(MOST_BYTES),
         }
     }

@@ -87,13 +87,21 @@ pub(crate) fn note_end(
 
 /// Bytes of lines before the plain file.
 fn before(store: &Store, series: &Series, state: &mut State) -> Result<u64, JsonlError> {
+    /// So many rotations in a row may come between before a look is given up.
+    const ATTEMPTS: usize = 64;
     let known = &mut state.segments.known;
     known.refresh(&*store.config.fs, &series.sealed)?;
-    let Some(manifest) = &known.manifest else {
-        return Ok(0);
-    };
-    let raw = store.metadata(&series.sealed.raw(manifest.next))?;
-    Ok(manifest.bytes_before() + raw.map_or(0, |meta| meta.len))
+    for _ in 0..ATTEMPTS {
+        let Some(manifest) = known.manifest.clone() else {
+            return Ok(0);
+        };
+        let raw = store.metadata(&series.sealed.raw(manifest.next))?;
+        // What is compressed meanwhile goes from the one to the other.
+        if !known.refresh(&*store.config.fs, &series.sealed)? {
+            return Ok(manifest.bytes_before() + raw.map_or(0, |meta| meta.len));
+        }
+    }
+    Err(JsonlError::Moved)
 }
 
 /// Seals the plain file if it is due. What was sealed is compressed by a thread of its own, which nobody waits for.

@@ -47,9 +47,20 @@ impl SealedFile {
         Ok(self.sealed.get_or_init(|| sealed))
     }
 
+    /// What is known of the file itself.
+    pub(crate) fn of_file(&self) -> io::Result<Metadata> {
+        self.file.metadata()
+    }
+
     /// The index of the segment.
     pub(crate) fn stats(&self) -> Result<Stats, JsonlError> {
         self.sealed().map_err(JsonlError::Read)?.stats()
+    }
+
+    /// The index of the segment, and how many bytes its lines are.
+    pub(crate) fn stats_and_bytes(&self) -> Result<(Stats, u64), JsonlError> {
+        let sealed = self.sealed().map_err(JsonlError::Read)?;
+        Ok((sealed.stats()?, sealed.bytes))
     }
 
     /// BLAKE3 of the lines, all of which are read; and how many bytes they are.

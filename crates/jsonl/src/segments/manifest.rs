@@ -98,6 +98,21 @@ impl Manifest {
         self.gone_bytes + self.segments.iter().map(|entry| entry.bytes).sum::<u64>()
     }
 
+    /// Whether files in the directory show that segments were sealed which it does not know: it is an older copy.
+    pub(crate) fn is_behind(&self, files: impl Iterator<Item = Member>) -> bool {
+        let (mut next, mut plain) = (false, false);
+        for file in files {
+            match file {
+                Member::Sealed(number) if number > self.next => return true,
+                Member::Sealed(number) => next |= number == self.next,
+                Member::Raw(number) => plain |= number == self.next,
+                Member::Part => {}
+            }
+        }
+        // With the plain segment beside it, it is what a rotation left that was interrupted.
+        next && !plain
+    }
+
     /// The segment of a number.
     pub(crate) fn get(&self, number: u64) -> Option<&Entry> {
         self.segments.iter().find(|entry| entry.number == number)
@@ -156,15 +171,13 @@ impl Manifest {
     fn rebuilt(fs: &dyn Fs, paths: &Paths) -> Result<Option<Self>, JsonlError> {
         let mut numbers = Vec::new();
         let mut raw = Vec::new();
-        fs.visit_dir(&paths.dir, &mut |entry| {
-            match member(&paths.dir.join(entry.name)) {
-                Some(Member::Sealed(number)) => numbers.push(number),
-                Some(Member::Raw(number)) => raw.push(number),
-                _ => {}
+        for member in listed(fs, paths)? {
+            match member {
+                Member::Sealed(number) => numbers.push(number),
+                Member::Raw(number) => raw.push(number),
+                Member::Part => {}
             }
-            true
-        })
-        .map_err(|error| FsError::not_applied("read", "read the directory", &paths.dir, error))?;
+        }
         if numbers.is_empty() && raw.is_empty() {
             return Ok(None);
         }
@@ -203,6 +216,19 @@ pub(crate) struct Known {
 impl Known {
     /// Reads the manifest if it changed since it was read last. Whether it had.
     pub(crate) fn refresh(&mut self, fs: &dyn Fs, paths: &Paths) -> Result<bool, JsonlError> {
+        /// So many changes in a row may come between before a look is given up.
+        const ATTEMPTS: usize = 64;
+        let before = self.manifest.clone();
+        for _ in 0..ATTEMPTS {
+            if self.refresh_once(fs, paths)? {
+                return Ok(self.manifest != before);
+            }
+        }
+        Err(JsonlError::Moved)
+    }
+
+    /// As [`refresh`](Self::refresh); `false` if the manifest was replaced meanwhile.
+    fn refresh_once(&mut self, fs: &dyn Fs, paths: &Paths) -> Result<bool, JsonlError> {
         let path = paths.manifest();
         let look = |path: &std::path::Path| match fs.metadata(path) {
             Ok(meta) => Ok(Some(meta)),
@@ -218,22 +244,27 @@ impl Known {
         };
         let meta = look(&path)?;
         if meta.is_some() && meta == self.meta {
-            return Ok(false);
+            return Ok(true);
         }
-        if meta.is_none() && look(&paths.dir)?.is_none_or(|dir| !dir.is_dir()) {
-            let changed = self.manifest.is_some();
-            *self = Self::default();
-            return Ok(changed);
-        }
-        let before = self.manifest.take();
         *self = Self::default();
+        if meta.is_none() && look(&paths.dir)?.is_none_or(|dir| !dir.is_dir()) {
+            return Ok(true);
+        }
         let why = match read(fs, &path, MAX_BYTES)? {
             None => "the manifest of the segments is missing".to_owned(),
             Some(bytes) => match Manifest::parse(&bytes) {
                 Ok(manifest) if manifest.format == FORMAT && manifest.version == VERSION => {
-                    self.manifest = Some(Arc::new(manifest));
-                    self.meta = meta;
-                    return Ok(self.manifest != before);
+                    let files = listed(fs, paths)?;
+                    if !manifest.is_behind(files.into_iter()) {
+                        self.manifest = Some(Arc::new(manifest));
+                        self.meta = meta;
+                        return Ok(true);
+                    }
+                    // Who seals names a segment before the plain one goes, so the manifest may be another one by now.
+                    if look(&path)? != meta {
+                        return Ok(false);
+                    }
+                    "the manifest is older than the segments".to_owned()
                 }
                 Ok(manifest) => {
                     return Err(JsonlError::Newer {
@@ -251,8 +282,19 @@ impl Known {
             let kind = ProblemKind::DigestMismatch;
             self.problem = Some(Problem::new(kind, path.display().to_string(), message));
         }
-        Ok(self.manifest != before)
+        Ok(true)
     }
+}
+
+/// What lies in the directory.
+fn listed(fs: &dyn Fs, paths: &Paths) -> Result<Vec<Member>, JsonlError> {
+    let mut files = Vec::new();
+    fs.visit_dir(&paths.dir, &mut |entry| {
+        files.extend(member(&paths.dir.join(entry.name)));
+        true
+    })
+    .map_err(|error| FsError::not_applied("read", "read the directory", &paths.dir, error))?;
+    Ok(files)
 }
 
 #[cfg(test)]

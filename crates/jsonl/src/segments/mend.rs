@@ -63,7 +63,7 @@ fn mend(
         Some(_) => saved(store, series, entry.number)?,
         None => 0,
     };
-    series.state().segments.indexes.remove(&entry.number);
+    series.state().segments.forget_index(entry.number);
     // For the version, they have been there.
     manifest.gone_bytes += entry.bytes.saturating_sub(left);
     if left > 0 {

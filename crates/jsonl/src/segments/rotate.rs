@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use minutebook_core::ProblemKind;
 use minutebook_fs::{
     Durability, FsError, FsFile, Locked, OpenMode, create_dir_all, remove, rename,
 };
@@ -10,9 +11,9 @@ use minutebook_fs::{
 use super::file::SealedFile;
 use super::format::Writer;
 use super::stats::Stats;
-use super::{Entry, FRAME_BYTES, Guard, Manifest, Member, member};
+use super::{Entry, FRAME_BYTES, Guard, Known, Manifest, Member, member, opened};
 use crate::error::JsonlError;
-use crate::index::{self, Index};
+use crate::index::{self, Flawed, Index};
 use crate::store::{Segments, Series, State, Store};
 
 /// Seals the plain file and compresses it; first what an interrupted rotation left. `None` if there is nothing in the plain file.
@@ -53,6 +54,7 @@ pub(crate) fn seal(
         manifest.write(fs, &series.sealed)?;
         Arc::new(manifest)
     };
+    opened::make_lock(store, series)?;
     let raw = series.sealed.raw(manifest.next);
     store.log(series).with_lock(Durability::Synced, |log| {
         if log.is_empty() || !wanted(log)? {
@@ -117,6 +119,21 @@ pub(crate) fn finish(
     })
     .map_err(|error| FsError::not_applied("rotate", "read the directory", dir, error))?;
     found.sort_unstable_by(|a, b| a.1.cmp(&b.1));
+    if manifest.is_behind(found.iter().map(|(member, _)| *member)) {
+        // It was told so late: files came into the directory since it was read. Now it is put together from the segments.
+        series.state().segments.known = Known::default();
+        let Some(newer) = self::manifest(store, series)? else {
+            return Ok(None);
+        };
+        manifest = (*newer).clone();
+        if manifest.is_behind(found.iter().map(|(member, _)| *member)) {
+            return Err(JsonlError::Older(dir.display().to_string()));
+        }
+        if manifest.id.is_empty() {
+            manifest.id = new_id(store, series);
+        }
+        manifest.write(fs, &series.sealed)?;
+    }
     let mut made = None;
     for (member, path) in found {
         match member {
@@ -175,7 +192,13 @@ pub(super) fn compress(
             let (index, _) = found.map_err(JsonlError::Read)?;
             (index, reading.unit)
         };
-        let digest = write(store, series, (&manifest.id, number), &file, &index, unit)?;
+        let known = manifest.get(number);
+        if known.is_none() {
+            not_another(store, series, (&manifest.id, number), &file)?;
+        }
+        // One that is sealed anew keeps the name by which others know it.
+        let id = known.map_or(&manifest.id, |entry| &entry.id).clone();
+        let digest = write(store, series, (&id, number), &file, &index, unit)?;
         rename(fs, &series.sealed.part(number), &target, Durability::Synced)?;
         let entry = checked(store, series, number, &digest, index.len)?;
         if file.len().map_err(JsonlError::Read)? != index.len {
@@ -188,10 +211,47 @@ pub(super) fn compress(
         manifest.next = manifest.next.max(number + 1);
         manifest.write(fs, &series.sealed)?;
         remove(fs, &raw, Durability::Synced)?;
-        let mut state = series.state();
-        state.segments.indexes.insert(number, index);
+        if let Some(of_file) = store.metadata(&target)? {
+            let mut state = series.state();
+            state.segments.keep_index(number, of_file, &index);
+        }
         return Ok(entry);
     }
+}
+
+/// Makes sure that no other segment is written over: one with this number that the manifest does not name has to be what an interrupted compression of these very lines
+/// has left.
+fn not_another(
+    store: &Store,
+    series: &Series,
+    (id, number): (&str, u64),
+    raw: &Arc<dyn FsFile>,
+) -> Result<(), JsonlError> {
+    let path = series.sealed.sealed(number);
+    let Some(file) = SealedFile::open(&*store.config.fs, &path)? else {
+        return Ok(());
+    };
+    let other = || JsonlError::Older(path.display().to_string());
+    let (stats, bytes) = file.stats_and_bytes()?;
+    if (&*stats.id, stats.number) != (id, number) || bytes > raw.len().map_err(JsonlError::Read)? {
+        return Err(other());
+    }
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; FRAME_BYTES];
+    let mut at = 0;
+    while at < bytes {
+        let want = usize::try_from(bytes - at).map_or(FRAME_BYTES, |left| left.min(FRAME_BYTES));
+        let lines = buffer.get_mut(..want).unwrap_or_default();
+        if raw.read_full_at(lines, at).map_err(JsonlError::Read)? < want {
+            return Err(JsonlError::Shrunk);
+        }
+        hasher.update(lines);
+        at += want as u64;
+    }
+    if hasher.finalize().to_hex().as_str() != stats.digest {
+        return Err(other());
+    }
+    Ok(())
 }
 
 /// Writes the compressed segment beside its place, durably. Gives the digest of its lines.
@@ -231,7 +291,20 @@ fn write(
     }
     let digest = hasher.finalize().to_hex().to_string();
     let limit = store.config.max_line_bytes as u64;
-    let stats = Stats::new(id, digest.clone(), unit, limit, &index.part);
+    let mut part = index.part.clone();
+    if index.end < index.len {
+        // Whatever takes the rows over must not take the segment for nothing but rows.
+        part.flaw(Flawed {
+            kind: ProblemKind::Malformed,
+            line: part.lines,
+            byte: index.end,
+            message: format!(
+                "{} bytes after the last newline: a line that was not completed",
+                index.len - index.end
+            ),
+        });
+    }
+    let stats = Stats::new(id, digest.clone(), unit, limit, &part);
     let stats =
         serde_json::to_vec(&stats).map_err(|error| step("write the index")(error.into()))?;
     writer.finish(&stats).map_err(step("write"))?;
@@ -326,11 +399,12 @@ pub(crate) fn drop_segments(
     if manifest.segments.len() == before {
         return Ok(0);
     }
+    let _reads = opened::exclusive(store, series)?;
     manifest.gone_bytes += gone.iter().map(|entry| entry.bytes).sum::<u64>();
     manifest.write(fs, &series.sealed)?;
     for entry in &gone {
         remove(fs, &series.sealed.sealed(entry.number), Durability::Synced)?;
-        series.state().segments.indexes.remove(&entry.number);
+        series.state().segments.forget_index(entry.number);
     }
     Ok(gone.iter().map(|entry| entry.stored).sum())
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use minutebook_fs::FsFile;
 
-use super::{Entry, SealedFile, View};
+use super::{Entry, Opened, SealedFile, View};
 use crate::error::JsonlError;
 use crate::index::{self, Columns, Index, Piece, Wanted};
 use crate::store::{Series, State, Store};
-use crate::time_series::Source;
+use crate::time_series::{Source, SourceFile};
 
 /// One file of a series: a segment, or the plain file.
 #[derive(Debug)]
@@ -31,11 +31,10 @@ pub(crate) struct Section {
 enum Body {
     /// Of a compressed segment, what the manifest says; the file is opened when it is needed.
     Sealed(Entry),
+    /// Of a compressed segment, what was found with the settings of now.
+    Found(String, Arc<Index>),
     Open(Arc<Source>),
 }
-
-/// So many indexes of compressed segments are kept for a series.
-const KEPT_INDEXES: usize = 64;
 
 /// The files of a series in the order of their lines.
 pub(crate) fn sections(
@@ -79,16 +78,19 @@ pub(crate) fn sections_keeping(
                 continue;
             }
             // Found with other settings than those of now: found out anew, and kept in memory.
-            let file: Arc<dyn FsFile> = Arc::new(open(store, series, entry.number)?);
-            let known = state.segments.indexes.get(&entry.number).cloned();
+            let file = open(store, series, entry.number)?;
+            let of_file = file.of_file().map_err(JsonlError::Read)?;
+            let known = state.segments.index_of(entry.number, &of_file);
             let index = if let Some(index) = known {
                 index
             } else {
+                let file: Arc<dyn FsFile> = Arc::new(file);
                 let found = index::refresh(None, &file, reading, None);
                 found.map_err(JsonlError::Read)?.0
             };
-            keep(state, entry.number, &index);
-            all.push(Section::open(entry.number, false, file, index, resource));
+            state.segments.keep_index(entry.number, of_file, &index);
+            let body = Body::Found(entry.id.clone(), Arc::clone(&index));
+            all.push(Section::of(entry.number, resource, &index, body));
         }
         if let Some(file) = &view.raw {
             let id = file.metadata().map_err(JsonlError::Read)?.id;
@@ -128,14 +130,6 @@ fn cut(error: io::Error) -> JsonlError {
     }
 }
 
-fn keep(state: &mut State, number: u64, index: &Arc<Index>) {
-    let kept = &mut state.segments.indexes;
-    if kept.len() >= KEPT_INDEXES && !kept.contains_key(&number) {
-        kept.clear();
-    }
-    kept.insert(number, Arc::clone(index));
-}
-
 fn open(store: &Store, series: &Series, number: u64) -> Result<SealedFile, JsonlError> {
     let path = series.sealed.sealed(number);
     SealedFile::open(&*store.config.fs, &path)?.ok_or(JsonlError::Moved)
@@ -149,6 +143,16 @@ impl Section {
         index: Arc<Index>,
         resource: String,
     ) -> Self {
+        let body = Body::Open(Arc::new(Source {
+            file: SourceFile::Open(file),
+            index: Arc::clone(&index),
+            resource: resource.clone(),
+            segment: (!live).then_some(number),
+        }));
+        Self::of(number, resource, &index, body)
+    }
+
+    fn of(number: u64, resource: String, index: &Index, body: Body) -> Self {
         Self {
             number,
             bytes: index.len,
@@ -156,13 +160,17 @@ impl Section {
             rows: index.part.rows,
             flaws: index.part.flaws,
             bounds: index.part.bounds(),
-            resource: resource.clone(),
-            body: Body::Open(Arc::new(Source {
-                file,
-                index,
-                resource,
-                segment: (!live).then_some(number),
-            })),
+            resource,
+            body,
+        }
+    }
+
+    /// Id and number, of a compressed segment.
+    pub(crate) fn sealed(&self) -> Option<(&str, u64)> {
+        match &self.body {
+            Body::Sealed(entry) => Some((&entry.id, entry.number)),
+            Body::Found(id, _) => Some((id, self.number)),
+            Body::Open(_) => None,
         }
     }
 
@@ -172,6 +180,11 @@ impl Section {
             Body::Sealed(entry) => {
                 for (name, seen) in &entry.columns {
                     columns.add(name, *seen);
+                }
+            }
+            Body::Found(_, index) => {
+                for (name, seen) in index.part.columns.iter() {
+                    columns.add(name, seen);
                 }
             }
             Body::Open(source) => {
@@ -199,22 +212,39 @@ impl Section {
     /// # Errors
     /// [`JsonlError::Moved`] if the segment is not there any more; damage of its index.
     pub(crate) fn source(&self, store: &Store, series: &Series) -> Result<Arc<Source>, JsonlError> {
-        let entry = match &self.body {
+        let few = Opened::new(store, series, self.sealed().as_slice())?;
+        self.source_of(series, &few)
+    }
+
+    /// As [`source`](Self::source), with a compressed segment as one of those of a read.
+    pub(crate) fn source_of(
+        &self,
+        series: &Series,
+        opened: &Arc<Opened>,
+    ) -> Result<Arc<Source>, JsonlError> {
+        let index = match &self.body {
             Body::Open(source) => return Ok(Arc::clone(source)),
-            Body::Sealed(entry) => entry,
-        };
-        let file = open(store, series, entry.number)?;
-        let known = series.state().segments.indexes.get(&entry.number).cloned();
-        let index = if let Some(index) = known {
-            index
-        } else {
-            let stats = file.stats()?;
-            let index = Arc::new(Index::of_part(stats.part(), entry.bytes));
-            keep(&mut series.state(), entry.number, &index);
-            index
+            Body::Found(_, index) => Arc::clone(index),
+            Body::Sealed(entry) => {
+                let file = opened.get(self.number)?;
+                let of_file = file.of_file().map_err(JsonlError::Read)?;
+                let known = series.state().segments.index_of(self.number, &of_file);
+                if let Some(index) = known {
+                    index
+                } else {
+                    let (stats, bytes) = file.stats_and_bytes()?;
+                    let index = Arc::new(Index::of_part(stats.part(), bytes));
+                    // One that was sealed anew while nobody has named it yet is as it says itself.
+                    if stats.digest == entry.digest {
+                        let mut state = series.state();
+                        state.segments.keep_index(entry.number, of_file, &index);
+                    }
+                    index
+                }
+            }
         };
         Ok(Arc::new(Source {
-            file: Arc::new(file),
+            file: SourceFile::Sealed(Arc::clone(opened), self.number),
             index,
             resource: self.resource.clone(),
             segment: Some(self.number),

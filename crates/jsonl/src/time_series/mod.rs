@@ -26,7 +26,7 @@ use crate::config::{JsonlConfig, declared_types};
 use crate::error::JsonlError;
 use crate::store::{Last, Store};
 
-pub(crate) use scan::{Source, again_if_moved, damage, rows_in, shown, wanted};
+pub(crate) use scan::{Source, SourceFile, again_if_moved, damage, rows_in, shown, wanted};
 pub use snapshot::SeriesSnapshot;
 pub(crate) use summary::version;
 pub(crate) use units::{Placed, taken};

@@ -20,17 +20,38 @@ use crate::config::EpochUnit;
 use crate::error::JsonlError;
 use crate::index::{Columns, Index, Wanted};
 use crate::schema::SeriesSchema;
-use crate::segments::{self, Section, View};
+use crate::segments::{self, Opened, Section, View};
 use crate::store::{Series, Store};
 
 /// An open file of a series with its index: the lines up to `index.end` are what is read, whatever is appended meanwhile.
 #[derive(Debug)]
 pub(crate) struct Source {
-    pub(crate) file: Arc<dyn FsFile>,
+    pub(crate) file: SourceFile,
     pub(crate) index: Arc<Index>,
     pub(crate) resource: String,
     /// The number of the segment; `None` for the plain file.
     pub(crate) segment: Option<u64>,
+}
+
+/// The file that a source reads.
+#[derive(Debug)]
+pub(crate) enum SourceFile {
+    Open(Arc<dyn FsFile>),
+    /// A compressed segment, opened when it is needed.
+    Sealed(Arc<Opened>, u64),
+}
+
+impl SourceFile {
+    /// The file, open.
+    ///
+    /// # Errors
+    /// [`JsonlError::Moved`] if the segment is not there any more.
+    pub(crate) fn get(&self) -> Result<Arc<dyn FsFile>, JsonlError> {
+        match self {
+            Self::Open(file) => Ok(Arc::clone(file)),
+            Self::Sealed(opened, number) => Ok(opened.get(*number)?),
+        }
+    }
 }
 
 impl Source {
@@ -45,6 +66,7 @@ impl Source {
         buffer.resize(len, 0);
         let read = self
             .file
+            .get()?
             .read_full_at(buffer, offset)
             .map_err(JsonlError::Read)?;
         if read < len {
@@ -253,8 +275,13 @@ pub(crate) fn wanted(
     }
     let mut sources = Vec::with_capacity(inside.len());
     let mut blocks = Vec::new();
+    let sealed: Vec<_> = inside
+        .iter()
+        .filter_map(|section| section.sealed())
+        .collect();
+    let opened = Opened::new(store, series, &sealed)?;
     for (place, section) in inside.into_iter().enumerate() {
-        let source = section.source(store, series)?;
+        let source = section.source_of(series, &opened)?;
         blocks.extend(chosen(place, &source.index.part.blocks, range.0, range.1));
         sources.push(source);
     }
@@ -297,7 +324,7 @@ pub(crate) fn damage(
         let source = section.source(store, series)?;
         let (index, resource) = (&source.index, &source.resource);
         if index.len > index.end
-            && let Some(torn) = store.torn_tail(series, &source.file)?
+            && let Some(torn) = store.torn_tail(series, &source.file.get()?)?
         {
             let message = format!(
                 "{} bytes after the last newline were not read: a line that was not completed",
