@@ -98,7 +98,7 @@ impl Failure {
     }
 
     /// What ends a command that went on with the rest after each of these: all but the last are told here, and the code is that of the first.
-    pub(crate) fn together(failures: Vec<Self>, output: &mut Output) -> Outcome {
+    pub(crate) fn together(failures: Vec<Self>, output: &mut Output<'_>) -> Outcome {
         let mut first = None;
         let mut failures = failures.into_iter().peekable();
         while let Some(failure) = failures.next() {

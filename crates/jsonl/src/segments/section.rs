@@ -104,7 +104,7 @@ pub(crate) fn sections_keeping(
                 number,
                 false,
                 Arc::clone(file),
-                index,
+                &index,
                 resource,
             ));
             next += 1;
@@ -117,7 +117,7 @@ pub(crate) fn sections_keeping(
         let (index, pieces) = state.refresh_keeping(store, series, file, wanted)?;
         kept = pieces;
         let (file, resource) = (Arc::clone(file), series.resource());
-        all.push(Section::open(next, true, file, index, resource));
+        all.push(Section::open(next, true, file, &index, resource));
     }
     Ok((all, kept))
 }
@@ -140,16 +140,16 @@ impl Section {
         number: u64,
         live: bool,
         file: Arc<dyn FsFile>,
-        index: Arc<Index>,
+        index: &Arc<Index>,
         resource: String,
     ) -> Self {
         let body = Body::Open(Arc::new(Source {
             file: SourceFile::Open(file),
-            index: Arc::clone(&index),
+            index: Arc::clone(index),
             resource: resource.clone(),
             segment: (!live).then_some(number),
         }));
-        Self::of(number, resource, &index, body)
+        Self::of(number, resource, index, body)
     }
 
     fn of(number: u64, resource: String, index: &Index, body: Body) -> Self {
