@@ -53,7 +53,7 @@ fn disk(moved: bool) -> SimFs {
 
 /// Does the call once for each of its steps, with a compaction just before that step, and checks what it gave and left. A call may only fail as somebody else is at work.
 fn with_a_compaction_at_every_step<T>(
-    call: impl AsyncFn(&Tiered) -> Result<T>,
+    call: &impl AsyncFn(&Tiered) -> Result<T>,
     check: impl Fn(T, &Tiered),
 ) {
     for moved in [false, true] {
@@ -99,7 +99,7 @@ fn all(rows: usize) -> Vec<i64> {
 #[test]
 fn a_list_names_the_series() {
     with_a_compaction_at_every_step(
-        async |tiered| tiered.list(&SeriesFilter::new()).await,
+        &async |tiered: &Tiered| tiered.list(&SeriesFilter::new()).await,
         |listed, _| assert_eq!(listed, [btc()]),
     );
 }
@@ -107,11 +107,11 @@ fn a_list_names_the_series() {
 #[test]
 fn a_read_and_a_summary_have_every_row_once() {
     with_a_compaction_at_every_step(
-        async |tiered| numbers(tiered, &ScanQuery::new()).await,
+        &async |tiered: &Tiered| numbers(tiered, &ScanQuery::new()).await,
         |found, _| assert_eq!(found, all(ROWS)),
     );
     with_a_compaction_at_every_step(
-        async |tiered| tiered.summary(&btc()).await,
+        &async |tiered: &Tiered| tiered.summary(&btc()).await,
         |found, after| {
             let now = run(after.summary(&btc())).unwrap().unwrap();
             let found = found.unwrap();
@@ -136,7 +136,7 @@ fn what_is_written_is_there_once() {
     ];
     let batch = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
     with_a_compaction_at_every_step(
-        async |tiered| {
+        &async |tiered: &Tiered| {
             let batch = batch.clone();
             tiered.write(&btc(), batch, WriteMode::Append).await
         },
@@ -153,7 +153,7 @@ fn what_is_written_is_there_once() {
 #[test]
 fn what_is_deleted_is_counted_once_and_gone_from_both() {
     with_a_compaction_at_every_step(
-        async |tiered| tiered.delete(&btc(), None).await,
+        &async |tiered: &Tiered| tiered.delete(&btc(), None).await,
         |rows, after| {
             assert_eq!(rows, ROWS as u64);
             assert_eq!(run(after.summary(&btc())).unwrap(), None);
