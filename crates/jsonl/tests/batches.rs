@@ -23,12 +23,19 @@ fn rows(count: usize) -> RecordBatch {
     let text = |n: i64| (n % 5 != 0).then(|| "\"\u{1}é☃x".repeat(usize::try_from(n % 90).unwrap()));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("n", Arc::new(Int64Array::from_iter_values(numbers()))),
-        ("p", Arc::new(Float64Array::from_iter(numbers().map(float)))),
+        (
+            "p",
+            Arc::new(numbers().map(float).collect::<Float64Array>()),
+        ),
         (
             "b",
-            Arc::new(BooleanArray::from_iter(numbers().map(|n| Some(n % 2 == 0)))),
+            Arc::new(
+                numbers()
+                    .map(|n| Some(n % 2 == 0))
+                    .collect::<BooleanArray>(),
+            ),
         ),
-        ("t", Arc::new(StringArray::from_iter(numbers().map(text)))),
+        ("t", Arc::new(numbers().map(text).collect::<StringArray>())),
     ];
     batch(&offsets, columns)
 }
