@@ -91,10 +91,7 @@ fn what_an_interrupted_compression_left_is_told_from_another_segment() {
         assert!(error.to_string().contains("00000003.jsonl.zst"), "{error}");
         assert!(place.bytes(THIRD) == third, "it was written over");
         // With the same lines, and some that a program without the lock has added.
-        let lines: String = entries(20..31)
-            .iter()
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let lines = entries(20..31).join("\n") + "\n";
         place.put("btcusd~sealed/00000003.jsonl", &lines);
         assert_eq!(repo.rotate(&btc()).await.unwrap().unwrap().number, 4);
         let (found, _) = texts(&fresh(&place), &btc(), &EntryQuery::new())
