@@ -338,6 +338,66 @@ fn snapshots_keep_what_they_name() {
 }
 
 #[test]
+fn only_a_snapshot_from_before_a_removal_keeps_what_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    threaded(async {
+        let repo = open(&dir);
+        for n in 1..4 {
+            let rows = many(n * 10_000, n * 10_000 + 3_000);
+            repo.write(&series(), batch(&rows), WriteMode::Append)
+                .await
+                .unwrap();
+        }
+        let first = [(series(), Snapshot::Version(Version(1)))];
+        let make = async |name: &str| {
+            let made = repo.create_snapshot(name, &first, &Metadata::new()).await;
+            made.map(drop).map_err(|error| error.kind())
+        };
+        make("one").await.unwrap();
+        // A vacuum has begun to remove what is before version 3, and was killed.
+        let floor = dir.path().join("btcusd/1m/log/00000000000000000003.floor");
+        std::fs::write(&floor, "{}\n").unwrap();
+        let raised = std::fs::metadata(&floor).unwrap().modified().unwrap();
+        let one = dir.path().join("@snapshots/one.json");
+        let written = |at| {
+            let file = std::fs::File::options().append(true).open(&one).unwrap();
+            file.set_modified(at).unwrap();
+        };
+        let second = std::time::Duration::from_secs(1);
+        written(raised + second);
+        assert_eq!(make("two").await, Err(ErrorKind::NotFound));
+        written(raised - second);
+        make("three").await.unwrap();
+        // One that was made too late, by somebody who was killed before it was taken back, names what is gone.
+        let data = std::fs::read_dir(dir.path().join("btcusd/1m/data")).unwrap();
+        let mut data: Vec<_> = data.map(|entry| entry.unwrap().path()).collect();
+        data.sort();
+        std::fs::remove_file(&data[0]).unwrap();
+        assert_eq!(make("four").await, Err(ErrorKind::NotFound));
+        let names: Vec<_> = repo.snapshots().await.unwrap();
+        let names: Vec<_> = names.iter().map(|named| named.name.as_str()).collect();
+        assert_eq!(names, ["one", "three"]);
+    });
+}
+
+#[test]
+fn a_directory_that_was_exchanged_is_noticed_after_a_commit_too() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    threaded(async {
+        let (repo, second) = (open(&dir), open(&other));
+        for (repo, rows) in [(&repo, [(1, 1)]), (&second, [(2, 2)])] {
+            repo.write(&series(), batch(&rows), WriteMode::Append)
+                .await
+                .unwrap();
+        }
+        let place = dir.path().join("btcusd");
+        std::fs::remove_dir_all(&place).unwrap();
+        std::fs::rename(other.path().join("btcusd"), place).unwrap();
+        assert_eq!(content(&repo).await, [(2, 2)]);
+    });
+}
+
+#[test]
 fn a_damaged_snapshot_stops_a_vacuum() {
     let dir = tempfile::tempdir().unwrap();
     threaded(async {

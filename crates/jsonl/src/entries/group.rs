@@ -80,11 +80,7 @@ impl Answer {
 }
 
 /// Appends lines durably, and gives the version after them. Once it was polled it is done, even if the future is dropped then.
-pub(super) async fn append(
-    store: &Arc<Store>,
-    series: &Arc<Series>,
-    mut lines: Lines,
-) -> Outcome {
+pub(super) async fn append(store: &Arc<Store>, series: &Arc<Series>, mut lines: Lines) -> Outcome {
     loop {
         let answer = Arc::new(Answer::default());
         let starts = {

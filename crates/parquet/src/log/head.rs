@@ -84,13 +84,20 @@ impl Log {
             return Ok(None);
         }
         // In this order: versions are removed in ascending order.
-        let look = self.storage.look(&self.dir.version(version)).await?;
-        Ok(look
-            .filter(|meta| known.tag.is_none() || known.tag == meta.e_tag)
-            .map(|meta| Known {
-                tag: meta.e_tag,
-                ..known.clone()
-            }))
+        let Some(meta) = self.storage.look(&self.dir.version(version)).await? else {
+            return Ok(None);
+        };
+        let same = if known.tag.is_some() {
+            known.tag == meta.e_tag
+        } else {
+            // Of what this process has just written it knows no tag.
+            let read = self.read(version).await?;
+            read.is_some_and(|commit| commit.id == known.commit.id)
+        };
+        Ok(same.then(|| Known {
+            tag: meta.e_tag,
+            ..known.clone()
+        }))
     }
 
     async fn known(&self, version: u64) -> Result<Option<Known>> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use minutebook_core::{SeriesId, SeriesName, Snapshot, Version};
+use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -241,16 +242,36 @@ impl Inner {
         let listed = self.storage.list(&log.dir.log()).await?;
         let floors = listed
             .iter()
-            .filter_map(|object| floor_of(object.location.filename()?));
-        if floors.max().is_none_or(|floor| floor <= commit.version) {
+            .filter_map(|object| Some((floor_of(object.location.filename()?)?, object)));
+        let Some((floor, raised)) = floors.max_by_key(|(floor, _)| *floor) else {
+            return Ok(false);
+        };
+        if floor <= commit.version {
             return Ok(false);
         }
-        // Another snapshot that was there before keeps it.
+        // Another snapshot keeps it, if that was there before the floor was raised: one that was made since may be as late as this one.
         let others = self.kept_snapshots().await?;
-        let mut others = others
-            .iter()
-            .filter(|(other, kept)| other != path && !kept.passing);
-        Ok(!others.any(|(_, kept)| kept.commits.iter().any(|other| other.id == commit.id)))
+        let mut others = others.iter().filter(|(other, kept)| {
+            other.location != *path && !kept.passing && other.last_modified < raised.last_modified
+        });
+        let is_kept =
+            others.any(|(_, kept)| kept.commits.iter().any(|other| other.id == commit.id));
+        Ok(!is_kept || !self.is_whole(&log, commit).await?)
+    }
+
+    /// Whether all files are there that a version names.
+    async fn is_whole(&self, log: &Log, commit: &Commit) -> Result<bool> {
+        let mut named = HashSet::new();
+        match self.files_of(log, commit, &mut named).await {
+            Err(Fault::Vanished { .. }) => return Ok(false),
+            done => done?,
+        }
+        for dir in [log.dir.data_dir(), log.dir.groups_dir()] {
+            for object in self.storage.list(&dir).await? {
+                named.remove(&object.location);
+            }
+        }
+        Ok(named.is_empty())
     }
 
     /// Says that versions before this one are about to be removed.
@@ -286,7 +307,15 @@ impl Inner {
         let mut files = HashSet::new();
         for (_, kept) in self.kept_snapshots().await? {
             for commit in kept.commits.iter().filter(|c| c.series == log.series) {
-                self.files_of(log, commit, &mut files).await?;
+                match self.files_of(log, commit, &mut files).await {
+                    // Whoever made it was killed before it saw that this version was being removed. What is gone cannot be kept, and must not keep
+                    // all the rest from being removed.
+                    Err(Fault::Vanished { path }) => {
+                        let (snapshot, version) = (&kept.name, commit.version);
+                        tracing::warn!(%path, snapshot, version, "a snapshot names what is not there");
+                    }
+                    done => done?,
+                }
             }
         }
         Ok(files)
@@ -310,16 +339,15 @@ impl Inner {
         Ok(None)
     }
 
-    async fn kept_snapshots(&self) -> Result<Vec<(Path, Kept)>> {
+    async fn kept_snapshots(&self) -> Result<Vec<(ObjectMeta, Kept)>> {
         let mut found = Vec::new();
         for object in self.storage.list(&snapshots_dir()).await? {
-            let path = object.location;
-            if path.extension() != Some("json") {
+            if object.location.extension() != Some("json") {
                 continue;
             }
             // One that is dropped meanwhile keeps nothing.
-            if let Some(kept) = self.read_snapshot(&path).await? {
-                found.push((path, kept));
+            if let Some(kept) = self.read_snapshot(&object.location).await? {
+                found.push((object, kept));
             }
         }
         Ok(found)
