@@ -1,5 +1,6 @@
 //! Virtual environments for the programs in Python that Minutebook is compared and read with.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -7,15 +8,27 @@ use anyhow::Result;
 
 use crate::process::{output, run};
 
+/// The interpreter that virtual environments are made with where none is named.
+pub(crate) const PYTHON: &str = "python3";
+
+/// The first and the last minor version of Python 3 that is looked for.
+const MINORS: std::ops::RangeInclusive<u32> = 11..=19;
+
+/// Says `3.12`, if it is an interpreter that our wheels are for and that can make environments.
+const USABLE: &str = "\
+import ensurepip, sys, sysconfig, venv
+usable = sys.implementation.name == 'cpython' and sys.version_info.releaselevel == 'final' and not sysconfig.get_config_var('Py_GIL_DISABLED')
+print('%d.%d' % sys.version_info[:2] if usable else '')";
+
 /// Makes a virtual environment where there is none; gives back its interpreter.
 ///
 /// # Errors
-/// If there is no `python3`, or it cannot make one.
-pub(crate) fn environment(folder: &Path) -> Result<PathBuf> {
+/// If there is no such interpreter, or it cannot make one.
+pub(crate) fn environment(with: &Path, folder: &Path) -> Result<PathBuf> {
     let python = folder.join("bin/python");
     if !python.exists() {
         println!("making {}", folder.display());
-        run(Command::new("python3")
+        run(Command::new(with)
             .args(["-m", "venv"])
             .arg(folder)
             .stdin(Stdio::null()))?;
@@ -51,9 +64,42 @@ pub(crate) fn install(python: &Path, requirement: &str) -> Result<()> {
     })
 }
 
+/// The interpreters that there are beside `python3`, by version: those on the path, and those that pyenv has installed.
+pub(crate) fn others() -> BTreeMap<(u32, u32), PathBuf> {
+    let on_path = MINORS.map(|minor| PathBuf::from(format!("python3.{minor}")));
+    let pyenv = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let pyenv = pyenv.or_else(|| std::env::home_dir().map(|home| home.join(".pyenv")));
+    let installed = pyenv.and_then(|pyenv| std::fs::read_dir(pyenv.join("versions")).ok());
+    let installed = installed.into_iter().flatten().flatten();
+    let installed = installed.map(|version| version.path().join("bin/python"));
+    let mut found = BTreeMap::new();
+    for python in on_path.chain(installed) {
+        if let Some(version) = usable(&python) {
+            found.entry(version).or_insert(python);
+        }
+    }
+    if let Some(own) = usable(Path::new(PYTHON)) {
+        found.remove(&own);
+    }
+    found
+}
+
+/// The version of an interpreter that our wheels are for.
+fn usable(python: &Path) -> Option<(u32, u32)> {
+    let said = output(Command::new(python).args(["-c", USABLE])).ok()?;
+    let (major, minor) = said.trim().split_once('.')?;
+    let version: (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
+    (version.0 == 3 && MINORS.contains(&version.1)).then_some(version)
+}
+
 /// An environment in which everything of a requirements file is installed.
 pub(crate) fn ready(folder: &Path, requirements: &str) -> Result<PathBuf> {
-    let python = environment(folder)?;
+    ready_with(Path::new(PYTHON), folder, requirements)
+}
+
+/// The same, made with this interpreter.
+pub(crate) fn ready_with(with: &Path, folder: &Path, requirements: &str) -> Result<PathBuf> {
+    let python = environment(with, folder)?;
     let there = freeze(&python)?;
     for requirement in lines(requirements).filter(|line| !installed(&there, line)) {
         install(&python, requirement)?;

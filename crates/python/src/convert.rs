@@ -8,13 +8,53 @@ use minutebook::time::parse_timestamp;
 use minutebook::{Error, Result, TimeRange};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyInt, PyString};
 use serde_json::Value;
 
 use crate::error::raised;
 
-/// An instant: a datetime, a date, a time stamp of pandas or numpy, or text. Without an offset it is UTC.
+const SECOND: i128 = 1_000_000_000;
+
+/// The nanoseconds since 1970, which a `datetime` does not hold.
+pub(crate) trait Nanos {
+    type Count;
+
+    fn nanos(&self) -> Self::Count;
+}
+
+impl Nanos for DateTime<Utc> {
+    type Count = i128;
+
+    fn nanos(&self) -> i128 {
+        i128::from(self.timestamp()) * SECOND + i128::from(self.timestamp_subsec_nanos())
+    }
+}
+
+impl Nanos for Option<DateTime<Utc>> {
+    type Count = Option<i128>;
+
+    fn nanos(&self) -> Option<i128> {
+        self.as_ref().map(Nanos::nanos)
+    }
+}
+
+/// The instant so many nanoseconds after 1970 began; `None` beyond what can be told.
+pub(crate) fn from_nanos(nanos: i128) -> Option<DateTime<Utc>> {
+    let seconds = i64::try_from(nanos.div_euclid(SECOND)).ok()?;
+    let rest = u32::try_from(nanos.rem_euclid(SECOND)).ok()?;
+    DateTime::from_timestamp(seconds, rest)
+}
+
+/// An instant: a datetime, a date, a time stamp of pandas or numpy, text, or a whole number of nanoseconds since 1970. Without an offset it is UTC.
 pub(crate) fn instant(value: &Bound<'_, PyAny>) -> PyResult<DateTime<Utc>> {
+    if value.is_exact_instance_of::<PyInt>() {
+        let time = value.extract().ok().and_then(from_nanos);
+        return time.ok_or_else(|| {
+            raised(&Error::invalid(format!(
+                "{value} nanoseconds since 1970 is no time that can be told"
+            )))
+        });
+    }
     let text: String = if value.is_instance_of::<PyString>() {
         value.extract()?
     } else if value.hasattr("isoformat")? {

@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -36,6 +37,15 @@ pub(crate) struct DecisionFiles {
     clock: SystemClock,
     synced: bool,
     state: Mutex<State>,
+    done: Done,
+}
+
+/// What was asked of the system so far.
+#[derive(Default)]
+struct Done {
+    lists: AtomicU64,
+    looks: AtomicU64,
+    reads: AtomicU64,
 }
 
 #[derive(Default)]
@@ -153,6 +163,7 @@ impl DecisionFiles {
     }
 
     fn look(&self, state: &mut State, name: &OsStr) -> io::Result<()> {
+        self.done.looks.fetch_add(1, Ordering::Relaxed);
         // As the original does, a link is followed: the file that it leads to has the time that counts.
         match std::fs::metadata(self.path(name)).and_then(|meta| meta.modified()) {
             Ok(modified) => state.note(name, nanos(modified)),
@@ -164,6 +175,7 @@ impl DecisionFiles {
 
     /// Reads the whole directory, and watches it from before that on.
     fn list(&self, state: &mut State) -> io::Result<()> {
+        self.done.lists.fetch_add(1, Ordering::Relaxed);
         state.watch = self.fs.watch_dir(&self.dir).ok();
         let mut names: Vec<OsString> = Vec::new();
         let mut has_links = false;
@@ -203,6 +215,7 @@ impl DecisionFiles {
     }
 
     fn read_one(&self, name: &OsStr) -> Result<Option<Vec<u8>>, FsError> {
+        self.done.reads.fetch_add(1, Ordering::Relaxed);
         let path = self.path(name);
         match minutebook_fs::read(&*self.fs, &path, MAX_BYTES) {
             Err(failed) if path.is_symlink() => match std::fs::read(&path) {
@@ -240,7 +253,19 @@ impl DecisionFiles {
             clock: SystemClock,
             synced,
             state: Mutex::default(),
+            done: Done::default(),
         })
+    }
+
+    /// How often the directory was listed, a file looked at, and a file read: what calls cost, on any machine.
+    fn work(&self) -> (u64, u64, u64) {
+        let done = &self.done;
+        let so_far = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (
+            so_far(&done.lists),
+            so_far(&done.looks),
+            so_far(&done.reads),
+        )
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Schema};
-use chrono::{DateTime, Utc};
 use minutebook::parquet::{LoadParquet, load_parquet};
 use pyo3::prelude::*;
 use serde_json::Value;
 
 use crate::book::Batch;
+use crate::convert::from_nanos;
 
 /// The rows of a frame between two instants (nanoseconds since 1970), both included, with the index and these columns; no more of the
 /// file is read than the pages that may have them.
@@ -26,10 +26,10 @@ pub(crate) fn load_range(
 ) -> Option<Batch> {
     let mut wanted = LoadParquet::default();
     if let Some(start) = start {
-        wanted = wanted.start(instant(start)?);
+        wanted = wanted.start(from_nanos(start)?);
     }
     if let Some(end) = end {
-        wanted = wanted.end(instant(end)?);
+        wanted = wanted.end(from_nanos(end)?);
     }
     if let Some(columns) = columns {
         wanted = wanted.columns(columns);
@@ -37,12 +37,6 @@ pub(crate) fn load_range(
     let loaded = py.detach(|| load_parquet(&path, &wanted));
     let batch: RecordBatch = loaded.ok()?;
     is_plain(&batch.schema()).then(|| Batch(batch))
-}
-
-fn instant(nanos: i128) -> Option<DateTime<Utc>> {
-    let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).ok()?;
-    let rest = u32::try_from(nanos.rem_euclid(1_000_000_000)).ok()?;
-    DateTime::from_timestamp(seconds, rest)
 }
 
 /// Whether it is a frame whose index is one column of instants, and whose columns are of types that mean the same to everyone.

@@ -10,6 +10,7 @@ mod convert;
 mod decision_files;
 mod entries;
 mod error;
+mod feed;
 mod files;
 mod frames;
 mod record;

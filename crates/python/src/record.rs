@@ -3,9 +3,12 @@
 use pyo3::prelude::*;
 use pyo3::{BoundObject, PyClass};
 
-/// Makes a class of a list of fields.
+/// Makes a class of a list of fields; after them, names for instants among them in nanoseconds (a `datetime` has microseconds).
 macro_rules! record {
-    ($(#[$about:meta])* $name:ident { $($(#[$told:meta])* $field:ident: $kind:ty,)* }) => {
+    (
+        $(#[$about:meta])* $name:ident { $($(#[$told:meta])* $field:ident: $kind:ty,)* }
+        $($nanos:ident = $instant:ident)*
+    ) => {
         $(#[$about])*
         #[pyo3::pyclass(module = "minutebook", frozen, get_all)]
         pub(crate) struct $name {
@@ -14,6 +17,14 @@ macro_rules! record {
 
         #[pyo3::pymethods]
         impl $name {
+            $(
+                #[doc = concat!("`", stringify!($instant), "` in nanoseconds since 1970.")]
+                #[getter]
+                fn $nanos(&self) -> Option<i128> {
+                    crate::convert::Nanos::nanos(&self.$instant).into()
+                }
+            )*
+
             fn __repr__(slf: &pyo3::Bound<'_, Self>) -> pyo3::PyResult<String> {
                 crate::record::shown(slf.as_any(), stringify!($name), &[$(stringify!($field)),*])
             }

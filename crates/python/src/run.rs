@@ -1,8 +1,10 @@
 //! Calls of the store from Python: waited for without the interpreter's lock, or as awaitables of asyncio.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
 use minutebook::Result;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -62,6 +64,21 @@ impl Calls {
         }
     }
 
+    /// Refuses what was opened before the process was forked: a child has none of the threads, and shares locks and positions in files.
+    pub(crate) fn check(self) -> PyResult<()> {
+        if self.is_ours() {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(
+            "this store was opened before the process was forked, and shares its locks; open it again",
+        ))
+    }
+
+    /// Whether it was opened by this process.
+    pub(crate) fn is_ours(self) -> bool {
+        self.pid == std::process::id()
+    }
+
     /// Carries out a call; `convert` makes the Python value of what it gives.
     pub(crate) fn run<T: Send + 'static>(
         self,
@@ -69,11 +86,7 @@ impl Calls {
         call: impl Future<Output = Result<T>> + Send + 'static,
         convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
-        if self.pid != std::process::id() {
-            return Err(PyRuntimeError::new_err(
-                "this store was opened before the process was forked, and shares its locks; open it again",
-            ));
-        }
+        self.check()?;
         match self.mode {
             Mode::Sync => wait(py, call)?
                 .map_err(|error| raised(&error))
@@ -117,12 +130,18 @@ fn spawn<T: Send + 'static>(
     let future = ring.call_method0(py, "create_future")?;
     let (ours, settle) = (future.clone_ref(py), settle.clone_ref(py));
     let task = runtime()?.spawn(async move {
-        let answer = call.await;
+        let answer = AssertUnwindSafe(call).catch_unwind().await;
         // None at the end of the interpreter, when nobody waits any more.
         Python::try_attach(|py| {
-            let answer = answer
-                .map_err(|error| raised(&error))
-                .and_then(|value| convert(py, value));
+            let convert = |value| {
+                let made = || convert(py, value);
+                std::panic::catch_unwind(AssertUnwindSafe(made)).unwrap_or_else(|_| Err(broken()))
+            };
+            let answer = match answer {
+                Ok(Ok(value)) => convert(value),
+                Ok(Err(error)) => Err(raised(&error)),
+                Err(_) => Err(broken()),
+            };
             let (value, error) = match answer {
                 Ok(value) => (value, py.None()),
                 Err(error) => (py.None(), error.into_value(py).into_any()),
@@ -135,6 +154,11 @@ fn spawn<T: Send + 'static>(
     let abort = Abort(task.abort_handle());
     future.call_method1(py, "add_done_callback", (abort,))?;
     Ok(future)
+}
+
+/// For who awaits a call that panicked: without it nobody would ever hear.
+fn broken() -> PyErr {
+    PyRuntimeError::new_err("a defect ended this call; what was reported of it is on stderr")
 }
 
 /// Ends a call whose awaitable was cancelled.

@@ -358,3 +358,41 @@ def test_any_sequence_of_calls_answers_as_a_directory_of_files_by_time_does(tmp_
     count = len(newest(limit=10**6))
     assert store.wipe_all_decisions() == count
     assert store.get_decision_count() == 0
+
+
+def filled(path, count):
+    """A directory as the original writes it, and the ids in it."""
+    path.mkdir()
+    ids = [f"{i:08x}-{i * 7919 % 65521:04x}" for i in range(count)]
+    for i, id_ in enumerate(ids):
+        file = path / f"2025-01-{1 + i % 28:02d}_{id_}.json"
+        file.write_text(json.dumps({"id": id_, "asset_pair": ("BTCUSD", "ETHUSD")[i % 2], "action": "BUY"}, indent=2))
+        os.utime(file, ns=(10**18 + i * 10**9,) * 2)
+    return ids
+
+
+def test_get_and_recent_do_as_much_with_20_000_files_as_with_200(tmp_path):
+    """Counted and not timed: the directory is listed once, and each call reads what it gives."""
+    done = []
+    for count in (200, 20_000):
+        ids = filled(tmp_path / str(count), count)
+        store = DecisionStore({"storage_path": tmp_path / str(count)})
+        assert store.get_decision_count() == count
+        calls = [
+            lambda: [store.get_decision_by_id(id_)["id"] for id_ in ids[:: count // 20]] == ids[:: count // 20],
+            lambda: store.get_decision_by_id("none") is None,
+            lambda: [found["id"] for found in store.get_recent_decisions(10)] == ids[: -11 : -1],
+            lambda: len(store.get_decisions("ETHUSD", limit=10)) == 10,
+            lambda: store.get_decision_count() == count,
+            lambda: store.save_decision({"id": "new", "timestamp": "2025-02-01T00:00:00"}) is None,
+            lambda: store.get_recent_decisions(1)[0]["id"] == "new",
+        ]
+        work = []
+        for call in calls:
+            before = store._files.work()
+            assert call()
+            work.append(tuple(now - then for now, then in zip(store._files.work(), before, strict=True)))
+        done.append(work)
+    assert done[0] == done[1]
+    lists, looks, reads = map(sum, zip(*done[1], strict=True))
+    assert lists == 0 and looks <= 5 and done[1][2] == (0, 0, 10) and reads < 600

@@ -28,7 +28,7 @@ impl Peers {
                 scripts.display()
             );
         };
-        let python = python::environment(venv)?;
+        let python = python::environment(Path::new(python::PYTHON), venv)?;
         let sizes = if quick { Sizes::quick() } else { Sizes::full() };
         let there = python::freeze(&python)?;
         let mut not_installed = Vec::new();

@@ -61,7 +61,7 @@ pub(super) fn all(without: bool) -> Vec<Step> {
         Step::own(
             "package",
             "pip install ./crates/python && python -m pytest crates/python/tests",
-            package,
+            super::package::package,
         ),
     ]
 }
@@ -177,42 +177,6 @@ fn readers() -> Result<Done> {
         .stdin(Stdio::null());
     run(&mut script)?;
     ignored_tests("python", "MINUTEBOOK_PYTHON", &python)
-}
-
-/// Builds the Python package, and runs its tests with each pandas that it is for.
-fn package() -> Result<Done> {
-    let crate_dir = root().join("crates/python");
-    let tests = crate_dir.join("tests");
-    let mut pythons = Vec::new();
-    for (name, requirements) in [
-        ("ci-package-pandas3", "requirements.txt"),
-        ("ci-package-pandas2", "requirements-pandas2.txt"),
-    ] {
-        let requirements = std::fs::read_to_string(tests.join(requirements))?;
-        match python::ready(&target_dir().join(name), &requirements) {
-            Ok(python) => pythons.push(python),
-            Err(error) => return Ok(Done::LeftOut(format!("no Python to test with: {error:#}"))),
-        }
-    }
-    let wheel = python::wheel(
-        &pythons[0],
-        &crate_dir,
-        &target_dir().join("ci-wheel"),
-        "dev",
-    )?;
-    for python in &pythons {
-        python::install_wheel(python, &wheel)?;
-        let mut pytest = Command::new(python);
-        pytest
-            .args(["-m", "pytest", "-p", "no:cacheprovider"])
-            .arg(&tests)
-            .current_dir(&crate_dir)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env_remove("PYTHONPATH")
-            .stdin(Stdio::null());
-        run(&mut pytest)?;
-    }
-    Ok(Done::Passed)
 }
 
 fn demo_store() -> PathBuf {

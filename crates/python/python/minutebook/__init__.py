@@ -15,10 +15,13 @@ The same with ``await`` is in :mod:`minutebook.aio`.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from . import _native
 from ._errors import *  # noqa: F403
 from ._errors import __all__ as _errors_all
 from ._native import (
+    BackupCheck,
     BackupReport,
     BarIssue,
     BarReport,
@@ -28,8 +31,10 @@ from ._native import (
     Change,
     ChangedRange,
     Changes,
+    CompactedTicks,
     Compaction,
     CoverageSpan,
+    DamagedFile,
     DecisionPage,
     Decisions,
     Discovered,
@@ -49,6 +54,7 @@ from ._native import (
     RetentionOutcome,
     RetentionPlan,
     SaveReceipt,
+    Segment,
     Series,
     SeriesSummary,
     Stale,
@@ -67,7 +73,11 @@ from ._native import (
     restore_backup,
 )
 
+if TYPE_CHECKING:
+    from ._native import Part
+
 __all__ = [
+    "BackupCheck",
     "BackupReport",
     "BarIssue",
     "BarReport",
@@ -77,8 +87,10 @@ __all__ = [
     "Change",
     "ChangedRange",
     "Changes",
+    "CompactedTicks",
     "Compaction",
     "CoverageSpan",
+    "DamagedFile",
     "DecisionPage",
     "Decisions",
     "Discovered",
@@ -98,6 +110,7 @@ __all__ = [
     "RetentionOutcome",
     "RetentionPlan",
     "SaveReceipt",
+    "Segment",
     "Series",
     "SeriesSummary",
     "Stale",
@@ -112,6 +125,7 @@ __all__ = [
     "VersionedSeries",
     "WriteReceipt",
     "__version__",
+    "check_backup",
     "create",
     "generations",
     "in_memory",
@@ -141,10 +155,15 @@ def restore(
     into: str | os.PathLike[str],
     *,
     generation: str | None = None,
-    parts: list[str] | None = None,
+    parts: list[Part] | None = None,
 ) -> RestoreReport:
     """Makes a store of a generation of a backup, the newest unless one is named, in a directory that is empty or not there."""
     return restore_backup(backup, into, generation=generation, parts=parts)
+
+
+def check_backup(backup: str | os.PathLike[str], *, generation: str | None = None) -> BackupCheck:
+    """Reads a generation of a backup (the newest unless one is named, ``"all"`` for all) and compares each file with what it was."""
+    return _native.check_backup(backup, generation=generation)
 
 
 def generations(backup: str | os.PathLike[str]) -> list[Generation]:

@@ -9,3 +9,16 @@ def settle(future, value, error):
         future.set_result(value)
     else:
         future.set_exception(error)
+
+
+async def deliver(give):
+    """The next item of a feed. Whoever stops waiting for it leaves it to the next call."""
+    call = give()
+    try:
+        item, receipt = await call
+    except BaseException:
+        if call.done() and not call.cancelled() and call.exception() is None:
+            call.result()[1].left()
+        raise
+    receipt.taken()
+    return item

@@ -12,10 +12,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
-from ._native import Generation, Minutebook, RestoreReport, backup_generations, restore_backup
+from . import _native
+from ._native import BackupCheck, Generation, Minutebook, RestoreReport, backup_generations, restore_backup
 
-__all__ = ["create", "generations", "in_memory", "open", "restore"]
+if TYPE_CHECKING:
+    from ._native import Part
+
+__all__ = ["check_backup", "create", "generations", "in_memory", "open", "restore"]
 
 
 def open(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook:  # noqa: A001
@@ -38,10 +43,15 @@ def restore(
     into: str | os.PathLike[str],
     *,
     generation: str | None = None,
-    parts: list[str] | None = None,
+    parts: list[Part] | None = None,
 ) -> Awaitable[RestoreReport]:
     """As :func:`minutebook.restore`, for asyncio."""
     return restore_backup(backup, into, generation=generation, parts=parts, asynchronous=True)
+
+
+def check_backup(backup: str | os.PathLike[str], *, generation: str | None = None) -> Awaitable[BackupCheck]:
+    """As :func:`minutebook.check_backup`, for asyncio."""
+    return _native.check_backup(backup, generation=generation, asynchronous=True)
 
 
 def generations(backup: str | os.PathLike[str]) -> Awaitable[list[Generation]]:

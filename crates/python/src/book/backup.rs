@@ -144,3 +144,70 @@ pub(crate) fn backup_generations(
         },
     )
 }
+
+record! {
+    /// A file of a backup that cannot be brought back.
+    DamagedFile {
+        generation: String,
+        /// The part of the store that it is of.
+        part: String,
+        /// Its path in the store.
+        file: String,
+        /// The file of the backup that is at fault.
+        object: PathBuf,
+        cause: String,
+    }
+}
+
+record! {
+    /// What a check of a backup found.
+    BackupCheck {
+        /// The generations that were looked at.
+        generations: Vec<String>,
+        /// How many of their files are what they were.
+        files: u64,
+        bytes: u64,
+        /// How many bytes were read.
+        read: u64,
+        /// The first 10,000 files that cannot be brought back.
+        damaged: Vec<Py<DamagedFile>>,
+        /// How many there are.
+        damaged_files: u64,
+        is_whole: bool,
+    }
+}
+
+/// Reads a generation of a backup, the newest unless one is named (`all` for all), and compares each file with what it was. Restores nothing.
+#[pyfunction]
+#[pyo3(signature = (backup, *, generation=None, asynchronous=false))]
+pub(crate) fn check_backup(
+    py: Python<'_>,
+    backup: PathBuf,
+    generation: Option<String>,
+    asynchronous: bool,
+) -> PyResult<Py<PyAny>> {
+    calls(asynchronous).run(
+        py,
+        async move { minutebook::backup::check_backup(&backup, generation.as_deref(), None).await },
+        |py, check| {
+            let is_whole = check.is_whole();
+            let damaged = check.damaged.into_iter().map(|damaged| DamagedFile {
+                generation: damaged.generation,
+                part: damaged.part.to_string(),
+                file: damaged.file,
+                object: damaged.object,
+                cause: damaged.cause,
+            });
+            let found = BackupCheck {
+                generations: check.generations,
+                files: check.files,
+                bytes: check.bytes,
+                read: check.read,
+                damaged: list(py, damaged)?,
+                damaged_files: check.damaged_files,
+                is_whole,
+            };
+            object(py, Py::new(py, found)?)
+        },
+    )
+}

@@ -6,52 +6,62 @@ use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use futures_util::StreamExt;
 use minutebook::BatchStream;
-use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration, PyStopIteration, PyTypeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3_arrow::{PyRecordBatch, PyRecordBatchReader, PySchema};
 use tokio::runtime::Runtime;
 
 use super::decisions::problems;
 use crate::convert::described;
-use crate::error::raised;
-use crate::run::{Calls, Mode, runtime, wait};
+use crate::feed::{self, Feed, Source};
+use crate::record::object;
+use crate::run::{Calls, runtime};
 
 /// The rows of a scan. Whatever takes an Arrow stream (pyarrow, pandas, polars, `DuckDB`) takes it as it is; it is also an iterator over
 /// batches. It can be read once.
 #[pyclass(module = "minutebook", frozen)]
 pub(crate) struct Batches {
     schema: SchemaRef,
-    stream: Arc<tokio::sync::Mutex<Option<BatchStream>>>,
+    feed: Feed<Rows>,
     problems: Arc<Mutex<Vec<String>>>,
     calls: Calls,
 }
 
-impl Batches {
-    pub(crate) fn new(stream: BatchStream, calls: Calls) -> Self {
-        Self {
-            schema: Arc::clone(stream.schema()),
-            stream: Arc::new(tokio::sync::Mutex::new(Some(stream))),
-            problems: Arc::default(),
-            calls,
-        }
-    }
+/// Where the batches come from; nothing once they were all read, or given to another reader.
+pub(crate) struct Rows {
+    stream: Option<BatchStream>,
+    noted: Arc<Mutex<Vec<String>>>,
+}
+
+impl Source for Rows {
+    type Item = RecordBatch;
 
     /// The next batch; what was skipped is noted at the end.
-    fn next_batch(
-        &self,
-    ) -> impl Future<Output = minutebook::Result<Option<RecordBatch>>> + Send + 'static {
-        let (stream, noted) = (Arc::clone(&self.stream), Arc::clone(&self.problems));
-        async move {
-            let mut slot = stream.lock().await;
-            let Some(stream) = &mut *slot else {
-                return Ok(None);
-            };
-            let next = stream.next().await;
-            if next.is_none() {
-                note(&noted, stream);
-                *slot = None;
-            }
-            next.transpose()
+    async fn next(&mut self) -> minutebook::Result<Option<RecordBatch>> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(None);
+        };
+        let next = stream.next().await;
+        if next.is_none() {
+            note(&self.noted, stream);
+            self.stream = None;
+        }
+        next.transpose()
+    }
+}
+
+impl Batches {
+    pub(crate) fn new(stream: BatchStream, calls: Calls) -> Self {
+        let (schema, problems) = (Arc::clone(stream.schema()), Arc::default());
+        let rows = Rows {
+            stream: Some(stream),
+            noted: Arc::clone(&problems),
+        };
+        Self {
+            schema,
+            feed: Feed::new(rows, calls),
+            problems,
+            calls,
         }
     }
 }
@@ -66,12 +76,20 @@ struct Reader {
     stream: BatchStream,
     noted: Arc<Mutex<Vec<String>>>,
     runtime: Arc<Runtime>,
+    calls: Calls,
 }
 
 impl Iterator for Reader {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if !self.calls.is_ours() {
+            let why = "these rows are read by another process, from which this one was forked; scan again";
+            return Some(Err(ArrowError::IoError(
+                why.to_owned(),
+                std::io::Error::other(why),
+            )));
+        }
         let next = self.runtime.block_on(self.stream.next());
         if next.is_none() {
             note(&self.noted, &self.stream);
@@ -99,8 +117,9 @@ impl Batches {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let taken = self.stream.try_lock().ok().and_then(|mut slot| slot.take());
-        let stream = taken.ok_or_else(|| {
+        self.calls.check()?;
+        let taken = self.feed.with(|rows| rows.stream.take());
+        let stream = taken.flatten().ok_or_else(|| {
             PyRuntimeError::new_err("these rows were read already; scan again for another reader")
         })?;
         let reader = Reader {
@@ -108,6 +127,7 @@ impl Batches {
             stream,
             noted: Arc::clone(&self.problems),
             runtime: runtime()?,
+            calls: self.calls,
         };
         let reader = Bound::new(py, PyRecordBatchReader::new(Box::new(reader)))?;
         reader.call_method1("__arrow_c_stream__", (requested_schema,))
@@ -153,32 +173,24 @@ impl Batches {
     }
 
     fn __iter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        if slf.get().calls.mode == Mode::Async {
-            return Err(PyTypeError::new_err("use `async for`"));
-        }
-        Ok(slf)
+        slf.get().feed.iter().map(|()| slf)
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Batch> {
-        match wait(py, self.next_batch())?.map_err(|error| raised(&error))? {
-            Some(batch) => Ok(Batch(batch)),
-            None => Err(PyStopIteration::new_err(())),
-        }
+        self.feed.next(py).map(Batch)
     }
 
     fn __aiter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        if slf.get().calls.mode == Mode::Sync {
-            return Err(PyTypeError::new_err("use a plain `for`"));
-        }
-        Ok(slf)
+        slf.get().feed.aiter().map(|()| slf)
     }
 
-    fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.calls
-            .run(py, self.next_batch(), |py, batch| match batch {
-                Some(batch) => Ok(Py::new(py, Batch(batch))?.into_any()),
-                None => Err(PyStopAsyncIteration::new_err(())),
-            })
+    fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        feed::deliver(slf.getattr("_give")?)
+    }
+
+    fn _give(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.feed
+            .give(py, |py, batch| object(py, Py::new(py, Batch(batch))?))
     }
 
     fn __repr__(&self) -> String {

@@ -1,101 +1,87 @@
 //! The change feed from Python: an iterator that waits.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
 use minutebook::{Error, ErrorKind, Result};
 use minutebook_core::{ChangeStream, DecisionChange, DecisionState, StateContent};
-use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyTypeError};
 use pyo3::prelude::*;
-use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-use crate::convert::{described, loads};
-use crate::error::raised;
-use crate::run::{Calls, Mode, wait};
+use crate::convert::{Nanos, described, loads};
+use crate::feed::{self, Feed, Source};
+use crate::record::object;
+use crate::run::Calls;
 
 /// Changes of decisions, one after another. Waits for those to come, and does not end by itself.
 #[pyclass(module = "minutebook", frozen)]
-pub(crate) struct Changes {
-    feed: Arc<Mutex<Feed>>,
-    calls: Calls,
-}
+pub(crate) struct Changes(Feed<Watch>);
 
-/// A feed, which may still be beginning.
+/// A feed of changes, which may still be beginning.
 #[derive(Debug)]
-pub(crate) enum Feed {
+pub(crate) enum Watch {
     Begun(ChangeStream),
     Beginning(JoinHandle<Result<ChangeStream>>),
+    /// It could not begin, which was said.
+    Failed,
 }
 
-impl Feed {
+impl Source for Watch {
+    type Item = DecisionChange;
+
     async fn next(&mut self) -> Result<Option<DecisionChange>> {
         if let Self::Beginning(task) = self {
             let begun = task.await.map_err(|error| {
                 Error::new(ErrorKind::Unavailable, "the feed could not be begun").with_source(error)
-            })?;
-            *self = Self::Begun(begun?);
+            });
+            // Its outcome is given once, whatever it is.
+            *self = Self::Failed;
+            *self = Self::Begun(begun.flatten()?);
         }
         match self {
             Self::Begun(stream) => stream.next().await.transpose(),
-            Self::Beginning(_) => Ok(None),
+            Self::Beginning(_) | Self::Failed => Ok(None),
         }
     }
 }
 
 impl Changes {
-    pub(crate) fn new(feed: Feed, calls: Calls) -> Self {
-        Self {
-            feed: Arc::new(Mutex::new(feed)),
-            calls,
-        }
+    pub(crate) fn new(watch: Watch, calls: Calls) -> Self {
+        Self(Feed::new(watch, calls))
     }
 }
 
 #[pymethods]
 impl Changes {
     fn __iter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        if slf.get().calls.mode == Mode::Async {
-            return Err(PyTypeError::new_err("use `async for`"));
-        }
-        Ok(slf)
+        slf.get().0.iter().map(|()| slf)
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Change> {
-        let feed = Arc::clone(&self.feed);
-        let next = wait(py, async move { feed.lock().await.next().await })?;
-        match next.map_err(|error| raised(&error))? {
-            Some(change) => Ok(Change::from(change)),
-            None => Err(PyStopIteration::new_err(())),
-        }
+        self.0.next(py).map(Change::from)
     }
 
     fn __aiter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        if slf.get().calls.mode == Mode::Sync {
-            return Err(PyTypeError::new_err("use a plain `for`"));
-        }
-        Ok(slf)
+        slf.get().0.aiter().map(|()| slf)
     }
 
-    fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let feed = Arc::clone(&self.feed);
-        self.calls.run(
-            py,
-            async move { feed.lock().await.next().await },
-            |py, change| match change {
-                Some(change) => Ok(Py::new(py, Change::from(change))?.into_any()),
-                None => Err(PyStopAsyncIteration::new_err(())),
-            },
-        )
+    fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        feed::deliver(slf.getattr("_give")?)
+    }
+
+    fn _give(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.0.give(py, |py, change| {
+            object(py, Py::new(py, Change::from(change))?)
+        })
     }
 
     fn __repr__(&self) -> String {
-        match self.feed.try_lock().as_deref() {
-            Ok(Feed::Begun(stream)) => {
-                let position = stream.position().as_str().to_owned();
-                described("Changes", &[("after", &format!("{position:?}"))])
-            }
-            _ => "Changes(waiting)".to_owned(),
+        let position = self.0.with(|watch| match watch {
+            Watch::Begun(stream) => Some(stream.position().as_str().to_owned()),
+            Watch::Beginning(_) | Watch::Failed => None,
+        });
+        match position.flatten() {
+            Some(position) => described("Changes", &[("after", &format!("{position:?}"))]),
+            None => "Changes(waiting)".to_owned(),
         }
     }
 }
@@ -141,6 +127,12 @@ impl From<DecisionChange> for Change {
 
 #[pymethods]
 impl Change {
+    /// `recorded_at` in nanoseconds since 1970: a `datetime` has microseconds.
+    #[getter]
+    fn recorded_at_ns(&self) -> i128 {
+        self.recorded_at.nanos()
+    }
+
     /// The document as a new dict, if it is kept.
     #[getter]
     fn decision<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {

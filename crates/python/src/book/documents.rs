@@ -39,6 +39,7 @@ record! {
         /// Its value; `None` in a list of documents.
         value: Option<Py<PyAny>>,
     }
+    saved_at_ns = saved_at
 }
 
 fn name(text: &str) -> PyResult<DocumentName> {

@@ -7,6 +7,7 @@ mod changes;
 mod check;
 mod decisions;
 mod documents;
+mod segments;
 mod series;
 mod ticks;
 mod versions;
@@ -14,8 +15,9 @@ mod versions;
 use std::path::PathBuf;
 
 use minutebook::backup::BackupOptions;
+use minutebook::check::VerifyOptions;
 use minutebook::config::{Config, Durability};
-use minutebook::{Error, Minutebook};
+use minutebook::{Error, Minutebook, Result};
 use pyo3::prelude::*;
 
 pub(crate) use batches::Batch;
@@ -48,6 +50,11 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<backup::RestoreReport>()?;
     module.add_function(wrap_pyfunction!(backup::restore_backup, module)?)?;
     module.add_function(wrap_pyfunction!(backup::backup_generations, module)?)?;
+    module.add_class::<backup::BackupCheck>()?;
+    module.add_class::<backup::DamagedFile>()?;
+    module.add_function(wrap_pyfunction!(backup::check_backup, module)?)?;
+    module.add_class::<segments::Segment>()?;
+    module.add_class::<segments::CompactedTicks>()?;
     module.add_class::<check::Finding>()?;
     module.add_class::<check::VerifyReport>()?;
     module.add_class::<check::RepairReport>()?;
@@ -79,6 +86,21 @@ pub(crate) fn add(module: &Bound<'_, PyModule>) -> PyResult<()> {
 pub(crate) struct Book {
     book: Minutebook,
     calls: Calls,
+}
+
+impl Book {
+    /// A call that checks parts of the store, from a head of the journal on.
+    fn checked<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+        &self,
+        py: Python<'_>,
+        (parts, head): (Option<Vec<String>>, Option<&str>),
+        call: impl FnOnce(Minutebook, VerifyOptions) -> F,
+        convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
+        let options = check::options(parts, head)?;
+        self.calls
+            .run(py, call(self.book.clone(), options), convert)
+    }
 }
 
 #[pymethods]
@@ -158,11 +180,10 @@ impl Book {
         parts: Option<Vec<String>>,
         head: Option<&str>,
     ) -> PyResult<Py<PyAny>> {
-        let options = check::options(parts, head)?;
-        let book = self.book.clone();
-        self.calls.run(
+        self.checked(
             py,
-            async move { book.verify(&options).await },
+            (parts, head),
+            |book, options| async move { book.verify(&options).await },
             |py, report| object(py, Py::new(py, check::VerifyReport::new(py, &report)?)?),
         )
     }
@@ -175,11 +196,10 @@ impl Book {
         parts: Option<Vec<String>>,
         head: Option<&str>,
     ) -> PyResult<Py<PyAny>> {
-        let options = check::options(parts, head)?;
-        let book = self.book.clone();
-        self.calls.run(
+        self.checked(
             py,
-            async move { book.plan_repair(&options).await },
+            (parts, head),
+            |book, options| async move { book.plan_repair(&options).await },
             |py, found| object(py, list(py, found.iter().map(check::Finding::from))?),
         )
     }
@@ -192,11 +212,10 @@ impl Book {
         parts: Option<Vec<String>>,
         head: Option<&str>,
     ) -> PyResult<Py<PyAny>> {
-        let options = check::options(parts, head)?;
-        let book = self.book.clone();
-        self.calls.run(
+        self.checked(
             py,
-            async move { book.repair(&options).await },
+            (parts, head),
+            |book, options| async move { book.repair(&options).await },
             |py, report| object(py, Py::new(py, check::RepairReport::new(py, &report)?)?),
         )
     }

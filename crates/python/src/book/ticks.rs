@@ -1,23 +1,26 @@
 //! Ticks from Python, beyond what every series has: entries as they come, and an appender for live feeds.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
-use minutebook::jsonl::{Appender, AppenderOptions, Follow, FollowFrom, FollowQuery};
-use minutebook::{Error, Minutebook, Result, SeriesId};
+use minutebook::jsonl::{
+    Appender, AppenderOptions, AppenderStatus, Follow, FollowFrom, FollowQuery,
+    JsonlTimeSeriesRepository,
+};
+use minutebook::{Error, ErrorKind, Minutebook, Result, SeriesFilter, SeriesId};
 use minutebook_fs::Durability;
-use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyTypeError};
 use pyo3::prelude::*;
-use tokio::sync::Mutex;
 
 use super::decisions::problems;
+use super::segments::{CompactedTicks, Segment};
 use super::series::Series;
 use crate::convert::{described, dumps, loads, ok, parsed, unknown};
 use crate::error::raised;
-use crate::record::record;
-use crate::run::{Calls, Mode, wait};
+use crate::feed::{self, Feed, Source};
+use crate::record::{list, object, record};
+use crate::run::{Calls, Mode};
 
 /// Tick series: logs that are appended to.
 #[pyclass(module = "minutebook", extends = Series, frozen)]
@@ -67,11 +70,47 @@ impl Ticks {
                 "only ticks in files can be followed; this store is in memory",
             ))
         })?;
-        Ok(Entries {
-            feed: Arc::new(Mutex::new(log.follow(&id, &query))),
-            noted: Arc::default(),
-            calls: self.calls,
-        })
+        Ok(Entries::new(log.follow(&id, &query), self.calls))
+    }
+
+    /// Seals what the plain file of a series holds into a compressed segment, and gives it; `None` if there was nothing in the file. The next
+    /// append begins a new one. Reads see segments and plain file as one series.
+    fn rotate(&self, py: Python<'_>, series: &str) -> PyResult<Py<PyAny>> {
+        let id: SeriesId = parsed(series)?;
+        let book = self.book.clone();
+        self.calls.run(
+            py,
+            async move { files(&book, &id)?.rotate(&id).await },
+            |py, sealed| object(py, sealed.map(Segment::from)),
+        )
+    }
+
+    /// The sealed segments of a series, in order. Nothing of them is read.
+    fn segments(&self, py: Python<'_>, series: &str) -> PyResult<Py<PyAny>> {
+        let id: SeriesId = parsed(series)?;
+        let book = self.book.clone();
+        self.calls.run(
+            py,
+            async move { files(&book, &id)?.segments(&id).await },
+            |py, found| object(py, list(py, found.into_iter().map(Segment::from))?),
+        )
+    }
+
+    /// Moves the sealed segments of the tick series (of one symbol, or all) to Parquet, and says of each series what became of them. Needs the
+    /// setting `tiered = true` under `[ticks]` in `minutebook.toml`. With `dry_run` nothing is changed.
+    #[pyo3(signature = (symbol=None, *, dry_run=false))]
+    fn compact(&self, py: Python<'_>, symbol: Option<&str>, dry_run: bool) -> PyResult<Py<PyAny>> {
+        let mut filter = SeriesFilter::new();
+        filter.symbol = symbol.map(parsed).transpose()?;
+        let book = self.book.clone();
+        self.calls.run(
+            py,
+            async move { book.compact_ticks(&filter, dry_run).await },
+            |py, done| {
+                let told = done.into_iter().map(|done| CompactedTicks::new(py, done));
+                object(py, list(py, told.collect::<PyResult<Vec<_>>>()?)?)
+            },
+        )
     }
 
     /// A handle for a live feed, to be used with `with`: `push` queues an entry, and a thread writes what gathered.
@@ -95,9 +134,10 @@ impl Ticks {
         if let Some(durability) = durability {
             options = options.durability(self::durability(durability)?);
         }
+        self.calls.check()?;
         let made = py.detach(|| self.book.tick_appender(options));
         Ok(TickAppender {
-            appender: Arc::new(ok(made)?),
+            appender: Some(Arc::new(ok(made)?)),
             calls: self.calls,
         })
     }
@@ -105,6 +145,19 @@ impl Ticks {
     fn __repr__(slf: &Bound<'_, Self>) -> String {
         slf.as_super().get().described("Ticks")
     }
+}
+
+/// The files of the ticks; nothing is made where there are none yet.
+fn files<'a>(
+    book: &'a Minutebook,
+    series: &SeriesId,
+) -> Result<&'a Arc<JsonlTimeSeriesRepository>> {
+    let none = || match book.root() {
+        Some(_) => Error::new(ErrorKind::NotFound, "there is no such series"),
+        None => Error::unsupported("a store in memory has no segments of ticks"),
+    };
+    book.existing_tick_log()?
+        .ok_or_else(|| none().with_resource(series))
 }
 
 fn durability(text: &str) -> PyResult<Durability> {
@@ -127,27 +180,47 @@ record! {
         /// Where to go on after it.
         position: Option<String>,
     }
+    timestamp_ns = timestamp
 }
 
 /// Entries of a tick series, one after another. Waits for those to come.
 #[pyclass(module = "minutebook", frozen)]
 pub(crate) struct Entries {
-    feed: Arc<Mutex<Follow>>,
-    noted: Arc<std::sync::Mutex<Vec<String>>>,
-    calls: Calls,
+    feed: Feed<Tail>,
+    noted: Arc<Mutex<Vec<String>>>,
 }
 
+/// What follows a series.
+pub(crate) struct Tail {
+    follow: Follow,
+    noted: Arc<Mutex<Vec<String>>>,
+}
+
+/// An entry and where to go on after it.
 type Next = (minutebook::jsonl::Entry, Option<String>);
 
+impl Source for Tail {
+    type Item = Next;
+
+    async fn next(&mut self) -> Result<Option<Next>> {
+        let entry = self.follow.next().await.transpose()?;
+        *self.noted.lock().unwrap_or_else(PoisonError::into_inner) =
+            problems(&self.follow.report());
+        let position = self.follow.position().map(|position| position.to_string());
+        Ok(entry.map(|entry| (entry, position)))
+    }
+}
+
 impl Entries {
-    fn next(&self) -> impl Future<Output = Result<Option<Next>>> + Send + 'static {
-        let (feed, noted) = (Arc::clone(&self.feed), Arc::clone(&self.noted));
-        async move {
-            let mut feed = feed.lock().await;
-            let entry = feed.next().await.transpose()?;
-            *noted.lock().unwrap_or_else(PoisonError::into_inner) = problems(&feed.report());
-            let position = feed.position().map(|position| position.to_string());
-            Ok(entry.map(|entry| (entry, position)))
+    fn new(follow: Follow, calls: Calls) -> Self {
+        let noted = Arc::default();
+        let tail = Tail {
+            follow,
+            noted: Arc::clone(&noted),
+        };
+        Self {
+            feed: Feed::new(tail, calls),
+            noted,
         }
     }
 }
@@ -173,35 +246,29 @@ impl Entries {
     }
 
     fn __iter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        if slf.get().calls.mode == Mode::Async {
-            return Err(PyTypeError::new_err("use `async for`"));
-        }
-        Ok(slf)
+        slf.get().feed.iter().map(|()| slf)
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Entry> {
-        match ok(wait(py, self.next())?)? {
-            Some(next) => made(py, next),
-            None => Err(PyStopIteration::new_err(())),
-        }
+        made(py, self.feed.next(py)?)
     }
 
     fn __aiter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        if slf.get().calls.mode == Mode::Sync {
-            return Err(PyTypeError::new_err("use a plain `for`"));
-        }
-        Ok(slf)
+        slf.get().feed.aiter().map(|()| slf)
     }
 
-    fn __anext__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.calls.run(py, self.next(), |py, next| match next {
-            Some(next) => Ok(Py::new(py, made(py, next)?)?.into_any()),
-            None => Err(PyStopAsyncIteration::new_err(())),
-        })
+    fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        feed::deliver(slf.getattr("_give")?)
+    }
+
+    fn _give(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.feed
+            .give(py, |py, next| object(py, Py::new(py, made(py, next)?)?))
     }
 
     fn __repr__(&self) -> String {
-        let position = self.feed.try_lock().ok().and_then(|feed| feed.position());
+        let position = self.feed.with(|tail| tail.follow.position());
+        let position = position.flatten();
         let position = position.map_or_else(|| "None".to_owned(), |at| format!("\"{at}\""));
         described("Entries", &[("after", &position)])
     }
@@ -210,8 +277,18 @@ impl Entries {
 /// A queue of entries and the thread that writes them.
 #[pyclass(module = "minutebook", frozen)]
 pub(crate) struct TickAppender {
-    appender: Arc<Appender>,
+    /// There until it is dropped.
+    appender: Option<Arc<Appender>>,
     calls: Calls,
+}
+
+impl Drop for TickAppender {
+    fn drop(&mut self) {
+        if !self.calls.is_ours() {
+            // Its thread is in another process; waiting for it here would never end.
+            std::mem::forget(self.appender.take());
+        }
+    }
 }
 
 impl TickAppender {
@@ -220,8 +297,19 @@ impl TickAppender {
         py: Python<'_>,
         call: impl FnOnce(Arc<Appender>) -> F,
     ) -> PyResult<Py<PyAny>> {
-        let call = call(Arc::clone(&self.appender));
+        let call = call(Arc::clone(self.ours()?));
         self.calls.run(py, call, |py, ()| Ok(py.None()))
+    }
+
+    /// The appender, unless the process was forked since: nobody would write what is pushed here.
+    fn ours(&self) -> PyResult<&Arc<Appender>> {
+        self.calls.check()?;
+        let closed = || raised(&Error::unsupported("the appender is closed"));
+        self.appender.as_ref().ok_or_else(closed)
+    }
+
+    fn status(&self) -> PyResult<AppenderStatus> {
+        Ok(self.ours()?.status())
     }
 }
 
@@ -230,7 +318,7 @@ impl TickAppender {
     /// Queues an entry: a dict or a JSON text. It waits only while the queue is full.
     fn push(&self, py: Python<'_>, series: &str, entry: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let (id, text) = (parsed::<SeriesId>(series)?, dumps(entry)?);
-        if self.calls.mode == Mode::Sync && ok(self.appender.try_push(&id, &text))? {
+        if self.calls.mode == Mode::Sync && ok(self.ours()?.try_push(&id, &text))? {
             return Ok(py.None());
         }
         self.run(
@@ -271,28 +359,29 @@ impl TickAppender {
     }
 
     /// After a failure: the entries that were accepted and may not be in the files, as pairs of series and JSON text. Given once.
-    fn take_unwritten(&self) -> Vec<(String, String)> {
-        let left = self.appender.take_unwritten().into_iter();
-        left.map(|(series, text)| (series.to_string(), text))
-            .collect()
+    fn take_unwritten(&self) -> PyResult<Vec<(String, String)>> {
+        let left = self.ours()?.take_unwritten().into_iter();
+        Ok(left
+            .map(|(series, text)| (series.to_string(), text))
+            .collect())
     }
 
     /// How many entries were accepted.
     #[getter]
-    fn accepted(&self) -> u64 {
-        self.appender.status().accepted
+    fn accepted(&self) -> PyResult<u64> {
+        Ok(self.status()?.accepted)
     }
 
     /// How many of them are in the files.
     #[getter]
-    fn written(&self) -> u64 {
-        self.appender.status().written
+    fn written(&self) -> PyResult<u64> {
+        Ok(self.status()?.written)
     }
 
     /// How many of them are on the device.
     #[getter]
-    fn durable(&self) -> u64 {
-        self.appender.status().durable
+    fn durable(&self) -> PyResult<u64> {
+        Ok(self.status()?.durable)
     }
 
     fn __enter__(slf: Py<Self>) -> PyResult<Py<Self>> {
@@ -320,7 +409,9 @@ impl TickAppender {
     }
 
     fn __repr__(&self) -> String {
-        let status = self.appender.status();
+        let Ok(status) = self.status() else {
+            return "TickAppender(of another process)".to_owned();
+        };
         described(
             "TickAppender",
             &[

@@ -37,6 +37,7 @@ record! {
         /// What was said of it.
         note: BTreeMap<String, String>,
     }
+    committed_at_ns = committed_at
 }
 
 record! {
@@ -48,6 +49,8 @@ record! {
         removed: u64,
         changed: u64,
     }
+    first_ns = first
+    last_ns = last
 }
 
 record! {
@@ -73,6 +76,7 @@ record! {
         series: BTreeMap<String, u64>,
         note: BTreeMap<String, String>,
     }
+    created_at_ns = created_at
 }
 
 record! {

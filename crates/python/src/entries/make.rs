@@ -6,17 +6,9 @@ use pyo3::exceptions::{PyRecursionError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 
-use super::tokens::{Chunk, Line, Part, Shape, Token, number};
-
-/// Texts up to this length are looked for among those seen before.
-const SHORT: usize = 12;
-/// How many texts are kept.
-const TEXTS: usize = 1 << 10;
-/// How many numbers are kept: prices and sizes come again and again.
-const NUMBERS: usize = 1 << 14;
-
-/// Something and the object for it.
-type Known<'py, T, O> = Option<(T, Bound<'py, O>)>;
+use super::seen::Places;
+use super::template::Template;
+use super::tokens::{Chunk, Line, Part, Shape, Token};
 
 /// Makes objects of lines, with the keys, short texts and numbers of the lines before.
 pub(super) struct Maker<'py> {
@@ -24,25 +16,24 @@ pub(super) struct Maker<'py> {
     loads: Bound<'py, PyAny>,
     values: Bound<'py, PyList>,
     skipped: Vec<u64>,
-    /// The keys of the last object at the top.
-    keys: Vec<Bound<'py, PyString>>,
-    /// An object with these keys, to be copied; `None` if a key is there twice.
-    template: Option<Bound<'py, PyDict>>,
-    texts: Vec<Known<'py, Box<[u8]>, PyString>>,
-    numbers: Vec<Known<'py, [u8; 8], PyAny>>,
+    /// What the last object at the top was like.
+    template: Template<'py>,
+    known: Known<'py>,
 }
 
 impl<'py> Maker<'py> {
-    pub(super) fn new(py: Python<'py>, loads: Bound<'py, PyAny>) -> Self {
+    pub(super) fn new(py: Python<'py>, loads: Bound<'py, PyAny>, places: Places) -> Self {
         Self {
             py,
             loads,
             values: PyList::empty(py),
             skipped: Vec::new(),
-            keys: Vec::new(),
-            template: None,
-            texts: Vec::new(),
-            numbers: Vec::new(),
+            template: Template::default(),
+            known: Known {
+                py,
+                texts: none(places.texts),
+                numbers: none(places.numbers),
+            },
         }
     }
 
@@ -53,24 +44,13 @@ impl<'py> Maker<'py> {
 
     /// Makes the values of a chunk's lines.
     pub(super) fn take(&mut self, chunk: &Chunk) -> PyResult<()> {
-        if self.texts.is_empty() {
-            self.texts.resize_with(TEXTS, || None);
-            self.numbers.resize_with(NUMBERS, || None);
-        }
         let mut tokens = Tokens {
             bytes: &chunk.bytes,
             tokens: chunk.tokens.iter(),
         };
         for line in &chunk.lines {
             let value = match line.shape {
-                Shape::Same => match &self.template {
-                    Some(template) => {
-                        let copy = template.copy()?;
-                        self.fill(&copy, &mut tokens)?;
-                        Some(copy.into_any())
-                    }
-                    None => self.other(&mut tokens)?,
-                },
+                Shape::Same => Some(self.same(&mut tokens)?),
                 Shape::Other => self.other(&mut tokens)?,
                 Shape::Python => self.python(line, chunk)?,
                 Shape::NoText => None,
@@ -100,63 +80,58 @@ impl<'py> Maker<'py> {
         }
     }
 
-    /// A value at the top.
-    fn other(&mut self, tokens: &mut Tokens<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match tokens.next() {
-            Some(Token::Object) => {
-                let object = PyDict::new(self.py);
-                let (keys, count) = self.members(&object, tokens)?;
-                self.template = None;
-                if count == object.len() {
-                    let template = PyDict::new(self.py);
-                    for key in &keys {
-                        template.set_item(key, self.py.None())?;
-                    }
-                    self.template = Some(template);
-                }
-                self.keys = keys;
-                Ok(Some(object.into_any()))
-            }
-            Some(token) => self.value(token, tokens),
-            None => Ok(None),
-        }
-    }
-
-    /// Puts the values of an object into one that has its keys.
-    fn fill(&mut self, object: &Bound<'py, PyDict>, tokens: &mut Tokens<'_>) -> PyResult<()> {
-        let mut place = 0;
-        tokens.next();
-        while let Some(Token::Key(_)) = tokens.next() {
+    /// An object like the one before, of the values that follow.
+    fn same(&mut self, tokens: &mut Tokens<'_>) -> PyResult<Bound<'py, PyAny>> {
+        let object = self.template.next(self.py)?;
+        for (key, held) in self.template.members() {
             let Some(token) = tokens.next() else { break };
-            if let Some(value) = self.value(token, tokens)?
-                && let Some(key) = self.keys.get(place)
+            if let Some(value) = self.known.value(token, tokens)?
+                && !held.as_ref().is_some_and(|held| held.is(&value))
             {
                 object.set_item(key, value)?;
             }
-            place += 1;
         }
-        Ok(())
+        self.template.hold(&object)?;
+        Ok(object.into_any())
     }
 
-    /// Puts keys and values into an object; gives the keys, and how many there were.
-    fn members(
-        &mut self,
-        object: &Bound<'py, PyDict>,
-        tokens: &mut Tokens<'_>,
-    ) -> PyResult<(Vec<Bound<'py, PyString>>, usize)> {
+    /// A value at the top.
+    fn other(&mut self, tokens: &mut Tokens<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(token) = tokens.next() else {
+            return Ok(None);
+        };
+        if !matches!(token, Token::Object) {
+            return self.known.value(token, tokens);
+        }
+        let object = PyDict::new(self.py);
         let mut keys = Vec::new();
         while let Some(Token::Key(key)) = tokens.next() {
             let Some(token) = tokens.next() else { break };
             let key = PyString::intern(self.py, tokens.text(key));
-            if let Some(value) = self.value(token, tokens)? {
+            if let Some(value) = self.known.value(token, tokens)? {
                 object.set_item(&key, value)?;
             }
             keys.push(key);
         }
-        let count = keys.len();
-        Ok((keys, count))
+        self.template = Template::of(keys);
+        Ok(Some(object.into_any()))
     }
+}
 
+fn none<T>(count: usize) -> Vec<Option<T>> {
+    let mut places = Vec::new();
+    places.resize_with(count, || None);
+    places
+}
+
+/// The objects of texts and numbers that came before, in their places.
+struct Known<'py> {
+    py: Python<'py>,
+    texts: Vec<Option<Bound<'py, PyAny>>>,
+    numbers: Vec<Option<Bound<'py, PyAny>>>,
+}
+
+impl<'py> Known<'py> {
     /// The value that begins with a token.
     fn value(
         &mut self,
@@ -165,8 +140,19 @@ impl<'py> Maker<'py> {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = self.py;
         Ok(Some(match token {
-            Token::Text(part) => self.text(tokens.text(part)).into_any(),
-            Token::Short(short) => return Ok(self.number(short)),
+            Token::Text(part) => PyString::new(py, tokens.text(part)).into_any(),
+            Token::SameText(at) => return Ok(there(&self.texts, at)),
+            Token::NewText(at, part) => {
+                let text = PyString::new(py, tokens.text(part)).into_any();
+                kept(&mut self.texts, at, text)
+            }
+            Token::SameNumber(at) => return Ok(there(&self.numbers, at)),
+            Token::NewFloat(at, value) => {
+                kept(&mut self.numbers, at, PyFloat::new(py, value).into_any())
+            }
+            Token::NewInt(at, value) => {
+                kept(&mut self.numbers, at, PyInt::new(py, value).into_any())
+            }
             Token::Int(value) => PyInt::new(py, value).into_any(),
             Token::Float(value) => PyFloat::new(py, value).into_any(),
             Token::True => PyBool::new(py, true).to_owned().into_any(),
@@ -175,7 +161,7 @@ impl<'py> Maker<'py> {
             Token::Object => {
                 let object = PyDict::new(py);
                 while let Some(Token::Key(key)) = tokens.next() {
-                    let key = self.text(tokens.text(key));
+                    let key = PyString::intern(py, tokens.text(key));
                     let Some(token) = tokens.next() else { break };
                     if let Some(value) = self.value(token, tokens)? {
                         object.set_item(key, value)?;
@@ -198,47 +184,22 @@ impl<'py> Maker<'py> {
             Token::Key(_) | Token::End => return Ok(None),
         }))
     }
+}
 
-    /// A number; those that come again and again are one object.
-    fn number(&mut self, short: [u8; 8]) -> Option<Bound<'py, PyAny>> {
-        let hash = u64::from_le_bytes(short).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let place = usize::try_from(hash >> 50).unwrap_or(0);
-        let slot = self.numbers.get_mut(place)?;
-        if let Some((known, object)) = slot
-            && *known == short
-        {
-            return Some(object.clone());
-        }
-        let object = match number(short)? {
-            Token::Int(value) => PyInt::new(self.py, value).into_any(),
-            Token::Float(value) => PyFloat::new(self.py, value).into_any(),
-            _ => return None,
-        };
-        *slot = Some((short, object.clone()));
-        Some(object)
-    }
+fn there<'py>(places: &[Option<Bound<'py, PyAny>>], at: u32) -> Option<Bound<'py, PyAny>> {
+    places.get(at as usize)?.clone()
+}
 
-    /// A text; short ones that come again and again are one object.
-    fn text(&mut self, text: &str) -> Bound<'py, PyString> {
-        if text.len() > SHORT {
-            return PyString::new(self.py, text);
-        }
-        let hash = text.bytes().fold(5_381_u32, |hash, byte| {
-            hash.wrapping_mul(33) ^ u32::from(byte)
-        });
-        let place = (hash ^ hash >> 10) as usize % TEXTS;
-        let Some(slot) = self.texts.get_mut(place) else {
-            return PyString::new(self.py, text);
-        };
-        match slot {
-            Some((known, object)) if **known == *text.as_bytes() => object.clone(),
-            _ => {
-                let object = PyString::new(self.py, text);
-                *slot = Some((text.as_bytes().into(), object.clone()));
-                object
-            }
-        }
+/// Keeps an object in its place.
+fn kept<'py>(
+    places: &mut [Option<Bound<'py, PyAny>>],
+    at: u32,
+    object: Bound<'py, PyAny>,
+) -> Bound<'py, PyAny> {
+    if let Some(place) = places.get_mut(at as usize) {
+        *place = Some(object.clone());
     }
+    object
 }
 
 /// What is left of a chunk's tokens.

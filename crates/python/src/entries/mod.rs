@@ -5,18 +5,21 @@
 //! size, deep nesting, damage) is left to Python's own `json.loads`, so that the answer is its answer.
 
 mod make;
+mod seen;
+mod template;
 mod tokens;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 
-use minutebook_fs::{Fs, FsError, OpenMode, OsFs};
+use minutebook_fs::{Fs, FsError, FsFile, OpenMode, OsFs};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::error;
 use make::Maker;
+use seen::Places;
 use tokens::{Chunk, Chunks};
 
 /// Files up to this length are read on the thread that asks.
@@ -34,10 +37,13 @@ pub(crate) fn load_lines<'py>(
     path: PathBuf,
     loads: &Bound<'py, PyAny>,
 ) -> PyResult<Option<(Bound<'py, PyList>, Vec<u64>)>> {
-    let Some((mut chunks, len)) = open(&path).map_err(|failed| refused(&path, failed))? else {
+    let opened = py.detach(|| open(&path));
+    let Some((file, len)) = opened.map_err(|failed| refused(&path, failed))? else {
         return Ok(None);
     };
-    let mut maker = Maker::new(py, loads.clone());
+    let places = Places::for_file(len);
+    let mut chunks = Chunks::new(file, places);
+    let mut maker = Maker::new(py, loads.clone(), places);
     if len <= SMALL {
         let mut chunk = Chunk::default();
         while chunks
@@ -57,15 +63,15 @@ pub(crate) fn load_lines<'py>(
     Ok(Some(maker.done()))
 }
 
-/// The file, in chunks, and its length; `None` if there is none. A link is followed, as `open` of Python does.
-fn open(path: &Path) -> io::Result<Option<(Chunks, u64)>> {
+/// The file and its length; `None` if there is none. A link is followed, as `open` of Python does.
+fn open(path: &Path) -> io::Result<Option<(Box<dyn FsFile>, u64)>> {
     let opened = OsFs
         .canonicalize(path)
         .and_then(|target| OsFs.open(&target, OpenMode::Read));
     match opened {
         Ok(file) => {
             let len = file.len()?;
-            Ok(Some((Chunks::new(file), len)))
+            Ok(Some((file, len)))
         }
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(failed) => Err(failed),

@@ -1,9 +1,13 @@
 //! From bytes to tokens, a piece of a file at a time, without the interpreter.
+//!
+//! A line with the keys of the one before it gives the tokens of its values alone.
 
 use std::io;
 use std::str;
 
 use minutebook_fs::FsFile;
+
+use super::seen::{Places, Seen};
 
 /// So much of a file is read at once.
 const PIECE: usize = 1 << 19;
@@ -34,10 +38,18 @@ pub(super) enum Token {
     End,
     Key(Part),
     Text(Part),
+    /// A text to be kept in this place.
+    NewText(u32, Part),
+    /// The text that is in this place.
+    SameText(u32),
     Int(i64),
     Float(f64),
-    /// A number of at most eight characters: itself, in the order of memory.
-    Short([u8; 8]),
+    /// A number to be kept in this place.
+    NewInt(u32, i64),
+    /// A number to be kept in this place.
+    NewFloat(u32, f64),
+    /// The number that is in this place.
+    SameNumber(u32),
     True,
     False,
     Null,
@@ -46,7 +58,7 @@ pub(super) enum Token {
 /// How a line is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// An object with the keys of the object before, in their order.
+    /// An object with the keys of the object before, in their order: one value for each.
     Same,
     /// Any other value.
     Other,
@@ -79,18 +91,21 @@ pub(super) struct Chunks {
     /// What of the last piece belongs to the next chunk.
     rest: Vec<u8>,
     lines: u64,
-    keys: Keys,
+    known: Known,
     is_over: bool,
 }
 
 impl Chunks {
-    pub(super) fn new(file: Box<dyn FsFile>) -> Self {
+    pub(super) fn new(file: Box<dyn FsFile>, places: Places) -> Self {
         Self {
             file,
             at: 0,
             rest: Vec::new(),
             lines: 0,
-            keys: Keys::default(),
+            known: Known {
+                keys: Vec::new(),
+                seen: Seen::new(places),
+            },
             is_over: false,
         }
     }
@@ -151,22 +166,29 @@ impl Chunks {
                 let mut at = begin;
                 for part in line.split(|byte| *byte == b'\r') {
                     let read = (self.lines, at, part);
-                    line_of(read, &mut self.keys, &mut chunk.tokens, &mut chunk.lines);
+                    line_of(read, &mut self.known, &mut chunk.tokens, &mut chunk.lines);
                     at += part.len() + 1;
                 }
             } else {
                 let read = (self.lines, begin, line);
-                line_of(read, &mut self.keys, &mut chunk.tokens, &mut chunk.lines);
+                line_of(read, &mut self.known, &mut chunk.tokens, &mut chunk.lines);
             }
             begin += len + 1;
         }
     }
 }
 
+/// What the lines before tell.
+struct Known {
+    /// The keys of the last object at the top.
+    keys: Vec<Vec<u8>>,
+    seen: Seen,
+}
+
 /// Reads a line: its number, its place in the chunk, its bytes.
 fn line_of(
     (number, at, line): (u64, usize, &[u8]),
-    keys: &mut Keys,
+    known: &mut Known,
     tokens: &mut Vec<Token>,
     lines: &mut Vec<Line>,
 ) {
@@ -175,28 +197,47 @@ fn line_of(
     if text.is_empty() {
         return;
     }
-    let before = tokens.len();
-    let mut reader = Reader {
-        bytes: text,
-        at: 0,
-        base: at + lead,
-        tokens,
-    };
     // Within texts no control character may stand; a tab between them is rare enough to be left to Python too.
     let lowest = text.iter().fold(u8::MAX, |lowest, byte| lowest.min(*byte));
     let shape = match str::from_utf8(text) {
         Err(_) => Shape::NoText,
         Ok(_) if lowest < b' ' => Shape::Python,
-        Ok(_) => reader.line(keys).unwrap_or(Shape::Python),
+        Ok(_) => shape_of(text, at + lead, known, tokens),
     };
-    if matches!(shape, Shape::NoText | Shape::Python) {
-        tokens.truncate(before);
-    }
     lines.push(Line {
         number,
         text: part_of(at + lead, text.len()),
         shape,
     });
+}
+
+/// Makes tokens of a line that begins at `base` of the chunk.
+fn shape_of(text: &[u8], base: usize, known: &mut Known, tokens: &mut Vec<Token>) -> Shape {
+    let before = tokens.len();
+    let mut reader = Reader {
+        bytes: text,
+        at: 0,
+        base,
+        tokens,
+        seen: &mut known.seen,
+    };
+    if reader.same(&known.keys).is_some() {
+        return Shape::Same;
+    }
+    reader.undo(before);
+    let mut keys = Vec::new();
+    match reader.other(&mut keys) {
+        Some(is_object) => {
+            if is_object {
+                known.keys = keys;
+            }
+            Shape::Other
+        }
+        None => {
+            reader.undo(before);
+            Shape::Python
+        }
+    }
 }
 
 fn part_of(at: usize, len: usize) -> Part {
@@ -208,32 +249,6 @@ fn part_of(at: usize, len: usize) -> Part {
     }
 }
 
-/// The keys of the last object at the top.
-#[derive(Default)]
-struct Keys {
-    known: Vec<Vec<u8>>,
-    count: usize,
-}
-
-impl Keys {
-    /// The key that was in this place.
-    fn expected(&self, place: usize) -> Option<&[u8]> {
-        let known = self.known.get(place).filter(|_| place < self.count);
-        known.map(Vec::as_slice)
-    }
-
-    /// Notes the key that is in this place now.
-    fn note(&mut self, place: usize, key: &[u8]) {
-        match self.known.get_mut(place) {
-            Some(known) => {
-                known.clear();
-                known.extend_from_slice(key);
-            }
-            None => self.known.push(key.to_vec()),
-        }
-    }
-}
-
 /// A place in a line. What it finds goes to the tokens; `None` is for what is left to Python.
 struct Reader<'a> {
     bytes: &'a [u8],
@@ -241,50 +256,61 @@ struct Reader<'a> {
     /// Where the line begins in the chunk.
     base: usize,
     tokens: &'a mut Vec<Token>,
+    seen: &'a mut Seen,
 }
 
 impl Reader<'_> {
-    fn line(&mut self, keys: &mut Keys) -> Option<Shape> {
-        if self.peek() != Some(b'{') {
-            self.any(0)?;
-            return self.peek().is_none().then_some(Shape::Other);
+    /// The values of an object with these keys.
+    fn same(&mut self, keys: &[Vec<u8>]) -> Option<()> {
+        let mut before = b'{';
+        for key in keys {
+            if !self.eat(before) || self.peek() != Some(b'"') || !self.is_at(key) {
+                return None;
+            }
+            before = b',';
+            self.known(key.len());
+            if !self.eat(b':') {
+                return None;
+            }
+            self.any(1)?;
         }
-        self.at += 1;
-        self.tokens.push(Token::Object);
-        let mut is_same = true;
-        let mut count = 0;
-        let read = self.members(0, |reader| {
-            let key = match keys.expected(count) {
-                Some(expected) if reader.is_at(expected) => reader.known(expected.len()),
-                _ => {
-                    let start = reader.at + 1;
-                    let key = reader.plain()?;
-                    is_same = false;
-                    keys.note(count, reader.bytes.get(start..reader.at - 1)?);
-                    key
-                }
-            };
-            count += 1;
-            Some(key)
-        });
-        is_same &= count == keys.count;
-        // A line that could not be read in whole has changed what is known of the keys.
-        keys.count = if read.is_some() { count } else { 0 };
-        read?;
-        if self.peek().is_some() {
-            keys.count = 0;
-            return None;
-        }
-        Some(if is_same && count > 0 {
-            Shape::Same
+        let is_whole = !keys.is_empty() && self.eat(b'}') && self.peek().is_none();
+        is_whole.then_some(())
+    }
+
+    /// Any value, and whether it is an object, whose keys are noted.
+    fn other(&mut self, keys: &mut Vec<Vec<u8>>) -> Option<bool> {
+        let is_object = self.peek() == Some(b'{');
+        if is_object {
+            self.at += 1;
+            self.tokens.push(Token::Object);
+            self.members(0, |reader| {
+                let start = reader.at + 1;
+                let key = reader.plain()?;
+                keys.push(reader.bytes.get(start..reader.at - 1)?.to_vec());
+                Some(key)
+            })?;
         } else {
-            Shape::Other
-        })
+            self.any(0)?;
+        }
+        self.peek().is_none().then_some(is_object)
+    }
+
+    /// Back to the beginning of the line: what was kept since was not, since nobody makes it.
+    fn undo(&mut self, before: usize) {
+        for token in self.tokens.drain(before..) {
+            match token {
+                Token::NewText(at, _) => self.seen.forget_text(at),
+                Token::NewInt(at, _) | Token::NewFloat(at, _) => self.seen.forget_number(at),
+                _ => {}
+            }
+        }
+        self.at = 0;
     }
 
     fn any(&mut self, depth: usize) -> Option<()> {
         let token = match self.peek()? {
-            b'"' => Token::Text(self.plain()?),
+            b'"' => self.text()?,
             b'{' if depth < MAX_DEPTH => return self.object(depth),
             b'[' if depth < MAX_DEPTH => return self.array(depth),
             b't' => self.word(b"true", Token::True)?,
@@ -382,10 +408,22 @@ impl Reader<'_> {
         part_of(self.base + start, len)
     }
 
+    /// A value that is a text.
+    fn text(&mut self) -> Option<Token> {
+        let start = self.at + 1;
+        let part = self.plain()?;
+        let text = self.bytes.get(start..self.at - 1)?;
+        Some(match self.seen.text(text) {
+            Some(place) if place.is_known => Token::SameText(place.at),
+            Some(place) => Token::NewText(place.at, part),
+            None => Token::Text(part),
+        })
+    }
+
     /// A text without escapes, after its opening quote was seen. Control characters were looked for before.
     fn plain(&mut self) -> Option<Part> {
         let rest = self.bytes.get(self.at + 1..)?;
-        let len = rest.iter().position(|byte| matches!(*byte, b'"' | b'\\'))?;
+        let len = memchr::memchr2(b'"', b'\\', rest)?;
         (rest.get(len) == Some(&b'"')).then(|| self.known(len))
     }
 
@@ -424,32 +462,23 @@ impl Reader<'_> {
                 return None;
             }
         }
-        let text = self.bytes.get(start..self.at)?;
-        if let Some(short) = short(text) {
-            return Some(Token::Short(short));
+        let bytes = self.bytes.get(start..self.at)?;
+        let place = self.seen.number(bytes);
+        if let Some(place) = place
+            && place.is_known
+        {
+            return Some(Token::SameNumber(place.at));
         }
-        let text = str::from_utf8(text).ok()?;
+        let text = str::from_utf8(bytes).ok()?;
+        let at = place.map(|place| place.at);
         if is_float {
-            text.parse().ok().map(Token::Float)
+            let value = text.parse().ok()?;
+            Some(at.map_or(Token::Float(value), |at| Token::NewFloat(at, value)))
         } else if whole <= 18 {
-            text.parse().ok().map(Token::Int)
+            let value = text.parse().ok()?;
+            Some(at.map_or(Token::Int(value), |at| Token::NewInt(at, value)))
         } else {
             None
         }
-    }
-}
-
-fn short(text: &[u8]) -> Option<[u8; 8]> {
-    let mut short = [0; 8];
-    short.get_mut(..text.len())?.copy_from_slice(text);
-    Some(short)
-}
-
-/// The number that a short one is.
-pub(super) fn number(short: [u8; 8]) -> Option<Token> {
-    let text = str::from_utf8(&short).ok()?.trim_end_matches('\0');
-    match text.parse() {
-        Ok(value) => Some(Token::Int(value)),
-        Err(_) => text.parse().ok().map(Token::Float),
     }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,3 +33,32 @@ def ready(path: Path) -> Iterator[Path]:
     yield target
     if is_new and os.name == "posix":
         os.chmod(target, 0o666 & ~_umask())
+
+
+def is_synced(durability: str) -> bool:
+    """Whether a write is to survive a power cut."""
+    if durability not in ("buffered", "synced"):
+        raise ValueError(f"durability is 'buffered' or 'synced', not {durability!r}")
+    return durability == "synced"
+
+
+class Guard:
+    """A lock among the threads of a process: a copy, and a process that was forked, begin with one that nobody holds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+
+    def _mine(self) -> threading.RLock:
+        if self._pid != os.getpid():
+            self.__init__()
+        return self._lock
+
+    def __enter__(self) -> None:
+        self._mine().acquire()
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[Guard], tuple[()]]:
+        return (Guard, ())

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _native
 from .._errors import MinutebookError
 from . import _frames
+from ._disk import is_synced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,12 +33,6 @@ logger = logging.getLogger(__name__)
 
 _DAY_NS = 86_400 * 10**9
 _MAX_NAME = 255
-
-
-def _is_synced(durability: str) -> bool:
-    if durability not in ("buffered", "synced"):
-        raise ValueError(f"durability is 'buffered' or 'synced', not {durability!r}")
-    return durability == "synced"
 
 
 def _file_part(text: str) -> str:
@@ -88,7 +83,7 @@ class DecisionStore:
         self.max_decisions = config.get("max_decisions", 1000)
         self.durability = durability or config.get("durability", "buffered")
         self.raise_errors = bool(config.get("raise_errors", False) if raise_errors is None else raise_errors)
-        self._synced = _is_synced(self.durability)
+        self._synced = is_synced(self.durability)
         self._opened: tuple[int, _native.DecisionFiles] | None = None
         self._opening = threading.Lock()
         self.storage_path.mkdir(parents=True, exist_ok=True)
@@ -331,7 +326,7 @@ class TimeSeriesDataStore:
         self.storage_path = Path(storage_path)
         self.durability = durability
         self.max_age = max_age
-        self._synced = _is_synced(durability)
+        self._synced = is_synced(durability)
         self._logs: dict[str, _native.LineLog] = {}
         self._pid = os.getpid()
         self.storage_path.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _native
 from .._errors import MissingFileError
 from . import _frames
-from ._disk import in_place, ready
+from ._disk import Guard, in_place, is_synced, ready
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ def save_parquet(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     logger.info("Saving DataFrame to Parquet: path=%s, rows=%d, columns=%d", path, len(df), len(df.columns))
-    _frames.save(df, path, compression, index, synced=durability == "synced")
+    _frames.save(df, path, compression, index, synced=is_synced(durability))
     return path.absolute()
 
 
@@ -124,7 +124,7 @@ def save_json(
     text = _dumps(data, indent, sort_keys).encode("utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
     with ready(path) as target:
-        _native.replace_file(target, text, durability == "synced")
+        _native.replace_file(target, text, is_synced(durability))
     logger.info("Saved %d bytes of JSON to %s", len(text), path)
     return path.absolute()
 
@@ -182,6 +182,8 @@ class DataRegistry:
         self.registry_path = Path(registry_path)
         self.data_directory = Path(data_directory)
         self.durability = durability
+        self._synced = is_synced(durability)
+        self._guard = Guard()
         self.data_directory.mkdir(parents=True, exist_ok=True)
         self._catalog: dict[str, Any] = {}
         # The entries as they were when this and the file were last the same, as text.
@@ -220,8 +222,9 @@ class DataRegistry:
                 entry.start_date, entry.end_date, entry.row_count = _statistics(path)
             except Exception as error:
                 logger.warning("Failed to extract stats from %s: %s", path, error)
-        self._catalog[name] = entry.to_dict()
-        self._save()
+        with self._guard:
+            self._catalog[name] = entry.to_dict()
+            self._save()
         logger.info("Registered dataset: name=%s, instrument=%s, rows=%s", name, instrument, entry.row_count)
 
     def get_dataset_info(self, name: str) -> dict[str, Any]:
@@ -234,12 +237,13 @@ class DataRegistry:
 
     def list_datasets(self, instrument: str | None = None, tenor: str | None = None) -> list[str]:
         """The names of the datasets, sorted."""
-        self._refresh()
-        return sorted(
-            name
-            for name, info in self._catalog.items()
-            if (not instrument or info.get("instrument") == instrument) and (not tenor or info.get("tenor") == tenor)
-        )
+        with self._guard:
+            self._refresh()
+            return sorted(
+                name
+                for name, info in self._catalog.items()
+                if (not instrument or info.get("instrument") == instrument) and (not tenor or info.get("tenor") == tenor)
+            )
 
     def update_dataset_stats(self, name: str) -> None:
         """Reads range and row count of the dataset's file anew."""
@@ -248,28 +252,33 @@ class DataRegistry:
         if not path.exists():
             raise FileNotFoundError(f"Dataset file not found: {path}")
         start, end, rows = _statistics(path)
-        if start is not None:
-            entry["start_date"], entry["end_date"] = start, end
-        entry["row_count"] = rows
-        entry["last_updated"] = datetime.now().isoformat()
-        self._save()
+        with self._guard:
+            entry = self._entry(name)
+            if start is not None:
+                entry["start_date"], entry["end_date"] = start, end
+            entry["row_count"] = rows
+            entry["last_updated"] = datetime.now().isoformat()
+            self._save()
         logger.info("Updated dataset stats: name=%s, rows=%d", name, rows)
 
     def remove_dataset(self, name: str, delete_file: bool = False) -> None:
         """Takes a dataset out of the registry, and deletes its file if asked to."""
         path = Path(self._entry(name)["file_path"])
         if delete_file and path.exists():
-            _native.remove_file(path, self.durability == "synced")
+            _native.remove_file(path, self._synced)
             logger.info("Deleted file for dataset: name=%s, path=%s", name, path)
-        del self._catalog[name]
-        self._save()
+        with self._guard:
+            self._entry(name)
+            del self._catalog[name]
+            self._save()
         logger.info("Removed dataset from registry: name=%s", name)
 
     def _entry(self, name: str) -> dict[str, Any]:
-        self._refresh()
-        if name not in self._catalog:
-            raise KeyError(f"Dataset '{name}' not found in registry")
-        return self._catalog[name]
+        with self._guard:
+            self._refresh()
+            if name not in self._catalog:
+                raise KeyError(f"Dataset '{name}' not found in registry")
+            return self._catalog[name]
 
     # ---- the file
 
@@ -277,25 +286,26 @@ class DataRegistry:
         """Brings what was changed here together with what others changed in the file, and writes it."""
         path = in_place(self.registry_path).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _native.FileLock(path.with_name(f".{path.name}.lock")):
+        with self._guard, _native.FileLock(path.with_name(f".{path.name}.lock")):
             there = _bytes(path)
             self._merge(there)
             text = _dumps(self._catalog).encode("utf-8")
             if text != there:
                 with ready(path) as target:
-                    _native.replace_file(target, text, self.durability == "synced")
+                    _native.replace_file(target, text, self._synced)
             self._agree(text)
             self._seen = None
 
     def _refresh(self) -> None:
         """Takes over what others changed in the file since."""
-        seen = _stamp(self.registry_path)
-        if seen is not None and seen == self._seen:
-            return
-        text = _bytes(self.registry_path)
-        self._merge(text)
-        # A change within the same tick of the clock would leave the same times: trusted only once the tick is over.
-        self._seen = seen if seen is not None and _is_past(seen) else None
+        with self._guard:
+            seen = _stamp(self.registry_path)
+            if seen is not None and seen == self._seen:
+                return
+            text = _bytes(self.registry_path)
+            self._merge(text)
+            # A change within the same tick of the clock would leave the same times: trusted only once the tick is over.
+            self._seen = seen if seen is not None and _is_past(seen) else None
 
     def _merge(self, text: bytes | None) -> None:
         if text is None or text == self._text:
@@ -303,8 +313,8 @@ class DataRegistry:
         theirs = json.loads(text.decode("utf-8"))
         if not isinstance(theirs, dict):
             raise ValueError(f"{self.registry_path} is no registry: it holds no JSON object")
-        mine, self._text = self._catalog, text
-        base, self._base = self._base, {name: _compact(entry) for name, entry in theirs.items()}
+        mine, base = self._catalog, self._base
+        agreed = {name: _compact(entry) for name, entry in theirs.items()}
         for name in [name for name in mine if name not in theirs]:
             # Removed by others, and not changed here: gone.
             if name in base and base[name] == _compact(mine[name]):
@@ -313,16 +323,18 @@ class DataRegistry:
             known = base.get(name)
             if name in mine:
                 here = _compact(mine[name])
-                if known == here or here == self._base[name]:
+                if known == here or here == agreed[name]:
                     mine[name] = _into(mine[name], entry)
-                elif known is not None and known != self._base[name]:
+                elif known is not None and known != agreed[name]:
                     mine[name] = _joined(json.loads(known), mine[name], entry)
-            elif known is None or known != self._base[name]:
+            elif known is None or known != agreed[name]:
                 mine[name] = entry
+        # Last: whoever is interrupted before this goes through it all again, with the same outcome.
+        self._text, self._base = text, agreed
 
     def _agree(self, text: bytes) -> None:
-        self._text = text
-        self._base = {name: _compact(entry) for name, entry in json.loads(text.decode("utf-8")).items()}
+        base = {name: _compact(entry) for name, entry in json.loads(text.decode("utf-8")).items()}
+        self._text, self._base = text, base
 
 
 def _compact(entry: Any) -> str:

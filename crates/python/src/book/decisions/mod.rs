@@ -1,22 +1,26 @@
 //! Decisions from Python: documents as dicts.
 
+mod asked;
+mod retention;
+mod stored;
+
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use minutebook::{
-    Action, Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository,
-    DecisionRepositoryExt, FieldMatch, GroupBy, Minutebook, Order, RetentionPolicy, SaveMode,
-    SaveOutcome,
+    DecisionQuery, DecisionRepository, DecisionRepositoryExt, GroupBy, Minutebook, Order,
+    RetentionPolicy,
 };
-use minutebook_core::{At, WatchFrom};
-use pyo3::exceptions::{PyIndexError, PyKeyError};
+use minutebook_core::WatchFrom;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList};
+use pyo3::types::{PyDict, PyList};
 
-use super::changes::{Change, Changes, Feed};
-use crate::convert::{described, dumps, instant, loads, ok, parsed, range, unknown, value};
-use crate::record::{list, record};
+use super::changes::{Change, Changes, Watch};
+use crate::convert::{loads, ok, parsed, unknown};
 use crate::run::{Calls, Mode};
+use asked::save_mode;
+pub(crate) use retention::{Expired, RetentionOutcome, RetentionPlan};
+pub(crate) use stored::{DecisionPage, RawDocument, SaveReceipt, StoredDecision, problems};
 
 /// The decisions of a store.
 #[pyclass(module = "minutebook", frozen)]
@@ -24,65 +28,6 @@ pub(crate) struct Decisions {
     book: Minutebook,
     repository: Arc<dyn DecisionRepository>,
     calls: Calls,
-}
-
-/// What a query asks for.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct Wanted<'py> {
-    asset_pair: Option<String>,
-    action: Option<String>,
-    start: Option<Bound<'py, PyAny>>,
-    end: Option<Bound<'py, PyAny>>,
-    min_confidence: Option<f64>,
-    id_prefix: Option<String>,
-    fields: Option<Bound<'py, PyDict>>,
-}
-
-impl Wanted<'_> {
-    fn filter(&self) -> PyResult<DecisionFilter> {
-        let mut filter = DecisionFilter::new().time(range(self.start.as_ref(), self.end.as_ref())?);
-        if let Some(pair) = &self.asset_pair {
-            filter = filter.asset_pair(parsed(pair)?);
-        }
-        if let Some(action) = &self.action {
-            let Ok(action) = action.parse::<Action>();
-            filter = filter.action(action);
-        }
-        if let Some(confidence) = self.min_confidence {
-            filter = filter.min_confidence(confidence);
-        }
-        if let Some(prefix) = &self.id_prefix {
-            filter = filter.id_prefix(prefix);
-        }
-        for (pointer, wanted) in self.fields.iter().flatten() {
-            let pointer: String = pointer.extract()?;
-            filter = filter.field(FieldMatch::new(pointer, value(&wanted)?));
-        }
-        Ok(filter)
-    }
-}
-
-fn decision(given: &Bound<'_, PyAny>) -> PyResult<Decision> {
-    ok(Decision::from_json(&dumps(given)?))
-}
-
-fn id(text: &str) -> PyResult<DecisionId> {
-    ok(DecisionId::new(text))
-}
-
-fn save_mode(mode: &str, expected: Option<&str>) -> PyResult<SaveMode> {
-    match (mode, expected) {
-        ("update", expected) => Ok(SaveMode::Update {
-            expected: expected.map(parsed).transpose()?,
-        }),
-        ("upsert", Some(expected)) => Ok(SaveMode::Update {
-            expected: Some(parsed(expected)?),
-        }),
-        ("upsert", None) => Ok(SaveMode::Upsert),
-        ("create", None) => Ok(SaveMode::Create),
-        _ => Err(unknown("mode", mode, "create, upsert, update")),
-    }
 }
 
 impl Decisions {
@@ -111,7 +56,7 @@ impl Decisions {
         mode: &str,
         expected: Option<&str>,
     ) -> PyResult<Py<PyAny>> {
-        let decision = self::decision(decision)?;
+        let decision = asked::decision(decision)?;
         let mode = save_mode(mode, expected)?;
         let repository = self.repository();
         self.calls.run(
@@ -132,7 +77,7 @@ impl Decisions {
         let mode = save_mode(mode, None)?;
         let decisions = decisions
             .try_iter()?
-            .map(|given| self::decision(&given?))
+            .map(|given| asked::decision(&given?))
             .collect::<PyResult<Vec<_>>>()?;
         let repository = self.repository();
         self.calls.run(
@@ -154,8 +99,8 @@ impl Decisions {
     /// The decision with this id, or `None`. With `at` (an instant or a revision) as it was then.
     #[pyo3(signature = (id, *, at=None))]
     fn get(&self, py: Python<'_>, id: &str, at: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
-        let id = self::id(id)?;
-        let at = at.map(self::at).transpose()?;
+        let id = asked::id(id)?;
+        let at = at.map(asked::at).transpose()?;
         let repository = self.repository();
         self.calls.run(
             py,
@@ -189,7 +134,7 @@ impl Decisions {
             other => return Err(unknown("order", other, "newest, oldest, recently_written")),
         };
         let mut query = DecisionQuery::new()
-            .filter(self::filter(py, filter)?)
+            .filter(asked::filter(py, filter)?)
             .order(order);
         if let Some(limit) = limit {
             query = query.limit(limit);
@@ -230,7 +175,7 @@ impl Decisions {
     /// How many decisions match.
     #[pyo3(signature = (**filter))]
     fn count(&self, py: Python<'_>, filter: Option<&Bound<'_, PyDict>>) -> PyResult<Py<PyAny>> {
-        let filter = self::filter(py, filter)?;
+        let filter = asked::filter(py, filter)?;
         let repository = self.repository();
         self.calls.run(
             py,
@@ -241,7 +186,7 @@ impl Decisions {
 
     /// Deletes a decision and says whether it was there.
     fn delete(&self, py: Python<'_>, id: &str) -> PyResult<Py<PyAny>> {
-        let id = self::id(id)?;
+        let id = asked::id(id)?;
         let repository = self.repository();
         self.calls.run(
             py,
@@ -258,7 +203,7 @@ impl Decisions {
         everything: bool,
         filter: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let filter = self::filter(py, filter)?;
+        let filter = asked::filter(py, filter)?;
         if filter.is_all() && !everything {
             return Err(crate::error::raised(&minutebook::Error::invalid(
                 "this would delete every decision; say everything=True if that is meant",
@@ -274,7 +219,7 @@ impl Decisions {
 
     /// The states that a decision went through, the oldest first.
     fn history(&self, py: Python<'_>, id: &str) -> PyResult<Py<PyAny>> {
-        let id = self::id(id)?;
+        let id = asked::id(id)?;
         let repository = self.repository();
         self.calls.run(
             py,
@@ -312,7 +257,7 @@ impl Decisions {
 
     /// The bytes of a decision's file, whether they can be read as a decision or not; `None` if there is none.
     fn get_raw(&self, py: Python<'_>, id: &str) -> PyResult<Py<PyAny>> {
-        let id = self::id(id)?;
+        let id = asked::id(id)?;
         let book = self.book.clone();
         self.calls.run(
             py,
@@ -329,13 +274,7 @@ impl Decisions {
                 let Some(raw) = found else {
                     return Ok(py.None());
                 };
-                let document = RawDocument {
-                    file: raw.file,
-                    bytes: PyBytes::new(py, &raw.bytes).unbind(),
-                    revision: raw.revision.map(|revision| revision.to_string()),
-                    recorded_at: raw.recorded_at,
-                };
-                Ok(Py::new(py, document)?.into_any())
+                Ok(Py::new(py, RawDocument::new(py, raw))?.into_any())
             },
         )
     }
@@ -362,7 +301,7 @@ impl Decisions {
                 ));
             }
         };
-        let filter = self::filter(py, filter)?;
+        let filter = asked::filter(py, filter)?;
         let repository = self.repository();
         self.calls.run(
             py,
@@ -394,7 +333,7 @@ impl Decisions {
         keep_with: Option<Vec<String>>,
         filter: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        let mut policy = RetentionPolicy::new().filter(self::filter(py, filter)?);
+        let mut policy = RetentionPolicy::new().filter(asked::filter(py, filter)?);
         if let Some(age) = older_than {
             policy = policy.older_than(age);
         }
@@ -411,30 +350,18 @@ impl Decisions {
         self.calls.run(
             py,
             async move { repository.plan_retention(&policy, now).await },
-            |py, plan| Ok(Py::new(py, RetentionPlan { plan })?.into_any()),
+            |py, plan| Ok(Py::new(py, RetentionPlan::from(plan))?.into_any()),
         )
     }
 
     /// Deletes what a plan names and that is still as it was when the plan was made.
     fn apply_retention(&self, py: Python<'_>, plan: &RetentionPlan) -> PyResult<Py<PyAny>> {
-        let (repository, plan) = (self.repository(), plan.plan.clone());
+        let (repository, plan) = (self.repository(), plan.plan().clone());
         self.calls.run(
             py,
             async move { repository.apply_retention(&plan).await },
             |py, outcome| {
-                let failed = outcome.failed.iter();
-                let failed = failed.map(|(id, error)| {
-                    (
-                        id.to_string(),
-                        crate::error::raised(error).into_value(py).into_any(),
-                    )
-                });
-                let done = RetentionOutcome {
-                    deleted: outcome.deleted,
-                    gone: outcome.gone,
-                    changed: outcome.changed.iter().map(ToString::to_string).collect(),
-                    failed: failed.collect(),
-                };
+                let done = RetentionOutcome::new(py, &outcome);
                 Ok(Py::new(py, done)?.into_any())
             },
         )
@@ -448,12 +375,13 @@ impl Decisions {
             None if start => WatchFrom::Start,
             None => WatchFrom::Now,
         };
+        self.calls.check()?;
         let repository = self.repository();
         let begin = async move { repository.watch(from).await };
         let feed = match self.calls.mode {
-            Mode::Sync => Feed::Begun(ok(crate::run::wait(py, begin)?)?),
+            Mode::Sync => Watch::Begun(ok(crate::run::wait(py, begin)?)?),
             // It begins beside what the caller does next; the first change that is awaited waits for it.
-            Mode::Async => Feed::Beginning(crate::run::runtime()?.spawn(begin)),
+            Mode::Async => Watch::Beginning(crate::run::runtime()?.spawn(begin)),
         };
         Ok(Changes::new(feed, self.calls))
     }
@@ -465,311 +393,4 @@ impl Decisions {
 
 fn no_files() -> minutebook::Error {
     minutebook::Error::unsupported("a store in memory keeps decisions, not texts")
-}
-
-record! {
-    /// The bytes of a decision's file.
-    RawDocument {
-        /// The file's name.
-        file: String,
-        bytes: Py<PyBytes>,
-        revision: Option<String>,
-        recorded_at: Option<DateTime<Utc>>,
-    }
-}
-
-record! {
-    /// A decision that a plan lets go.
-    Expired {
-        id: String,
-        /// In another state it stays.
-        revision: String,
-        time: DateTime<Utc>,
-        asset_pair: Option<String>,
-        /// `age` or `count`.
-        reason: &'static str,
-    }
-}
-
-record! {
-    /// What became of a plan.
-    RetentionOutcome {
-        deleted: u64,
-        /// How many were gone already.
-        gone: u64,
-        /// The ids of those that were changed since, and stay.
-        changed: Vec<String>,
-        /// Those that could not be deleted, with the exception that says why.
-        failed: Vec<(String, Py<PyAny>)>,
-    }
-}
-
-/// What a retention policy would delete.
-#[pyclass(module = "minutebook", frozen)]
-pub(crate) struct RetentionPlan {
-    plan: minutebook::RetentionPlan,
-}
-
-#[pymethods]
-impl RetentionPlan {
-    /// What goes, the newest first.
-    #[getter]
-    fn expired(&self, py: Python<'_>) -> PyResult<Vec<Py<Expired>>> {
-        let expired = self.plan.expired.iter().map(|item| Expired {
-            id: item.id.to_string(),
-            revision: item.revision.to_string(),
-            time: item.time,
-            asset_pair: item.asset_pair.clone(),
-            reason: item.reason.name(),
-        });
-        list(py, expired)
-    }
-
-    /// What is older than this goes, if the policy has an age.
-    #[getter]
-    fn cutoff(&self) -> Option<DateTime<Utc>> {
-        self.plan.cutoff
-    }
-
-    /// How many decisions were looked at.
-    #[getter]
-    fn examined(&self) -> u64 {
-        self.plan.examined
-    }
-
-    /// How many a field keeps.
-    #[getter]
-    fn kept(&self) -> u64 {
-        self.plan.kept
-    }
-
-    /// Documents that could not be read, as text. They stay.
-    #[getter]
-    fn problems(&self) -> Vec<String> {
-        problems(&self.plan.report)
-    }
-
-    fn __len__(&self) -> usize {
-        self.plan.expired.len()
-    }
-
-    fn __repr__(&self) -> String {
-        described(
-            "RetentionPlan",
-            &[
-                ("expired", &self.plan.expired.len()),
-                ("examined", &self.plan.examined),
-                ("kept", &self.plan.kept),
-            ],
-        )
-    }
-}
-
-fn at(given: &Bound<'_, PyAny>) -> PyResult<At> {
-    if let Ok(text) = given.extract::<String>()
-        && text.contains('-')
-        && minutebook::time::parse_timestamp(&text).is_err()
-    {
-        return Ok(At::Revision(parsed(&text)?));
-    }
-    Ok(At::Time(instant(given)?))
-}
-
-fn filter(py: Python<'_>, given: Option<&Bound<'_, PyDict>>) -> PyResult<DecisionFilter> {
-    const KNOWN: [&str; 7] = [
-        "asset_pair",
-        "action",
-        "start",
-        "end",
-        "min_confidence",
-        "id_prefix",
-        "fields",
-    ];
-    let all = PyDict::new(py);
-    for name in KNOWN {
-        all.set_item(name, py.None())?;
-    }
-    for (name, value) in given.into_iter().flatten() {
-        let text: String = name.extract()?;
-        if !KNOWN.contains(&text.as_str()) {
-            return Err(unknown("condition", &text, &KNOWN.join(", ")));
-        }
-        all.set_item(name, value)?;
-    }
-    all.extract::<Wanted<'_>>()?.filter()
-}
-
-/// A decision as the store has it.
-#[pyclass(module = "minutebook", frozen)]
-pub(crate) struct StoredDecision {
-    stored: minutebook::StoredDecision,
-}
-
-impl From<minutebook::StoredDecision> for StoredDecision {
-    fn from(stored: minutebook::StoredDecision) -> Self {
-        Self { stored }
-    }
-}
-
-#[pymethods]
-impl StoredDecision {
-    #[getter]
-    fn id(&self) -> String {
-        self.stored.decision.id().to_string()
-    }
-
-    /// The document as a new dict.
-    #[getter]
-    fn decision<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        loads(py, &self.stored.decision.to_json())
-    }
-
-    /// The document's JSON text, fields and numbers as they were written.
-    #[getter]
-    fn json(&self) -> String {
-        self.stored.decision.to_json()
-    }
-
-    #[getter]
-    fn revision(&self) -> String {
-        self.stored.revision.to_string()
-    }
-
-    #[getter]
-    fn recorded_at(&self) -> DateTime<Utc> {
-        self.stored.recorded_at
-    }
-
-    /// A field of the document.
-    fn __getitem__<'py>(&self, py: Python<'py>, field: &str) -> PyResult<Bound<'py, PyAny>> {
-        match self.stored.decision.raw(field) {
-            Some(text) => loads(py, text),
-            None => Err(PyKeyError::new_err(field.to_owned())),
-        }
-    }
-
-    /// A field of the document, or the default.
-    #[pyo3(signature = (field, default=None))]
-    fn get<'py>(
-        &self,
-        py: Python<'py>,
-        field: &str,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.stored.decision.raw(field) {
-            Some(text) => loads(py, text).map(Some),
-            None => Ok(default),
-        }
-    }
-
-    fn __contains__(&self, field: &str) -> bool {
-        self.stored.decision.raw(field).is_some()
-    }
-
-    fn __repr__(&self) -> String {
-        let decision = &self.stored.decision;
-        let text = |field: &str| decision.raw(field).unwrap_or("None").to_owned();
-        described(
-            "StoredDecision",
-            &[
-                ("id", &format!("{:?}", decision.id().as_str())),
-                ("timestamp", &text("timestamp")),
-                ("asset_pair", &text("asset_pair")),
-                ("action", &text("action")),
-                ("revision", &format!("{:?}", self.stored.revision.as_str())),
-            ],
-        )
-    }
-}
-
-/// A page of decisions: a sequence, with what was skipped and where the next page begins.
-#[pyclass(module = "minutebook", frozen, get_all)]
-pub(crate) struct DecisionPage {
-    decisions: Vec<Py<StoredDecision>>,
-    next: Option<String>,
-    problems: Vec<String>,
-}
-
-impl DecisionPage {
-    fn new(py: Python<'_>, page: minutebook::DecisionPage) -> PyResult<Self> {
-        let decisions = page.decisions.into_iter();
-        Ok(Self {
-            decisions: decisions
-                .map(|stored| Py::new(py, StoredDecision::from(stored)))
-                .collect::<PyResult<_>>()?,
-            next: page.next.map(|cursor| cursor.to_string()),
-            problems: problems(&page.report),
-        })
-    }
-}
-
-/// The problems of a report as text.
-pub(crate) fn problems(report: &minutebook::ReadReport) -> Vec<String> {
-    report.problems().iter().map(ToString::to_string).collect()
-}
-
-#[pymethods]
-impl DecisionPage {
-    fn __len__(&self) -> usize {
-        self.decisions.len()
-    }
-
-    fn __getitem__(&self, py: Python<'_>, place: isize) -> PyResult<Py<StoredDecision>> {
-        let place = if place < 0 {
-            self.decisions.len().checked_add_signed(place)
-        } else {
-            place.try_into().ok()
-        };
-        place
-            .and_then(|place| self.decisions.get(place))
-            .map(|found| found.clone_ref(py))
-            .ok_or_else(|| PyIndexError::new_err("no decision there"))
-    }
-
-    fn __repr__(&self) -> String {
-        described(
-            "DecisionPage",
-            &[
-                ("decisions", &self.decisions.len()),
-                ("more", &self.next.is_some()),
-                ("problems", &self.problems.len()),
-            ],
-        )
-    }
-}
-
-/// What a save did.
-#[pyclass(module = "minutebook", frozen, get_all)]
-pub(crate) struct SaveReceipt {
-    revision: String,
-    recorded_at: DateTime<Utc>,
-    /// `created`, `updated` or `unchanged`.
-    outcome: &'static str,
-}
-
-impl From<minutebook::SaveReceipt> for SaveReceipt {
-    fn from(receipt: minutebook::SaveReceipt) -> Self {
-        Self {
-            revision: receipt.revision.to_string(),
-            recorded_at: receipt.recorded_at,
-            outcome: match receipt.outcome {
-                SaveOutcome::Created => "created",
-                SaveOutcome::Updated => "updated",
-                SaveOutcome::Unchanged => "unchanged",
-            },
-        }
-    }
-}
-
-#[pymethods]
-impl SaveReceipt {
-    fn __repr__(&self) -> String {
-        described(
-            "SaveReceipt",
-            &[
-                ("outcome", &self.outcome),
-                ("revision", &format!("{:?}", self.revision)),
-            ],
-        )
-    }
 }
