@@ -1,9 +1,12 @@
 """Parquet and JSON files and the registry, as ``macrocredit`` has them."""
 
+import copy
 import json
 import multiprocessing
 import os
+import pickle
 import shutil
+import threading
 from datetime import date, datetime
 from pathlib import Path
 
@@ -372,3 +375,43 @@ def test_what_the_original_wrote_is_read(tmp_path):
 def test_both_names_are_one_module():
     assert set(aponyx.__all__) == set(macrocredit.__all__)
     assert all(getattr(aponyx, name) is getattr(macrocredit, name) for name in aponyx.__all__)
+
+
+def test_threads_that_look_take_nothing_out_that_others_registered(tmp_path):
+    """Two registries of one file, as two processes have; one of them is looked at by threads while it registers."""
+    path = tmp_path / "registry.json"
+    mine, other = DataRegistry(path, tmp_path / "data"), DataRegistry(path, tmp_path / "data")
+    done = threading.Event()
+
+    def look():
+        while not done.is_set():
+            mine.list_datasets()
+
+    lookers = [threading.Thread(target=look) for _ in range(3)]
+    for thread in lookers:
+        thread.start()
+    try:
+        for i in range(60):
+            other.register_dataset(f"other_{i}", tmp_path / "x.parquet", "A")
+            mine.register_dataset(f"mine_{i}", tmp_path / "x.parquet", "A")
+    finally:
+        done.set()
+        for thread in lookers:
+            thread.join()
+    expected = sorted(f"{who}_{i}" for who in ("mine", "other") for i in range(60))
+    assert DataRegistry(path, tmp_path / "data").list_datasets() == mine.list_datasets() == other.list_datasets() == expected
+
+
+def test_a_misspelt_durability_is_refused(tmp_path):
+    for call in (
+        lambda: save_json({}, tmp_path / "a.json", durability="sync"),
+        lambda: DataRegistry(tmp_path / "r.json", tmp_path, durability="Synced"),
+    ):
+        with pytest.raises(ValueError, match="durability"):
+            call()
+
+
+def test_a_registry_can_be_copied(tmp_path):
+    registry = DataRegistry(tmp_path / "r.json", tmp_path)
+    registry.register_dataset("a", tmp_path / "x.parquet", "A")
+    assert copy.deepcopy(registry).list_datasets() == pickle.loads(pickle.dumps(registry)).list_datasets() == ["a"]

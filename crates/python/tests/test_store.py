@@ -477,3 +477,67 @@ def test_a_backup_is_checked_without_restoring_it(book, tmp_path):
     check = asyncio.run(main())
     assert not check.is_whole and check.damaged_files == len(check.damaged) >= 1
     assert check.damaged[0].part == "decisions" and check.damaged[0].object in objects and check.damaged[0].cause
+
+
+# ---- who stops waiting, who was forked
+
+
+def test_who_stops_waiting_for_an_entry_leaves_it_to_the_next_call(tmp_path):
+    """Timeouts of every length, while entries come: each comes once, in order."""
+    count = 300
+
+    async def main():
+        book = aio.create(tmp_path / "store", durability="buffered")
+        feed = book.ticks.follow("BTCUSD@ticks", start=True)
+        found, waits = [], 0
+
+        async def push():
+            async with book.ticks.appender() as appender:
+                for i in range(count):
+                    await appender.push("BTCUSD@ticks", {**tick(1), "n": i})
+                    if i % 10 == 0:
+                        await asyncio.sleep(0.002)
+
+        pushing = asyncio.create_task(push())
+        while len(found) < count:
+            waits += 1
+            assert waits < 100_000
+            try:
+                found.append((await asyncio.wait_for(anext(feed), waits % 7 * 0.000_2)).value["n"])
+            except asyncio.TimeoutError:
+                pass
+        await pushing
+        assert found == list(range(count)) and waits > count
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_was_opened_before_a_fork_says_so_and_lets_go(book):
+    appender = book.ticks.appender()
+    appender.push("BTCUSD@ticks", tick(1))
+    appender.flush()
+    feed, changes, rows = book.ticks.follow("BTCUSD@ticks", start=True), book.decisions.watch(), book.ticks.scan("BTCUSD@ticks")
+    child = os.fork()
+    if child == 0:
+        refused = 0
+        for call in (lambda: appender.push("BTCUSD@ticks", tick(2)), appender.take_unwritten, lambda: appender.accepted,
+                     lambda: next(feed), lambda: next(changes), lambda: next(rows), lambda: pa.table(rows), book.decisions.watch):
+            try:
+                call()
+            except RuntimeError as error:
+                refused += "forked" in str(error)
+        # A handle that nobody holds any more waits for no thread.
+        del appender
+        os._exit(100 + refused)
+    deadline = time.monotonic() + 60
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            raise AssertionError("the child hangs")
+        time.sleep(0.01)
+    assert os.waitstatus_to_exitcode(ended[1]) == 108
+    assert next(feed).value == tick(1)
+    appender.close()

@@ -223,3 +223,41 @@ def test_there_is_a_limit_of_age_only_where_one_is_given(store):
     assert store.load_dataframe("A", *WHEN) is not None
     assert store.load_dataframe("A", *WHEN, max_age=600) is None
     assert TimeSeriesDataStore(store.storage_path, max_age=timedelta(hours=1)).load_dataframe("A", *WHEN) is None
+
+
+def test_lines_of_the_same_keys_are_what_python_reads(store):
+    """Long runs of one shape, whose dicts share their keys: values that change or come again, keys twice, broken and other lines between."""
+    def shape(i):
+        if i % 1_700 < 1_000:
+            return json.dumps({"symbol": "BTCUSD", "side": ("buy", "sell")[i // 50 % 2], "price": 100 + i % 37 / 10, "n": i % 5, "ok": i % 300 == 0, "none": None})
+        if i % 1_700 < 1_300:
+            return f'{{"a": {i}, "b": "x", "a": "y", "c": [{i}, {{"d": 1}}]}}'
+        return json.dumps({f"k{j}": (i * j) % 11 for j in range(40)})
+
+    lines = []
+    for i in range(20_000):
+        line = shape(i)
+        if i % 97 == 5:
+            line = line[:-1]  # torn, after its values were read
+        if i % 101 == 7:
+            line = line.replace("1", "1e400", 1) if i % 2 else '{"symbol": "\\u00e9", "price": NaN}'
+        if i % 211 == 9:
+            line = "  " + line.replace(":", " : ")
+        lines.append(line)
+    path = store.storage_path / "x_timeseries.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    expected = []
+    for line in lines:
+        try:
+            expected.append(json.loads(line))
+        except json.JSONDecodeError:
+            pass
+    found = store.load_data("x")
+    assert repr(found) == repr(expected) and len(found) < len(lines)
+    # They are dicts of their own, whatever they have in common.
+    for entry in found[:2_000]:
+        entry["new"] = 1
+        entry.pop("symbol", None)
+    assert repr(found[2_000:]) == repr(expected[2_000:])
+    changed = [{**{key: value for key, value in entry.items() if key != "symbol"}, "new": 1} for entry in expected[:2_000]]
+    assert repr(found[:2_000]) == repr(changed)

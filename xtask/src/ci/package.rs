@@ -63,7 +63,7 @@ pub(super) fn package() -> Result<Done> {
 fn types(python: &Path, tests: &Path) -> Result<()> {
     let mut stubtest = Command::new(python);
     stubtest
-        .args(["-m", "mypy.stubtest", "minutebook"])
+        .args(["-m", "mypy.stubtest", "minutebook._native"])
         .arg("--mypy-config-file")
         .arg(tests.join("mypy.ini"))
         .arg("--allowlist")

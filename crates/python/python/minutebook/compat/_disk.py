@@ -49,13 +49,11 @@ class Guard:
         self._lock = threading.RLock()
         self._pid = os.getpid()
 
-    def _mine(self) -> threading.RLock:
-        if self._pid != os.getpid():
-            self.__init__()
-        return self._lock
-
     def __enter__(self) -> None:
-        self._mine().acquire()
+        pid = os.getpid()
+        if self._pid != pid:
+            self._lock, self._pid = threading.RLock(), pid
+        self._lock.acquire()
 
     def __exit__(self, *exception: object) -> None:
         self._lock.release()
