@@ -46,7 +46,7 @@ impl<S: Source> Feed<S> {
     }
 
     /// Whether a plain loop may be begun.
-    pub(crate) fn iter(&self) -> PyResult<()> {
+    pub(crate) fn plain(&self) -> PyResult<()> {
         match self.calls.mode {
             Mode::Sync => Ok(()),
             Mode::Async => Err(PyTypeError::new_err("use `async for`")),
@@ -54,7 +54,7 @@ impl<S: Source> Feed<S> {
     }
 
     /// Whether an `async for` may be begun.
-    pub(crate) fn aiter(&self) -> PyResult<()> {
+    pub(crate) fn awaited(&self) -> PyResult<()> {
         match self.calls.mode {
             Mode::Async => Ok(()),
             Mode::Sync => Err(PyTypeError::new_err("use a plain `for`")),
@@ -135,7 +135,7 @@ impl Receipt {
 }
 
 /// The coroutine that waits for an item and signs for it; `give` is what calls [`Feed::give`].
-pub(crate) fn deliver<'py>(give: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn deliver(give: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     static DELIVER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = give.py();
     DELIVER

@@ -173,7 +173,7 @@ impl Batches {
     }
 
     fn __iter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        slf.get().feed.iter().map(|()| slf)
+        slf.get().feed.plain().map(|()| slf)
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Batch> {
@@ -181,7 +181,7 @@ impl Batches {
     }
 
     fn __aiter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        slf.get().feed.aiter().map(|()| slf)
+        slf.get().feed.awaited().map(|()| slf)
     }
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

@@ -1,7 +1,6 @@
 //! The change feed from Python: an iterator that waits.
 
 use chrono::{DateTime, Utc};
-use futures_util::StreamExt;
 use minutebook::{Error, ErrorKind, Result};
 use minutebook_core::{ChangeStream, DecisionChange, DecisionState, StateContent};
 use pyo3::prelude::*;
@@ -53,7 +52,7 @@ impl Changes {
 #[pymethods]
 impl Changes {
     fn __iter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        slf.get().0.iter().map(|()| slf)
+        slf.get().0.plain().map(|()| slf)
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Change> {
@@ -61,7 +60,7 @@ impl Changes {
     }
 
     fn __aiter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        slf.get().0.aiter().map(|()| slf)
+        slf.get().0.awaited().map(|()| slf)
     }
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

@@ -246,7 +246,7 @@ impl Entries {
     }
 
     fn __iter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        slf.get().feed.iter().map(|()| slf)
+        slf.get().feed.plain().map(|()| slf)
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Entry> {
@@ -254,7 +254,7 @@ impl Entries {
     }
 
     fn __aiter__(slf: Py<Self>) -> PyResult<Py<Self>> {
-        slf.get().feed.aiter().map(|()| slf)
+        slf.get().feed.awaited().map(|()| slf)
     }
 
     fn __anext__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {

@@ -46,8 +46,13 @@ impl Seen {
             .get_mut(..text.len())?
             .copy_from_slice(text);
         known[TEXT - 1] = u8::try_from(text.len() + 1).ok()?;
-        let whole = u128::from_le_bytes(known);
-        let (low, high) = (whole as u64, (whole >> 64) as u64);
+        let word = |at: usize| {
+            let bytes = known
+                .get(at..at + 8)
+                .and_then(|bytes| bytes.try_into().ok());
+            bytes.map_or(0, u64::from_le_bytes)
+        };
+        let (low, high) = (word(0), word(8));
         let hash = (low.wrapping_mul(SPREAD) ^ high.rotate_left(29)).wrapping_mul(SPREAD);
         put(&mut self.texts, hash, known)
     }

@@ -226,17 +226,14 @@ fn shape_of(text: &[u8], base: usize, known: &mut Known, tokens: &mut Vec<Token>
     }
     reader.undo(before);
     let mut keys = Vec::new();
-    match reader.other(&mut keys) {
-        Some(is_object) => {
-            if is_object {
-                known.keys = keys;
-            }
-            Shape::Other
+    if let Some(is_object) = reader.other(&mut keys) {
+        if is_object {
+            known.keys = keys;
         }
-        None => {
-            reader.undo(before);
-            Shape::Python
-        }
+        Shape::Other
+    } else {
+        reader.undo(before);
+        Shape::Python
     }
 }
 
