@@ -46,6 +46,10 @@ pub(crate) fn freeze(python: &Path) -> Result<String> {
 /// # Errors
 /// With the last line of what pip said.
 pub(crate) fn install(python: &Path, requirement: &str) -> Result<()> {
+    install_with(python, requirement, &[])
+}
+
+fn install_with(python: &Path, requirement: &str, options: &[&str]) -> Result<()> {
     println!("installing {requirement}");
     let mut pip = Command::new(python);
     pip.args([
@@ -54,8 +58,9 @@ pub(crate) fn install(python: &Path, requirement: &str) -> Result<()> {
         "install",
         "--quiet",
         "--disable-pip-version-check",
-        requirement,
     ])
+    .args(options)
+    .arg(requirement)
     .stdin(Stdio::null());
     output(&mut pip).map(drop).map_err(|error| {
         let text = format!("{error:#}");
@@ -94,15 +99,20 @@ fn usable(python: &Path) -> Option<(u32, u32)> {
 
 /// An environment in which everything of a requirements file is installed.
 pub(crate) fn ready(folder: &Path, requirements: &str) -> Result<PathBuf> {
-    ready_with(Path::new(PYTHON), folder, requirements)
+    filled(Path::new(PYTHON), folder, requirements, &[])
 }
 
-/// The same, made with this interpreter.
+/// The same made with another interpreter, of wheels alone: nothing is compiled, and a registry that does not answer is not waited for.
 pub(crate) fn ready_with(with: &Path, folder: &Path, requirements: &str) -> Result<PathBuf> {
+    let options = ["--only-binary=:all:", "--retries=1", "--timeout=15"];
+    filled(with, folder, requirements, &options)
+}
+
+fn filled(with: &Path, folder: &Path, requirements: &str, options: &[&str]) -> Result<PathBuf> {
     let python = environment(with, folder)?;
     let there = freeze(&python)?;
     for requirement in lines(requirements).filter(|line| !installed(&there, line)) {
-        install(&python, requirement)?;
+        install_with(&python, requirement, options)?;
     }
     Ok(python)
 }

@@ -264,8 +264,9 @@ def test_threads_share_a_store(store):
 
 def test_a_kill_leaves_no_torn_file(tmp_path):
     program = (
-        "import sys\n"
+        "import signal, sys\n"
         "from minutebook.compat.finance_feedback_engine import DecisionStore\n"
+        "signal.alarm(60)\n"  # nobody may be left to end it
         "store = DecisionStore({'storage_path': sys.argv[1]}, raise_errors=True)\n"
         "i = 0\n"
         "while True:\n"
@@ -275,9 +276,11 @@ def test_a_kill_leaves_no_torn_file(tmp_path):
     )
     for _ in range(3):
         process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "d")], stdout=subprocess.PIPE)
-        for _ in range(20):
-            said = process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
+        try:
+            for _ in range(20):
+                said = process.stdout.readline()
+        finally:
+            process.kill()
         rest = process.communicate()[0].split()
         last = int(rest[-1] if rest else said)
         store = DecisionStore({"storage_path": tmp_path / "d"})

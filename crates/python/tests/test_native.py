@@ -266,6 +266,7 @@ def test_the_compat_layer_and_the_store_share_a_directory(book):
 
 
 def _forked(book, answers):
+    signal.alarm(60)
     try:
         book.decisions.count()
     except RuntimeError as error:

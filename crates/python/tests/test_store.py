@@ -158,7 +158,9 @@ def test_an_appender_says_how_far_it_is_and_ends_with_the_block(book):
 def test_ctrl_c_is_heard_while_it_waits_and_while_it_works(book, what):
     book.series.write("A@1m", bars(5_000, minutes=1))
     program = f"""
-import minutebook, sys
+import minutebook, signal, sys
+# Nobody may be left to end it.
+signal.alarm(120)
 book = minutebook.open({str(book.path)!r})
 # What is imported on the way, so that the signal does not come while it is.
 book.series.scan("A@1m").to_arrow()
@@ -169,13 +171,14 @@ except KeyboardInterrupt:
     print("heard", flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
     try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60)[0] == "heard\n"
     finally:
         process.kill()
+        process.wait()
     assert process.returncode == 0
 
 
@@ -188,9 +191,11 @@ def test_the_interpreter_is_free_while_a_call_waits(book):
     for i in range(50):
         book.decisions.save(decision(i % 28 + 1, n=i))
     with book.ticks.appender() as appender:
-        while not taken:
+        for _ in range(1_000):
             appender.append("BTCUSD@ticks", tick(3))
             waiter.join(0.05)
+            if not waiter.is_alive():
+                break
     assert taken[0].value == tick(3)
 
 
@@ -521,6 +526,7 @@ def test_what_was_opened_before_a_fork_says_so_and_lets_go(book):
     feed, changes, rows = book.ticks.follow("BTCUSD@ticks", start=True), book.decisions.watch(), book.ticks.scan("BTCUSD@ticks")
     child = os.fork()
     if child == 0:
+        signal.alarm(60)
         refused = 0
         for call in (lambda: appender.push("BTCUSD@ticks", tick(2)), appender.take_unwritten, lambda: appender.accepted,
                      lambda: next(feed), lambda: next(changes), lambda: next(rows), lambda: pa.table(rows), book.decisions.watch):

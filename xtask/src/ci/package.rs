@@ -41,7 +41,7 @@ pub(super) fn package() -> Result<Done> {
     types(&pythons[0], &tests)?;
     for ((major, minor), with) in python::others() {
         let folder = target_dir().join(format!("ci-package-{major}.{minor}"));
-        match python::ready_with(&with, &folder, &requirements("requirements.txt")?) {
+        match python::ready_with(&with, &folder, &requirements("requirements-others.txt")?) {
             Ok(python) => {
                 python::install_wheel(&python, &wheel)?;
                 pythons.push(python);

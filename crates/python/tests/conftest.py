@@ -1,0 +1,25 @@
+"""Bounds for every test: what hangs or grows ends by itself and takes what it started with it."""
+
+import multiprocessing
+import sys
+
+import pytest
+
+# What the tests and the programs that they start may address: enough for each, and far from what would have a machine swap.
+MEMORY = 8 << 30
+
+if sys.platform == "linux":
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY or soft > MEMORY:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running():
+    """A test that fails in the middle of its processes ends them."""
+    yield
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
