@@ -256,11 +256,11 @@ impl Inner {
         });
         let is_kept =
             others.any(|(_, kept)| kept.commits.iter().any(|other| other.id == commit.id));
-        Ok(!is_kept || !self.is_whole(&log, commit).await?)
+        Ok(!is_kept || !self.has_every_file(&log, commit).await?)
     }
 
     /// Whether all files are there that a version names.
-    async fn is_whole(&self, log: &Log, commit: &Commit) -> Result<bool> {
+    async fn has_every_file(&self, log: &Log, commit: &Commit) -> Result<bool> {
         let mut named = HashSet::new();
         match self.files_of(log, commit, &mut named).await {
             Err(Fault::Vanished { .. }) => return Ok(false),
