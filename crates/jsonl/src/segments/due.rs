@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
+use minutebook_core::time::from_system;
 use minutebook_fs::{FileId, LockMode, LockWait};
 
 use super::{Guard, finish, rotate};
@@ -148,8 +149,8 @@ fn seal_if_due(
         let (Some(today), Some(meta)) = (today, store.metadata(&series.data)?) else {
             return Ok(None);
         };
-        let is_old = day(DateTime::<Utc>::from(meta.modified)) < today
-            || *series.due.overdue() == Some(meta.id);
+        let is_old =
+            day(from_system(meta.modified)) < today || *series.due.overdue() == Some(meta.id);
         Ok(is_old.then_some(meta.id))
     };
     let limit = store.config.rotation.bytes.unwrap_or(u64::MAX);

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
+use minutebook_core::time::from_system;
 use minutebook_core::{Clock, Result, SystemClock};
 use minutebook_fs::names::{decode, encode};
 use minutebook_fs::{FsError, names};
@@ -193,7 +194,7 @@ pub fn load_frame(
         }
     };
     if let Some(freshness) = freshness {
-        let age = freshness.clock.now() - DateTime::<Utc>::from(meta.modified);
+        let age = freshness.clock.now() - from_system(meta.modified);
         if age > freshness.limit {
             return Ok(None);
         }

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
+use minutebook_core::time::from_system;
 use minutebook_fs::{
     Created, Durability, Fs, FsError, FsFile, Metadata, OpenMode, Root, create_new, read, replace,
     task,
@@ -478,7 +479,7 @@ fn read_at(file: &dyn FsFile, location: &Path, range: Range<u64>) -> Result<Byte
 pub(super) fn object_meta(location: Path, meta: &Metadata) -> ObjectMeta {
     ObjectMeta {
         location,
-        last_modified: meta.modified.into(),
+        last_modified: from_system(meta.modified),
         size: meta.len,
         e_tag: Some(format!(
             "{:x}-{:x}-{:x}",
