@@ -45,9 +45,15 @@ pub fn is_temporary(name: &str) -> bool {
 ///
 /// A writer holds a lock on its temporary file until the file has its final name, and the system releases the lock
 /// when the writer dies; so a temporary file that can be locked has no owner. Where the file system has no locks
-/// nothing is returned. A writer that is looked at in the instant before it has its lock takes another file.
+/// nothing is returned. A writer that is looked at in the instant before it has its lock takes another file, so each is looked at twice.
 pub fn stray_temporaries(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
-    strays(fs, dir, "list left-overs", |_| Ok(()))
+    let look = || strays(fs, dir, "list left-overs", |_| Ok(()));
+    let mut found = look()?;
+    if !found.is_empty() {
+        let again = look()?;
+        found.retain(|path| again.contains(path));
+    }
+    Ok(found)
 }
 
 /// Removes what [`stray_temporaries`] finds and returns the paths.
@@ -79,12 +85,22 @@ fn strays(
         let Ok(file) = fs.open(&path, OpenMode::Read) else {
             continue; // it got its final name, or it is not ours to open
         };
-        if file.lock(LockMode::Exclusive, LockWait::Try).is_ok() {
+        // What can be locked because it has its final name by now is no left-over.
+        if file.lock(LockMode::Exclusive, LockWait::Try).is_ok() && is_at(fs, &path, &*file) {
             each(&path).map_err(|e| FsError::unknown(op, "remove", &path, e))?;
             found.push(path);
         }
     }
     Ok(found)
+}
+
+/// Whether this file is the one at the path.
+fn is_at(fs: &dyn Fs, path: &Path, file: &dyn FsFile) -> bool {
+    let there = fs.metadata(path).ok();
+    let opened = file.metadata().ok();
+    there
+        .zip(opened)
+        .is_some_and(|(there, opened)| there.id == opened.id)
 }
 
 /// A temporary file of this process; removed when dropped before it got its final name.

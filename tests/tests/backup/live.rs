@@ -100,6 +100,19 @@ async fn write(book: &Minutebook, name: &str, round: u64) {
     }
 }
 
+/// Processes that write, until this is dropped: when the test fails too.
+struct Children(Vec<Child>);
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            // One that was killed already is only waited for.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 fn acknowledged(dir: &Path, name: &str) -> u64 {
     std::fs::metadata(dir.join(format!("{name}.ack"))).map_or(0, |file| file.len())
 }
@@ -208,7 +221,7 @@ async fn a_backup_beside_writers_is_in_order_and_has_all_that_was_acknowledged()
     let (store, backups) = (dir.path().join("store"), dir.path().join("backups"));
     drop(open(&store));
     let names: Vec<_> = (0..PROCESSES).map(|i| format!("p{i}")).collect();
-    let mut children: Vec<_> = names.iter().map(|name| spawn(dir.path(), name)).collect();
+    let mut children = Children(names.iter().map(|name| spawn(dir.path(), name)).collect());
 
     let stop = Arc::new(AtomicBool::new(false));
     // A writer in this process, by another handle, and who moves ticks to Parquet.
@@ -251,6 +264,7 @@ async fn a_backup_beside_writers_is_in_order_and_has_all_that_was_acknowledged()
         {
             assert!(
                 children
+                    .0
                     .iter_mut()
                     .all(|child| child.try_wait().unwrap().is_none())
             );
@@ -272,14 +286,11 @@ async fn a_backup_beside_writers_is_in_order_and_has_all_that_was_acknowledged()
         assert!(found.is_clean(), "{:#?}", found.findings);
     }
     // The last one is killed while it writes; that leaves nothing that a backup cannot take.
-    children[0].kill().unwrap();
+    children.0[0].kill().unwrap();
     let report = book.backup(&backups, &BackupOptions::new()).await.unwrap();
     made.push((report, HashMap::new()));
     stop.store(true, Ordering::SeqCst);
-    for child in &mut children {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    drop(children);
     writer.await.unwrap();
     let moved = mover.await.unwrap();
     assert!(moved > 0, "nothing was moved to Parquet");

@@ -233,7 +233,7 @@ kinds! {
         "a sealed segment that the manifest does not name: left over of one that was moved away, or put there by somebody; nothing reads it",
         "it is moved to quarantine";
     SealedManifestDamaged = "sealed-manifest-damaged", Ticks, Untidy,
-        "the manifest of the sealed segments is missing, damaged, or older than the segments; reads put it together from them",
+        "the manifest of the sealed segments is missing, damaged, or older than the segments (it does not name one that came after it); reads put it together from them",
         "it is written again from what the segments say of themselves";
     SealingUnfinished = "sealing-unfinished", Ticks, Untidy,
         "what a rotation that was interrupted left: a segment that is not compressed, or a part of one; reads see every line once",
