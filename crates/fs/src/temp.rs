@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::FsError;
 use crate::fs::{FileKind, Fs, FsFile, LockMode, LockWait, OpenMode};
@@ -12,6 +13,9 @@ const SUFFIX: &str = ".tmp";
 /// Attempts to get a temporary file; more than one is needed only if a clean-up looked at the file in the instant
 /// between its creation and its lock.
 const ATTEMPTS: usize = 16;
+
+/// Longer than a writer takes, on a busy machine too, from making its file to locking it.
+const MOMENT: Duration = Duration::from_millis(20);
 
 pub(crate) fn format_temp_name(process: u32, nonce: u64, counter: u64) -> String {
     format!("{PREFIX}{process:x}-{nonce:016x}-{counter:x}{SUFFIX}")
@@ -45,11 +49,13 @@ pub fn is_temporary(name: &str) -> bool {
 ///
 /// A writer holds a lock on its temporary file until the file has its final name, and the system releases the lock
 /// when the writer dies; so a temporary file that can be locked has no owner. Where the file system has no locks
-/// nothing is returned. A writer that is looked at in the instant before it has its lock takes another file, so each is looked at twice.
+/// nothing is returned. A writer that is looked at in the instant before it has its lock takes another file, so what was found is looked at
+/// again after a moment.
 pub fn stray_temporaries(fs: &dyn Fs, dir: &Path) -> Result<Vec<PathBuf>, FsError> {
     let look = || strays(fs, dir, "list left-overs", |_| Ok(()));
     let mut found = look()?;
     if !found.is_empty() {
+        std::thread::sleep(MOMENT);
         let again = look()?;
         found.retain(|path| again.contains(path));
     }
@@ -170,6 +176,20 @@ impl Drop for Temp<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::OsFs;
+
+    #[test]
+    fn a_file_that_got_its_name_is_not_at_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (temporary, named) = (dir.path().join(OsFs.temp_name()), dir.path().join("x"));
+        let file = OsFs.open(&temporary, OpenMode::CreateNew).unwrap();
+        assert!(is_at(&OsFs, &temporary, &*file));
+        OsFs.rename(&temporary, &named).unwrap();
+        assert!(!is_at(&OsFs, &temporary, &*file));
+        assert!(is_at(&OsFs, &named, &*file));
+        std::fs::write(&temporary, "of somebody else").unwrap();
+        assert!(!is_at(&OsFs, &temporary, &*file));
+    }
 
     #[test]
     fn only_our_own_names_are_temporary() {

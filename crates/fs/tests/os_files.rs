@@ -11,8 +11,6 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use minutebook_fs::{
     AppendLog, AppendOptions, Created, Durability, FileKind, Fs, LockMode, LockWait, OpenMode,
@@ -255,27 +253,6 @@ fn a_pipe_or_a_directory_in_the_place_of_a_file_is_an_error_and_no_hang() {
     }
     assert_eq!(OsFs.metadata(&pipe).unwrap().kind, FileKind::Other);
     remove(&OsFs, &sub, D).unwrap_err();
-}
-
-#[test]
-fn what_live_writers_replace_is_no_left_over() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("registry.json");
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    replace(&OsFs, &file, b"{}", Durability::Buffered).unwrap();
-                }
-            });
-        }
-        let found: Vec<_> = (0..2_000)
-            .flat_map(|_| stray_temporaries(&OsFs, dir.path()).unwrap())
-            .collect();
-        over.store(true, Ordering::Relaxed);
-        assert_eq!(found, Vec::<std::path::PathBuf>::new());
-    });
 }
 
 #[test]
