@@ -12,6 +12,9 @@ use crate::durability::Durability;
 use crate::error::FsError;
 use crate::fs::{Fs, FsFile, OpenMode};
 
+/// A log that is [written again](Locked::write_again) is read in pieces of this size.
+const PIECE: usize = 1 << 20;
+
 /// A log whose lock this thread holds: see [`AppendLog::with_lock`].
 #[derive(Debug)]
 pub struct Locked<'a> {
@@ -354,6 +357,48 @@ impl<'a> Locked<'a> {
             self.writer.ring.restart(id, len);
         }
         Ok(())
+    }
+
+    /// Writes the log once more, from what the system shows of it, and makes it durable: for callers that see that a writer broke off. If
+    /// what stopped it was a sync that failed, the system takes for written what it has in memory alone, and a later sync would not make
+    /// it durable. What the [ring](AppendLog::with_ring) has is taken from there, and what is before that is durable; without a ring
+    /// all of the file is written.
+    ///
+    /// The log may be longer than before, if the ring had more of it.
+    ///
+    /// # Errors
+    ///
+    /// Any I/O error; a sync's poisons the log handle.
+    pub fn write_again(&mut self) -> Result<(), FsError> {
+        const AGAIN: &str = "write again";
+        if self.len == 0 {
+            return Ok(());
+        }
+        let log = self.log;
+        log.open_current(self.writer)?;
+        let step = |e| FsError::not_applied(AGAIN, "write what is there", &log.path, e);
+        let Writer { current, ring, .. } = &mut *self.writer;
+        let Some(current) = current else {
+            return Ok(());
+        };
+        current.clean_len = None;
+        let mut from = 0;
+        if let Some(place) = &log.ring {
+            let restored = ring.restore(&*log.fs, place, &log.path, current.opened);
+            from = restored.map_err(step)?.unwrap_or(0);
+        }
+        let there = current.segment.file();
+        self.len = there.len().map_err(step)?;
+        let file = log.fs.open(&log.path, OpenMode::Write).map_err(step)?;
+        let mut piece = vec![0; PIECE];
+        while from < self.len {
+            let n = there.read_full_at(&mut piece, from).map_err(step)?;
+            let bytes = piece.get(..n).filter(|bytes| !bytes.is_empty());
+            let Some(bytes) = bytes else { break };
+            file.write_all_at(bytes, from).map_err(step)?;
+            from += n as u64;
+        }
+        self.sync_whole()
     }
 
     fn vouch(&mut self, op: &'static str) -> Result<(), FsError> {

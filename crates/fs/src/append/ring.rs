@@ -115,8 +115,8 @@ impl Ring {
     }
 
     /// Before a handle starts the ring anew, or seals the log, for the first time: writes what the ring has of the log to it once more, and says
-    /// whether there was anything. If a sync of the log has failed before, the system may take for written what is in its memory alone,
-    /// and the ring is then the only place that has it.
+    /// whether there was anything. If a sync of the log has failed before, the system may take for written what is in its memory alone, or
+    /// have let go of it since, and the ring is then the only place that has it.
     pub(crate) fn vouch(
         &mut self,
         fs: &dyn Fs,
@@ -127,16 +127,27 @@ impl Ring {
         if self.vouched == Some(opened) {
             return Ok(false);
         }
-        let mut written = false;
+        Ok(self.restore(fs, place, log, opened)?.is_some())
+    }
+
+    /// Writes what the ring has of the log to it, and says where that ends.
+    pub(crate) fn restore(
+        &mut self,
+        fs: &dyn Fs,
+        place: &Place,
+        log: &Path,
+        opened: u64,
+    ) -> io::Result<Option<u64>> {
+        let mut end = None;
         if let Some(copy) = Copy::read(fs, &place.path)?
-            && copy.is_there(fs, log)?
+            && copy.is_of(fs, log)?
         {
             let file = fs.open(log, OpenMode::Write)?;
             file.write_all_at(&copy.bytes, copy.offset)?;
-            written = true;
+            end = Some(copy.end());
         }
         self.vouched = Some(opened);
-        Ok(written)
+        Ok(end)
     }
 
     /// These bytes were appended at `offset`.
@@ -173,10 +184,10 @@ impl Ring {
             return Ok(false);
         }
         if let Some((_, id)) = &self.file {
-            // Somebody may have removed it: what is written to it then is nowhere.
-            let there = fs.identify(&place.path).map(|found| found.id);
-            if there.ok() != Some(*id) {
-                tracing::warn!(path = %place.path.display(), "the ring was removed; the log itself is synced");
+            // Somebody may have removed it, and what is written to it then is nowhere; or cut it, and nobody reads across the hole.
+            let there = fs.identify(&place.path).ok();
+            if there.is_none_or(|there| there.id != *id || there.len < place.bytes) {
+                tracing::warn!(path = %place.path.display(), "the ring was removed or cut; the log itself is synced");
                 self.file = None;
                 self.forget();
                 return Ok(false);
@@ -415,11 +426,10 @@ impl Copy {
         Ok(there.len() < self.bytes.len() || pairs().any(|(there, own)| there != own))
     }
 
-    /// Whether the log at `path` has all of it.
-    fn is_there(&self, fs: &dyn Fs, path: &Path) -> io::Result<bool> {
-        Ok(self
-            .in_log(fs, path)?
-            .is_some_and(|there| there == self.bytes))
+    /// Whether it is of the log at `path`: that has all of it, or [lacks](Self::is_lacked) some.
+    fn is_of(&self, fs: &dyn Fs, path: &Path) -> io::Result<bool> {
+        let there = self.in_log(fs, path)?;
+        Ok(there.is_some_and(|there| there == self.bytes) || self.is_lacked(fs, path)?)
     }
 
     /// What the log at `path` has in its place; `None` if it is not the log of which this is the end.

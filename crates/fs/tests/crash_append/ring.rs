@@ -1,7 +1,9 @@
 //! A log whose end is synced in a ring: what was acknowledged is put back, at every crash point.
 
 use minutebook_fs::crash::{Kind, Options, enumerate};
-use minutebook_fs::{AppendLog, Durability, Fault, FsError, Images, OpKind, SimFs};
+use minutebook_fs::{
+    AppendLog, Durability, Fault, Fs as _, FsError, Images, OpKind, OpenMode, SimFs,
+};
 
 use super::{LOG, holds, line, lines, log, setup};
 
@@ -269,4 +271,100 @@ fn a_ring_that_somebody_removed_is_not_relied_on() {
         }
     }
     assert!(disk.get(RING).is_some(), "there is one again");
+}
+
+/// The system may let go of pages that it took for written. What the ring alone has then comes back before the ring is written over.
+#[test]
+fn a_log_that_lost_its_end_after_it_was_opened_gets_it_from_the_ring() {
+    let disk = SimFs::new();
+    with_ring(&disk).unwrap();
+    let log = ringed(&disk, Some("one"));
+    let mut at = 0;
+    for n in FIRST..FIRST + 6 {
+        append(&log, &line(n)).unwrap();
+        at = disk.get(LOG).unwrap().len();
+    }
+    drop(log);
+    let again = ringed(&disk, Some("one"));
+    assert_eq!(again.recover().unwrap(), 0);
+    // The last lines that were acknowledged, all of them in the ring.
+    let from = at - line(FIRST + 5).len() - line(FIRST + 4).len() - 2 * b"beside\n".len();
+    let zeros = vec![0; at - from - b"beside\n".len()];
+    let lost = disk.new_process();
+    let file = lost.open(LOG.as_ref(), OpenMode::Write).unwrap();
+    file.write_all_at(&zeros, from as u64).unwrap();
+    file.sync_all().unwrap();
+    for n in 0..3 {
+        append(&again, &line(200 + n)).unwrap();
+        for image in disk.images_after_crash(&Images::default().max(20)) {
+            ringed(&image.fs, Some("one")).recover().unwrap();
+            let found = lines(&image.fs).unwrap().0;
+            let all = (0..FIRST + 6).chain(200..=200 + n);
+            let lost: Vec<_> = all.filter(|n| !found.contains(n)).collect();
+            assert!(lost.is_empty(), "after {n}: {lost:?}");
+        }
+    }
+}
+
+#[test]
+fn a_ring_that_somebody_cut_is_not_relied_on() {
+    for left in [0, 100, 700] {
+        let disk = SimFs::new();
+        with_ring(&disk).unwrap();
+        let log = ringed(&disk, Some("one"));
+        for n in FIRST..FIRST + 3 {
+            append(&log, &line(n)).unwrap();
+        }
+        let file = disk.open(RING.as_ref(), OpenMode::Write).unwrap();
+        file.set_len(left).unwrap();
+        file.sync_all().unwrap();
+        for n in FIRST + 3..FIRST + 8 {
+            append(&log, &line(n)).unwrap();
+            let known: Vec<usize> = (0..=n).collect();
+            for image in disk.images_after_crash(&Images::default().max(20)) {
+                ringed(&image.fs, Some("two")).recover().unwrap();
+                holds(&lines(&image.fs).unwrap().0, &known, n + 2).unwrap();
+            }
+        }
+        assert_eq!(disk.get(RING).unwrap().len(), 2_000);
+    }
+}
+
+/// What a failed sync dropped is in memory alone, and a later sync does not bring it out; written again it does.
+#[test]
+fn a_log_that_is_written_again_has_no_gap() {
+    for (ring, again) in [(true, true), (false, true), (true, false), (false, false)] {
+        let disk = SimFs::new();
+        with_ring(&disk).unwrap();
+        let open = || {
+            if ring {
+                ringed(&disk, Some("one"))
+            } else {
+                log(&disk)
+            }
+        };
+        let first = open();
+        append(&first, &line(FIRST)).unwrap();
+        disk.inject(Fault::on(OpKind::SyncData).errno(5));
+        append(&first, &line(FIRST + 1)).unwrap_err();
+        drop(first);
+        let second = open();
+        second.recover().unwrap();
+        second
+            .with_lock(Durability::Buffered, |log| -> Result<(), FsError> {
+                if again {
+                    log.write_again()?;
+                }
+                log.append(&line(FIRST + 2))?;
+                log.sync()
+            })
+            .unwrap();
+        let whole = disk.images_after_crash(&Images::default().max(20));
+        let whole = whole.into_iter().all(|image| {
+            ringed(&image.fs, Some("two")).recover().unwrap();
+            let found = lines(&image.fs).unwrap().0;
+            (0..FIRST + 3).all(|n| found.contains(&n))
+        });
+        assert_eq!(whole, again, "with a ring: {ring}");
+    }
 }
