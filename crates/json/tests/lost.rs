@@ -8,12 +8,14 @@
 
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use minutebook_core::{
     Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository, DecisionRepositoryExt,
+    ManualClock,
 };
 use minutebook_fs::crash::{Kind, Options, enumerate};
 use minutebook_fs::{
@@ -136,6 +138,65 @@ fn a_checkpoint_after_a_failed_sync_is_refused() {
     }
 }
 
+/// After a sync of a document has failed, the system takes it for written, and the next sync reports success.
+#[test]
+fn a_document_whose_sync_failed_is_not_taken_for_durable_by_who_comes_later() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    let store = open(&disk);
+    run(store.create(&decision("a", 1))).unwrap();
+    run(store.create(&decision("b", 2))).unwrap();
+    disk.inject(Fault::on(OpKind::SyncAll).at("2025-01-01_a").errno(5));
+    run(store.checkpoint()).unwrap_err();
+    drop(store);
+    let store = open(&disk);
+    let error = run(store.checkpoint()).unwrap_err();
+    assert!(error.to_string().contains("sync"), "{error}");
+    run(store.create(&decision("c", 3))).unwrap();
+    // A checkpoint that syncs nothing does not forget it.
+    drop(store);
+    let every = config(&disk).checkpoint_every(1);
+    let store = JsonDecisionRepository::open("/d", every).unwrap();
+    run(store.create(&decision("d", 4))).unwrap();
+    run(store.checkpoint()).unwrap_err();
+    for image in disk.images_after_crash(&Images::default().max(30)) {
+        image.fs.put(BOOT, b"two\n").unwrap();
+        let store = open(&image.fs);
+        let count = run(store.count(&DecisionFilter::new())).unwrap();
+        assert_eq!(count, 4, "{}", image.what);
+        assert!(run(store.get(&id("a"))).unwrap().is_some());
+        run(store.checkpoint()).unwrap();
+    }
+}
+
+/// A clock that was set back gives later changes an earlier time; what others did then is not undone.
+#[test]
+fn deletions_of_others_stay_when_the_clock_goes_back() {
+    let at = |text: &str| {
+        let now: DateTime<Utc> = text.parse().unwrap();
+        (SystemTime::from(now), ManualClock::at(now))
+    };
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    let (time, clock) = at("2026-01-01T10:00:00Z");
+    disk.set_time(time);
+    let store = |clock| JsonDecisionRepository::open("/d", config(&disk).clock(Arc::new(clock)));
+    let first = store(clock).unwrap();
+    for n in 1..=3 {
+        run(first.create(&decision(&format!("d{n}"), n))).unwrap();
+    }
+    drop(first);
+    let (time, clock) = at("2026-01-01T09:00:00Z");
+    disk.set_time(time);
+    disk.remove_file("/d/2025-01-02_d2.json".as_ref()).unwrap();
+    let second = store(clock).unwrap();
+    assert_eq!(run(second.get(&id("d2"))).unwrap(), None);
+    assert_eq!(run(second.count(&DecisionFilter::new())).unwrap(), 2);
+    run(second.create(&decision("d4", 4))).unwrap();
+    assert_eq!(removals(&disk), 1);
+    assert_eq!(disk.get("/d/2025-01-02_d2.json"), None);
+}
+
 /// A process that finds the lock taken when it opens compares what is in doubt when it writes.
 #[test]
 fn what_an_open_could_not_compare_is_compared_by_its_first_write() {
@@ -166,6 +227,47 @@ fn what_an_open_could_not_compare_is_compared_by_its_first_write() {
     run(store.create(&decision("next", 9))).unwrap();
     assert_eq!(removals(&image.fs), 0);
     assert_eq!(run(store.count(&DecisionFilter::new())).unwrap(), 9);
+}
+
+/// What came after an open that found the lock taken is in no doubt: another program that puts an earlier state back is not overruled.
+#[test]
+fn an_open_beside_a_writer_doubts_nothing_that_comes_later() {
+    let disk = SimFs::new();
+    disk.set_watchable(false);
+    disk.put(BOOT, b"one\n").unwrap();
+    let writer = disk.new_process();
+    let store = open(&writer);
+    run(store.create(&decision("other", 2))).unwrap();
+    // A process that starts between the line of a change and its mark.
+    let second = disk.new_process();
+    let opened = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&opened);
+    writer.on_op(move |event| {
+        let mut slot = slot.lock().unwrap();
+        if event.kind == OpKind::Create && event.path.starts_with("/d") && slot.is_none() {
+            let waits = config(&second).lock_wait(LockWait::Try);
+            *slot = Some(JsonDecisionRepository::open("/d", waits).unwrap());
+        }
+    });
+    run(store.create(&decision("begun", 3))).unwrap();
+    writer.clear_hook();
+    let second = opened.lock().unwrap().take().unwrap();
+    run(store.create(&decision("x", 1))).unwrap();
+    let path = "/d/2025-01-01_x.json";
+    let first = disk.get(path).unwrap();
+    let mut changed = decision("x", 1);
+    changed.set("note", &"changed").unwrap();
+    run(store.upsert(&changed)).unwrap();
+    // Another program puts the first state back, in place.
+    let file = disk.new_process();
+    let file = file.open(path.as_ref(), OpenMode::Write).unwrap();
+    file.set_len(0).unwrap();
+    file.write_all_at(&first, 0).unwrap();
+    run(store.create(&decision("y", 4))).unwrap();
+    run(second.create(&decision("z", 5))).unwrap();
+    assert_eq!(disk.get(path).unwrap(), first);
+    assert!(run(second.get(&id("begun"))).unwrap().is_some());
+    assert_eq!(run(second.count(&DecisionFilter::new())).unwrap(), 5);
 }
 
 #[test]

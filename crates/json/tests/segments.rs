@@ -16,7 +16,7 @@ use minutebook_core::{
     Decision, DecisionId, DecisionRepository, DecisionRepositoryExt, ManualClock, StateContent,
 };
 use minutebook_fs::crash::{Crashed, Kind, Options, enumerate};
-use minutebook_fs::{Fs as _, Images, SimFs};
+use minutebook_fs::{Fault, Fs as _, Images, OpKind, SimFs};
 use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository, KeepRevisions};
 
 const JOURNAL: &str = "/d/decisions.journal.jsonl";
@@ -237,6 +237,136 @@ fn documents_of_earlier_revisions_go_and_the_chain_holds() {
         run(store.prune_revisions(KeepRevisions::Since(chrono::TimeDelta::zero()))).unwrap(),
         0
     );
+}
+
+/// What stands in a document is not taken for what stands in its line.
+#[test]
+fn a_document_that_looks_like_a_line_goes_as_others_do() {
+    let disk = SimFs::new();
+    let store = open(&disk);
+    let look_alike = |text: &str| {
+        let text = format!(r#"{{"id":"a","op":"found"{text},"n":"{}"}}"#, "secret");
+        Decision::from_json(&text).unwrap()
+    };
+    for text in [r#","text":"t""#, ""] {
+        run(store.upsert(&look_alike(text))).unwrap();
+    }
+    save(&store, "a", 9);
+    run(store.rotate()).unwrap();
+    let pruned = run(store.prune_revisions(KeepRevisions::Newest(1))).unwrap();
+    assert_eq!(pruned, 2);
+    let proof = run(store.verify(None)).unwrap();
+    assert!(proof.holds() && proof.pruned == 2, "{proof:?}");
+    assert_eq!(run(open(&disk).history(&id("a"))).unwrap().len(), 3);
+    for name in segments(&disk) {
+        let packed = disk.get(Path::new("/d").join(name)).unwrap();
+        let plain = zstd::decode_all(packed.as_slice()).unwrap();
+        assert!(!String::from_utf8_lossy(&plain).contains("secret"));
+    }
+}
+
+/// A crash may leave a sealed file beside its compressed one: what is taken out of the one is not in the other.
+#[test]
+fn a_plain_file_that_a_crash_left_keeps_no_document_that_was_taken_out() {
+    for late in [false, true] {
+        let disk = SimFs::new();
+        let store = open(&disk);
+        let secret = Decision::from_json(r#"{"id":"a","note":"secret"}"#).unwrap();
+        run(store.upsert(&secret)).unwrap();
+        save(&store, "a", 1);
+        run(store.rotate()).unwrap();
+        let packed = disk
+            .get("/d/decisions.journal.000000000001.jsonl.zst")
+            .unwrap();
+        let plain = zstd::decode_all(packed.as_slice()).unwrap();
+        let left = "/d/decisions.journal.000000000001.jsonl";
+        if late {
+            run(store.prune_revisions(KeepRevisions::Newest(1))).unwrap();
+        }
+        disk.put(left, &plain).unwrap();
+        run(store.prune_revisions(KeepRevisions::Newest(1))).unwrap();
+        assert_eq!(disk.get(left), None);
+        assert!(run(store.verify(None)).unwrap().holds());
+        // What is not what the compressed one was stays.
+        let mut other = plain.clone();
+        let at = other.len() / 2;
+        other[at] ^= 1;
+        disk.put(left, &other).unwrap();
+        run(store.prune_revisions(KeepRevisions::Newest(1))).unwrap();
+        assert_eq!(disk.get(left), Some(other));
+    }
+}
+
+/// A journal that cannot be sealed costs no write more than others do.
+#[test]
+fn a_journal_that_cannot_be_sealed_is_not_synced_by_every_write() {
+    for links in [true, false] {
+        let disk = SimFs::new();
+        disk.put(BOOT, b"one\n").unwrap();
+        let config = config(&disk).segment_bytes(20_000);
+        let store = JsonDecisionRepository::open("/d", config).unwrap();
+        save(&store, "a", 0);
+        if links {
+            let taken = "/d/decisions.journal.000000000001.jsonl.zst";
+            disk.put(taken, b"of an earlier journal").unwrap();
+        } else {
+            let fault = Fault::on(OpKind::HardLink).at("decisions.journal.0");
+            let fault = fault.error(std::io::ErrorKind::Unsupported);
+            disk.inject(fault.forever());
+        }
+        let mut n = 0;
+        while disk.get(JOURNAL).unwrap().len() < 24_000 {
+            n += 1;
+            save(&store, "a", n);
+        }
+        let syncs = || {
+            let kinds = [OpKind::SyncData, OpKind::SyncAll, OpKind::SyncDir];
+            let trace = disk.trace();
+            trace.iter().filter(|op| kinds.contains(&op.kind)).count()
+        };
+        for more in 1..=10 {
+            let before = syncs();
+            save(&store, "a", n + more);
+            assert_eq!(syncs(), before + 1);
+        }
+        // When it has grown by as much again, it is tried once more.
+        disk.clear_faults();
+        if links {
+            let taken = Path::new("/d/decisions.journal.000000000001.jsonl.zst");
+            minutebook_fs::remove(&disk, taken, minutebook_fs::Durability::Synced).unwrap();
+        }
+        for more in 11..150 {
+            save(&store, "a", n + more);
+        }
+        assert!(!segments(&disk).is_empty());
+    }
+}
+
+/// Text of other programs is written in pieces as every other is, when a journal is founded anew.
+#[test]
+fn a_journal_is_founded_anew_in_pieces() {
+    let disk = SimFs::new();
+    for n in 0..40 {
+        let text = format!(r#"{{"id":"d{n}","text":"{}"}}"#, "x".repeat(100_000));
+        disk.put(format!("/d/2025-01-01_d{n}.json"), text.as_bytes())
+            .unwrap();
+    }
+    let store = open(&disk);
+    save(&store, "a", 1);
+    disk.create_dir(Path::new("/kept")).unwrap();
+    let before = disk.trace().len();
+    run(store.refound_journal(Path::new("/kept/journal"), Vec::new())).unwrap();
+    let trace = disk.trace();
+    let written = trace[before..]
+        .iter()
+        .filter(|op| op.kind == OpKind::Append);
+    let written: Vec<_> = written.map(|op| op.bytes).collect();
+    assert!(written.len() > 3, "{written:?}");
+    assert!(
+        written.iter().all(|bytes| *bytes < 1_300_000),
+        "{written:?}"
+    );
+    assert_eq!(run(open(&disk).history(&id("d7"))).unwrap().len(), 1);
 }
 
 /// After a crash anywhere in `operation`: everything is there, the chain holds, and work goes on.

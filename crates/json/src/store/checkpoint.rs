@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use minutebook_core::DecisionId;
-use minutebook_fs::{Applied, Durability, FsError, Locked, OpenMode};
+use minutebook_fs::{Durability, FsError, Locked, OpenMode};
 
 use super::Store;
 use super::facts::{Facts, Words};
@@ -81,14 +81,22 @@ impl Store {
     }
 
     fn checkpoint_locked(&self, log: &mut Locked<'_>, sync: bool) -> Result<()> {
+        if sync {
+            self.check_files_last()?;
+        }
         self.mark_before_change(log)?;
         let before = self.dir_stamp()?;
+        let mut synced = Ok(());
         if sync {
-            self.check_syncs(Applied::Unknown)?;
-            self.sync_files()
-                .inspect_err(|_| self.sync_failed.store(true, Ordering::Relaxed))?;
+            // Through the log: after a sync that failed, what was written before it lasts only if it is written again.
+            log.sync_whole()?;
+            synced = self.sync_files();
+            if synced.is_err() {
+                self.sync_failed.store(true, Ordering::Relaxed);
+            }
         }
-        let (head, table) = self.store_checkpoint(sync)?;
+        // If that failed, one that tells of it.
+        let (head, table) = self.store_checkpoint(sync && synced.is_ok())?;
         self.mark(log, head.chain.seq, Some(before));
         self.follow_journal()?;
         let mut state = self.write_state();
@@ -99,7 +107,22 @@ impl Store {
             self.stand_on(&mut state, table, head.offset);
             state.restamped.clear();
         }
-        Ok(())
+        Ok(synced?)
+    }
+
+    /// After a sync of files has failed, another that does not fail says nothing of them, whoever asks, until the machine is started again. Then
+    /// the journal, which has all of them, is compared with what is there.
+    fn check_files_last(&self) -> Result<()> {
+        let failed = || -> Result<bool> {
+            let there = Checkpoint::load(&*self.fs, &self.dir)?;
+            Ok(self.boot.is_some() && there.is_some_and(|there| there.head.failed == self.boot))
+        };
+        if !self.sync_failed.load(Ordering::Relaxed) && !failed()? {
+            return Ok(());
+        }
+        let error = "an earlier sync of documents failed; they are compared with the journal when the machine was started again";
+        let error = io::Error::other(error);
+        Err(FsError::unknown("checkpoint", "sync", &self.dir, error).into())
     }
 
     fn store_checkpoint(&self, sync: bool) -> Result<(Head, Table)> {
@@ -112,6 +135,10 @@ impl Store {
             durable,
             chain: journal.chain.clone(),
             proof: journal.proof(journal.offset)?,
+            failed: self.boot.clone().filter(|boot| {
+                let noted = there.as_ref().and_then(|last| last.head.failed.as_ref());
+                self.sync_failed.load(Ordering::Relaxed) || noted == Some(boot)
+            }),
         };
         // On the last one, whoever wrote it: what changed since is known here, and perhaps more than that.
         let last = there.as_ref().filter(|last| {
@@ -206,11 +233,10 @@ impl Store {
         }
     }
 
-    /// Makes the journal, the files written since they were last synced, and all names durable.
+    /// Makes the files written since they were last synced, and all names, durable.
     fn sync_files(&self) -> Result<(), FsError> {
         let step =
             |path: &std::path::Path, error| FsError::unknown("checkpoint", "sync", path, error);
-        let mut paths = vec![self.path(layout::JOURNAL)];
         let names: HashSet<Arc<str>> = {
             let state = self.read_state();
             let records = journal::records(
@@ -235,8 +261,7 @@ impl Store {
             }
             names
         };
-        paths.extend(names.iter().map(|name| self.path(name)));
-        for path in paths {
+        for path in names.iter().map(|name| self.path(name)) {
             match self
                 .fs
                 .open(&path, OpenMode::AppendExisting)

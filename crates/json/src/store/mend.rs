@@ -95,6 +95,10 @@ impl Store {
         };
         let mut out = Vec::new();
         for (id, known) in known {
+            if out.len() >= CHUNK {
+                file.write_all(&out).map_err(step)?;
+                out.clear();
+            }
             if known.is_foreign() {
                 let found = Found::again(id, known);
                 chain.found(&mut out, &found, &self.journaled_text(known)?);
@@ -107,10 +111,6 @@ impl Store {
                 _ => Some(self.journaled_text(known)?),
             };
             chain.put(&mut out, &put, &document, exact.as_deref());
-            if out.len() >= CHUNK {
-                file.write_all(&out).map_err(step)?;
-                out.clear();
-            }
         }
         let dir = self.dir_stamp()?.nanos();
         let mark = Mark {

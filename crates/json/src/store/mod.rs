@@ -24,7 +24,7 @@ mod watching;
 mod write;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use minutebook_core::{DecisionFilter, DecisionId, Revision, SaveMode, SaveReceipt};
@@ -81,6 +81,8 @@ pub(crate) struct Store {
     watching: Watching,
     /// Held while files are re-listed or read to learn what is in them, so that threads do not do it twice.
     learning: Mutex<()>,
+    /// The active file is not sealed before it is so long again, because its number is taken, or the file system has no links.
+    seal_from: AtomicU64,
     /// Whether a sync of documents or their names has failed, after which the system may take for written what is not.
     sync_failed: AtomicBool,
 }

@@ -1,7 +1,7 @@
 //! Opening a directory.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 
 use minutebook_fs::{AppendLog, AppendOptions, Durability, Fs, Root, create_dir_all};
@@ -65,6 +65,7 @@ impl Store {
             queue: Queue::default(),
             watching: Watching::new(config.watch_directory),
             learning: Mutex::new(()),
+            seal_from: AtomicU64::new(0),
             sync_failed: AtomicBool::new(false),
             dir,
             fs,

@@ -261,7 +261,7 @@ impl Store {
     }
 
     /// Makes the names durable, if that is promised.
-    fn sync_names(&self) -> Result<()> {
+    pub(super) fn sync_names(&self) -> Result<()> {
         if !self.config.durability.is_synced() {
             return Ok(());
         }
@@ -272,7 +272,7 @@ impl Store {
     }
 
     /// Makes a document durable that is there already, if that is promised: whoever wrote it may not have come so far.
-    fn sync_document(&self, name: &str) -> Result<()> {
+    pub(super) fn sync_document(&self, name: &str) -> Result<()> {
         if !self.config.durability.is_synced() {
             return Ok(());
         }

@@ -97,8 +97,8 @@ pub(crate) struct Plan {
 pub(crate) enum Planned {
     /// Its result comes when the plan is carried out.
     Later,
-    /// There is nothing to do.
-    Now(Done),
+    /// There is nothing to do; with the file of which that is said, if what it holds is not in the journal.
+    Now(Done, Option<Arc<str>>),
     /// The plan has to be carried out first.
     Full,
 }
@@ -298,7 +298,7 @@ impl Store {
         let Pick { winner, others, .. } = self.with_raw(id, self.find_with(id, miss)?)?;
         let Some(winner) = winner else {
             plan.looked = true;
-            return Ok(Planned::Now(Done::Deleted(0)));
+            return Ok(Planned::Now(Done::Deleted(0), None));
         };
         if let Some(seen) = seen {
             check_revision(seen, &winner)?;
@@ -420,11 +420,13 @@ impl Store {
 
 /// The state that is there already is the one that is to be saved.
 pub(super) fn unchanged(current: &Found) -> Result<Planned> {
-    Ok(Planned::Now(Done::Saved(SaveReceipt {
+    let receipt = SaveReceipt {
         revision: current.token.revision().map_err(JsonError::Core)?,
         recorded_at: current.at,
         outcome: SaveOutcome::Unchanged,
-    })))
+    };
+    let as_found = (!current.journaled).then(|| Arc::clone(&current.name));
+    Ok(Planned::Now(Done::Saved(receipt), as_found))
 }
 
 pub(super) fn check_mode(mode: &SaveMode, current: Option<&Found>) -> Result<()> {

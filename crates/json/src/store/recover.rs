@@ -38,7 +38,7 @@ impl Store {
     pub(super) fn recover_at_open(&self) -> Result<()> {
         if self.is_plain() {
             // Nothing says what a crash took: each document was synced by itself.
-            self.write_state().tail = None;
+            self.write_state().compared();
             return Ok(());
         }
         let other_run = {
@@ -50,7 +50,7 @@ impl Store {
         let clean = self.read_state().pending.is_empty();
         if clean && self.compare(&self.doubtful()).is_empty() {
             let mut state = self.write_state();
-            state.tail = None;
+            state.compared();
             if other_run {
                 // Read after the machine was started anew, so it came from the device.
                 state.durable = end;
@@ -66,6 +66,7 @@ impl Store {
             Ok(()) => Ok(()),
             Err(JsonError::Fs(error)) if error.is_locked() => {
                 tracing::warn!(%error, "a writer is at work; what is in doubt is compared by the next");
+                self.write_state().put_off();
                 Ok(())
             }
             Err(JsonError::Fs(error)) => {
@@ -85,10 +86,12 @@ impl Store {
             return false;
         }
         let changed = self.dir_stamp().ok().and_then(DirStamp::nanos);
+        let now = self.config.clock.now().timestamp_nanos_opt();
         let journal = &self.read_state().journal;
+        // Unless it is the clock that went back: then a change that came later has an earlier time.
         let went_back = changed
             .zip(journal.dir_after)
-            .is_some_and(|(changed, after)| changed < after);
+            .is_some_and(|(changed, after)| changed < after && now.is_none_or(|now| after <= now));
         journal.boot == self.boot && !went_back
     }
 
@@ -125,7 +128,7 @@ impl Store {
         }
         let in_doubt = {
             let state = self.read_state();
-            !state.pending.is_empty() || state.tail.as_ref().is_some_and(|tail| !tail.is_empty())
+            state.is_in_doubt() || state.is_broken_off(self.boot.is_some())
         };
         if in_doubt { self.mend(log) } else { Ok(()) }
     }
@@ -134,9 +137,9 @@ impl Store {
     fn doubtful(&self) -> Vec<Record> {
         let state = self.read_state();
         let pending = state.pending.iter().map(|(_, record)| record);
-        state
-            .tail
-            .iter()
+        let put_off = state.doubt.values();
+        put_off
+            .chain(&state.tail)
             .flatten()
             .chain(pending)
             .cloned()
@@ -144,6 +147,12 @@ impl Store {
     }
 
     fn mend(&self, log: &mut Locked<'_>) -> Result<()> {
+        let broken_off = self.read_state().is_broken_off(self.boot.is_some());
+        if broken_off {
+            // Perhaps by a sync that failed: then its lines are in memory alone, and what follows them would hang in the air.
+            log.write_again()?;
+            self.follow_journal()?;
+        }
         let fixes = self.compare(&self.doubtful());
         self.mark_before_change(log)?;
         for fix in fixes {
@@ -173,7 +182,7 @@ impl Store {
         let seq = self.read_state().journal.chain.seq;
         self.mark(log, seq, None);
         self.follow_journal()?;
-        self.write_state().tail = None;
+        self.write_state().compared();
         Ok(())
     }
 
@@ -196,7 +205,7 @@ impl Store {
                 }
             }
         }
-        state.tail = None;
+        state.compared();
         // What stands in for files that are not there takes its place when the others are listed.
         state.listed = false;
     }

@@ -267,7 +267,8 @@ impl Store {
             CaughtUp::Replaced => {
                 tracing::warn!(dir = %self.dir.display(), "the journal is not the one that was read before; it is read again");
                 let again = self.load_state()?;
-                let in_doubt = state.tail.is_some() || !state.overlay.is_empty();
+                let put_off = !state.doubt.is_empty();
+                let in_doubt = state.tail.is_some() || put_off || !state.overlay.is_empty();
                 let stands_in = !state.overlay.is_empty();
                 let fine_times = state.fine_times;
                 // If the files were compared before, they need not be again: only writers of ours close a torn line.
@@ -277,6 +278,9 @@ impl Store {
                 drop(state);
                 if in_doubt {
                     self.take_tail()?;
+                }
+                if put_off {
+                    self.write_state().put_off();
                 }
                 if stands_in {
                     self.stand_in_for_files();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 use minutebook_core::DecisionId;
@@ -21,7 +22,8 @@ const LEVEL: i32 = 3;
 impl Store {
     /// Whether the active file is so long that it is sealed.
     pub(crate) fn rotation_is_due(&self) -> bool {
-        self.read_state().journal.active_len() >= self.config.segment_bytes
+        let least = self.seal_from.load(Ordering::Relaxed);
+        self.read_state().journal.active_len() >= least.max(self.config.segment_bytes)
     }
 
     /// Seals the active file if it is long enough, and does what is then to be done with sealed ones.
@@ -72,25 +74,28 @@ impl Store {
             return Ok(false);
         }
         let step = |step, error| FsError::unknown("seal", step, &active, error);
-        log.sync_whole()?;
         // Under both names for a moment, so that there is never none: a crash leaves the second name of a file that goes on.
         let sealed = self.path(&layout::sealed_segment(old.first));
         let packed = self.path(&layout::packed_segment(old.first));
         if self.fs.identify(&packed).is_ok() {
             // Its number was given before, by a journal that this one took the place of.
             tracing::warn!(path = %packed.display(), "the journal stays one file: a sealed one of an earlier journal is in the way, which a repair moves");
+            self.seal_later(log);
             return Ok(false);
         }
+        log.sync_whole()?;
         match self.fs.hard_link(&active, &sealed) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let same = |path| self.fs.identify(path).map(|found| found.id).ok();
                 if same(&sealed) != same(&active) {
+                    self.seal_later(log);
                     return Err(step("link", error).into());
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, "the journal stays one file: the file system has no links");
+                self.seal_later(log);
                 return Ok(false);
             }
         }
@@ -113,8 +118,15 @@ impl Store {
         replace(&*self.fs, &active, &text, Durability::Synced)?;
         // Documents that are taken out of sealed files are to be nowhere else.
         log.clear_ring()?;
+        self.seal_from.store(0, Ordering::Relaxed);
         tracing::info!(path = %sealed.display(), "a file of the journal was sealed");
         Ok(true)
+    }
+
+    /// It cannot be sealed now, and every write would try again.
+    fn seal_later(&self, log: &Locked<'_>) {
+        let later = log.len().saturating_add(self.config.segment_bytes);
+        self.seal_from.store(later, Ordering::Relaxed);
     }
 
     /// Compresses the sealed files that are not yet.
@@ -138,8 +150,7 @@ impl Store {
             let Some(bytes) = minutebook_fs::read(&*self.fs, &plain, u64::MAX)? else {
                 continue;
             };
-            // Only what the compressed one has as well is left over.
-            if segment.bytes()? == bytes {
+            if is_left_over(&bytes, &segment.bytes()?) {
                 remove(&*self.fs, &plain, Durability::Synced)?;
             } else {
                 tracing::warn!(path = %plain.display(), "a sealed file is not what its compressed one is, and stays");
@@ -174,10 +185,14 @@ impl Store {
         if self.is_plain() {
             return Ok(0);
         }
+        if keep == KeepRevisions::All {
+            return Ok(0);
+        }
+        // What is in a plain file beside its compressed one would stay.
+        self.compress()?;
         let counts = match keep {
-            KeepRevisions::All => return Ok(0),
             KeepRevisions::Newest(_) => self.count_revisions()?,
-            KeepRevisions::Since(_) => HashMap::new(),
+            KeepRevisions::All | KeepRevisions::Since(_) => HashMap::new(),
         };
         let mut rule = Rule {
             keep,
@@ -207,11 +222,11 @@ impl Store {
         let mut pruned = 0;
         for line in plain.split_inclusive(|byte| *byte == b'\n') {
             let text = line.strip_suffix(b"\n").unwrap_or(line);
-            let without = self.is_pruned(text, rule)?.then(|| {
+            let without = self.to_prune(text, rule)?.and_then(|record| {
                 let text = std::str::from_utf8(text).ok()?;
-                prune(text)
+                prune(text, &record)
             });
-            match without.flatten() {
+            match without {
                 Some(text) => {
                     pruned += 1;
                     kept.extend_from_slice(text.as_bytes());
@@ -244,16 +259,13 @@ impl Store {
         Ok(pruned)
     }
 
-    /// Whether the line holds a document that is to go. Never the last one of a decision that is there.
-    fn is_pruned(&self, line: &[u8], rule: &mut Rule) -> Result<bool> {
+    /// What the line says, if it holds a document that is to go. Never the last one of a decision that is there.
+    fn to_prune(&self, line: &[u8], rule: &mut Rule) -> Result<Option<Record>> {
         let Parsed::Entry(entry) = parse(0, line) else {
-            return Ok(false);
+            return Ok(None);
         };
-        let (id, token, expired) = match entry.record {
-            Record::Put(put) => {
-                let expired = rule.is_over(&put.id, put.at);
-                (put.id, put.token, expired)
-            }
+        let (id, token, expired) = match &entry.record {
+            Record::Put(put) => (&put.id, put.token, rule.is_over(&put.id, put.at)),
             // What another program had written goes with what replaced it.
             Record::Found(found) => {
                 let expired = match rule.keep {
@@ -261,15 +273,16 @@ impl Store {
                     KeepRevisions::Newest(_) => true,
                     KeepRevisions::Since(age) => rule.now.signed_duration_since(found.at) > age,
                 };
-                (found.id, found.token, expired)
+                (&found.id, found.token, expired)
             }
-            _ => return Ok(false),
+            _ => return Ok(None),
         };
         if !expired || entry.pruned {
-            return Ok(false);
+            return Ok(None);
         }
-        let known = self.read_state().known.get(&id)?;
-        Ok(known.is_none_or(|known| known.token != token))
+        let known = self.read_state().known.get(id)?;
+        let goes = known.is_none_or(|known| known.token != token);
+        Ok(goes.then_some(entry.record))
     }
 
     fn count_revisions(&self) -> Result<HashMap<DecisionId, u64>> {
@@ -308,6 +321,22 @@ impl Rule {
             }
         }
     }
+}
+
+/// Whether a plain file holds only what its compressed one does, or did until documents were taken out of it.
+fn is_left_over(plain: &[u8], packed: &[u8]) -> bool {
+    let lines = |bytes| <[u8]>::split_inclusive(bytes, |byte| *byte == b'\n');
+    let entry = |line: &[u8]| match parse(0, line.strip_suffix(b"\n").unwrap_or(line)) {
+        Parsed::Entry(entry) => Some(entry),
+        Parsed::Mark(_) | Parsed::Damaged(_) => None,
+    };
+    let is_same = |(before, now): (&[u8], &[u8])| {
+        before == now
+            || entry(before)
+                .zip(entry(now))
+                .is_some_and(|(before, now)| now.pruned && before.hash == now.hash)
+    };
+    plain.len() == packed.len() && lines(plain).zip(lines(packed)).all(is_same)
 }
 
 fn pack(plain: impl io::Read) -> io::Result<Vec<u8>> {

@@ -105,12 +105,16 @@ pub(crate) struct State {
     pub(crate) begun: bool,
     /// Whether the directory's times were seen to be finer than ticks.
     pub(crate) fine_times: bool,
+    /// Up to which line this handle has made the journal durable.
+    pub(crate) synced: u64,
     /// Up to which offset of the journal the files are known to have reached the device.
     pub(crate) durable: u64,
     /// Where the journal was read from, after a checkpoint.
     pub(crate) start: u64,
     /// Until the files have been compared with the journal: all its lines since the checkpoint.
     pub(crate) tail: Option<Vec<Record>>,
+    /// What an open could not compare, because a writer was at work, by decision. A later line about a decision settles what was in doubt of it.
+    pub(crate) doubt: HashMap<DecisionId, Vec<Record>>,
     pub(crate) overlay: Overlay,
 }
 
@@ -128,9 +132,11 @@ impl State {
             runs: Vec::new(),
             begun: false,
             fine_times: false,
+            synced: 0,
             durable: 0,
             start: 0,
             tail: Some(Vec::new()),
+            doubt: HashMap::new(),
             overlay: Overlay::default(),
         }
     }
@@ -212,9 +218,45 @@ impl State {
             Record::Missing(id) => self.known.remove(id),
             Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => {}
         }
+        if !self.doubt.is_empty()
+            && let Some(id) = record.id()
+        {
+            self.doubt.remove(id);
+        }
         if let Some(tail) = &mut self.tail {
             tail.push(record);
         }
+    }
+
+    /// Leaves the comparison to the first write: lines that come until then are those of writers who have looked at the files.
+    pub(crate) fn put_off(&mut self) {
+        for record in self.tail.take().into_iter().flatten() {
+            if let Some(id) = record.id().cloned() {
+                self.doubt.entry(id).or_default().push(record);
+            }
+        }
+    }
+
+    /// Files and journal were compared.
+    pub(crate) fn compared(&mut self) {
+        self.tail = None;
+        self.doubt.clear();
+    }
+
+    /// Whether files may be other than the journal says.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        let tail = self.tail.as_ref();
+        !self.pending.is_empty()
+            || !self.doubt.is_empty()
+            || tail.is_some_and(|tail| !tail.is_empty())
+    }
+
+    /// Whether a writer broke off: lines without a mark, or a mark as it stands before a change, without the one after it. `tells` is
+    /// whether one run of the machine can be told from another.
+    pub(crate) fn is_broken_off(&self, tells: bool) -> bool {
+        let journal = &self.journal;
+        let half = tells && journal.boot.is_none();
+        journal.offset > 0 && (journal.marked.0 != journal.offset || half)
     }
 
     /// Takes over a decision's new state, which its file has to be looked at for.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use minutebook_core::DecisionFilter;
+use minutebook_core::{DecisionFilter, SaveOutcome};
 use minutebook_fs::task::parallelism;
-use minutebook_fs::{Created, Durability, FsError, Locked, create_seen, replace_seen};
+use minutebook_fs::{Applied, Created, Durability, FsError, Locked, create_seen, replace_seen};
 
 use super::index::{Content, Stamp};
 use super::plan::{Item, Plan, Planned, Write};
@@ -23,12 +23,32 @@ const WORTH_A_THREAD: usize = 12;
 const AT_ONCE: usize = 8;
 
 /// One result for each mutation, as far as they are known.
-pub(super) struct Results(Vec<Option<Result<Done>>>);
+pub(super) struct Results {
+    slots: Vec<Option<Result<Done>>>,
+    /// Files that hold what was to be saved, as other programs have written them and the journal does not have it.
+    as_found: Vec<Arc<str>>,
+}
 
 impl Results {
+    fn new(count: usize) -> Self {
+        Self {
+            slots: (0..count).map(|_| None).collect(),
+            as_found: Vec::new(),
+        }
+    }
+
+    /// The mutations that found nothing to do.
+    fn idle(&mut self) -> impl Iterator<Item = &mut Option<Result<Done>>> {
+        self.slots.iter_mut().filter(|slot| match slot {
+            Some(Ok(Done::Saved(receipt))) => receipt.outcome == SaveOutcome::Unchanged,
+            Some(Ok(Done::Deleted(count))) => *count == 0,
+            Some(Err(_)) | None => false,
+        })
+    }
+
     /// What was done may not last.
     pub(super) fn fail_all(&mut self, error: &JsonError) {
-        for slot in &mut self.0 {
+        for slot in &mut self.slots {
             if matches!(slot, Some(Ok(_))) {
                 *slot = Some(Err(error.copy()));
             }
@@ -37,7 +57,7 @@ impl Results {
 
     /// Notes a result; those of one mutation's several decisions add up, and an error among them is the result.
     pub(super) fn note(&mut self, op: usize, result: Result<Done>) {
-        let Some(slot) = self.0.get_mut(op) else {
+        let Some(slot) = self.slots.get_mut(op) else {
             return;
         };
         match (slot.take(), result) {
@@ -53,7 +73,7 @@ impl Results {
 impl Store {
     /// Carries out mutations in order and gives one result for each.
     pub(crate) fn run(&self, ops: Vec<Op>) -> Vec<Result<Done>> {
-        let mut results = Results(ops.iter().map(|_| None).collect());
+        let mut results = Results::new(ops.len());
         // The sync is done inside, before files are touched, so none is left for afterwards.
         let outcome = self.log.with_lock(Durability::Buffered, |log| {
             if self.is_plain() {
@@ -68,7 +88,7 @@ impl Store {
                 .map_or(JsonError::Abandoned, JsonError::copy))
         };
         results
-            .0
+            .slots
             .into_iter()
             .map(|result| result.unwrap_or_else(rest))
             .collect()
@@ -113,7 +133,49 @@ impl Store {
                 }
             }
         }
-        self.carry_out(log, &mut plan, results)
+        self.carry_out(log, &mut plan, results)?;
+        self.settle_idle(log, results);
+        Ok(())
+    }
+
+    /// Who found nothing to do is told that it is done. Whoever did it may not have waited until it lasts.
+    fn settle_idle(&self, log: &mut Locked<'_>, results: &mut Results) {
+        if !self.config.durability.is_synced() || results.idle().next().is_none() {
+            return;
+        }
+        let as_found = std::mem::take(&mut results.as_found);
+        let absent = results
+            .idle()
+            .any(|slot| matches!(slot, Some(Ok(Done::Deleted(_)))));
+        let mut settle = || -> Result<()> {
+            self.sync_lines(log)?;
+            if absent || !as_found.is_empty() {
+                self.check_syncs(Applied::Unknown)?;
+                for name in &as_found {
+                    self.sync_document(name)?;
+                }
+                self.sync_names()?;
+            }
+            Ok(())
+        };
+        if let Err(error) = settle() {
+            for slot in results.idle() {
+                *slot = Some(Err(error.copy()));
+            }
+        }
+    }
+
+    /// Makes the journal's lines durable, whoever wrote them, unless this handle did so before.
+    fn sync_lines(&self, log: &mut Locked<'_>) -> Result<()> {
+        let (synced, end) = {
+            let state = self.read_state();
+            (state.synced, state.journal.chain.seq)
+        };
+        if synced < end {
+            log.sync_whole()?;
+            self.write_state().synced = end;
+        }
+        Ok(())
     }
 
     pub(super) fn new_plan(&self) -> Plan {
@@ -133,8 +195,9 @@ impl Store {
             match add(plan) {
                 Ok(Planned::Full) => self.carry_out(log, plan, results)?,
                 Ok(Planned::Later) => return Ok(()),
-                Ok(Planned::Now(done)) => {
+                Ok(Planned::Now(done, as_found)) => {
                     results.note(op, Ok(done));
+                    results.as_found.extend(as_found);
                     return Ok(());
                 }
                 Err(error) => {
@@ -194,9 +257,8 @@ impl Store {
                 };
             }
         };
-        if (self.config.durability.is_synced() || done.replaces_foreign)
-            && let Err(error) = log.sync()
-        {
+        let syncs = self.config.durability.is_synced() || done.replaces_foreign;
+        if syncs && let Err(error) = log.sync() {
             for item in done.items {
                 results.note(item.op, Err(JsonError::copy_fs(&error)));
             }
@@ -206,6 +268,9 @@ impl Store {
             self.absorb_own(appended.offset, done.own, &done.chain)?;
         } else {
             self.absorb(appended.offset, &done.lines)?;
+        }
+        if syncs {
+            self.write_state().synced = done.chain.seq;
         }
         let mut void = Vec::new();
         let mut whole = true;

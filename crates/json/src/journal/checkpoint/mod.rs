@@ -35,6 +35,8 @@ pub(crate) struct Head {
     pub(crate) durable: u64,
     pub(crate) chain: Chain,
     pub(crate) proof: String,
+    /// The run of the machine in which a sync of files failed: what it takes for written then may not be, so `durable` stays until the next.
+    pub(crate) failed: Option<String>,
 }
 
 /// Rows by key, in runs; the newest is first.
@@ -59,6 +61,8 @@ struct Start {
     #[serde(rename = "head")]
     hash: String,
     proof: String,
+    #[serde(default)]
+    failed: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -120,6 +124,7 @@ fn decode(bytes: &[u8]) -> Option<(Head, Vec<RunLine>)> {
             head: start.hash,
         },
         proof: start.proof,
+        failed: start.failed,
     };
     let runs = lines.map(|line| serde_json::from_str(line).ok());
     Some((head, runs.collect::<Option<_>>()?))
@@ -272,11 +277,17 @@ fn encode(head: &Head, table: &Table) -> String {
         durable,
         chain,
         proof,
+        failed,
     } = head;
     let mut text = format!(
-        "{{\"checkpoint\":{FORMAT},\"offset\":{offset},\"durable\":{durable},\"seq\":{},\"head\":\"{}\",\"proof\":\"{proof}\"}}\n",
+        "{{\"checkpoint\":{FORMAT},\"offset\":{offset},\"durable\":{durable},\"seq\":{},\"head\":\"{}\",\"proof\":\"{proof}\"",
         chain.seq, chain.head,
     );
+    if let Some(run) = failed {
+        text.push_str(",\"failed\":");
+        push_string(&mut text, run);
+    }
+    text.push_str("}\n");
     for run in &table.runs {
         text.push_str("{\"run\":");
         push_string(&mut text, &run.name);

@@ -128,6 +128,19 @@ pub(crate) enum Record {
     Pruned(Pruned),
 }
 
+impl Record {
+    /// The decision that it is about.
+    pub(crate) fn id(&self) -> Option<&DecisionId> {
+        match self {
+            Self::Put(put) => Some(&put.id),
+            Self::Delete(delete) => Some(&delete.id),
+            Self::Found(found) => Some(&found.id),
+            Self::Missing(id) => Some(id),
+            Self::Void(_) | Self::Segment(_) | Self::Pruned(_) => None,
+        }
+    }
+}
+
 /// Where a file of the journal starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Start {

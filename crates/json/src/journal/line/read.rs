@@ -53,14 +53,15 @@ struct Wire<'a> {
     hash: Cow<'a, str>,
 }
 
-/// The line without the content that it holds, exactly as long as it was; `None` if it holds none.
+/// The line, which says this, without the content that it holds, exactly as long as it was; `None` if it holds none.
 ///
-/// No quote stands in a string without a backslash, so the first place that looks like a field at the top is one.
-pub(crate) fn prune(line: &str) -> Option<String> {
-    let field = if line.contains(",\"op\":\"found\"") {
-        ",\"text\":"
-    } else {
-        ",\"doc\":"
+/// No quote stands in a string without a backslash, and the content comes after all other fields: so the first place that looks like its
+/// field is that.
+pub(crate) fn prune(line: &str, record: &Record) -> Option<String> {
+    let field = match record {
+        Record::Put(_) => ",\"doc\":",
+        Record::Found(_) => ",\"text\":",
+        _ => return None,
     };
     let at = line.find(field)?;
     let tail = line.len().checked_sub(HASH_LEN)?;

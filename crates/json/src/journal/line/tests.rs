@@ -1,6 +1,7 @@
 //! Lines come back, and no changed bit is taken for one.
 
 use minutebook_core::time::parse_timestamp;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -96,4 +97,73 @@ fn marks_come_back() {
         }
     }
     assert!(matches!(parse(0, b"{\"mark\":x}"), Parsed::Damaged(_)));
+}
+
+/// What a document says is never taken for what its line says.
+#[test]
+fn a_line_without_its_document_says_what_it_said() {
+    let field = prop_oneof![
+        Just("op"),
+        Just("doc"),
+        Just("text"),
+        Just("raw"),
+        Just("pruned"),
+        Just("hash"),
+        Just("rev"),
+    ];
+    let nested = r#"{"id":1,"op":"found","text":"a","doc":{}}"#;
+    let value = prop_oneof![
+        Just(r#""found""#.to_owned()),
+        Just(r#""put""#.to_owned()),
+        Just("true".to_owned()),
+        Just(nested.to_owned()),
+        any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()),
+    ];
+    let fields = proptest::collection::vec((field, value), 0..6);
+    let id = "[a-z\",:{} ]{1,12}";
+    let case = (id, fields, any::<bool>(), any::<bool>());
+    proptest!(|((id, fields, kept, foreign) in case)| {
+        let Ok(id) = DecisionId::new(&id) else { return Ok(()) };
+        let mut document = String::from("{\"id\":");
+        push_string(&mut document, id.as_str());
+        for (i, (field, value)) in fields.iter().enumerate() {
+            if fields.iter().take(i).all(|(before, _)| before != field) {
+                write!(document, ",\"{field}\":{value}").unwrap();
+            }
+        }
+        document.push('}');
+        let mut chain = Chain { seq: 4, head: GENESIS.to_owned() };
+        let mut out = Vec::new();
+        if foreign {
+            let found = Found {
+                id: id.clone(),
+                file: ",\"text\":.json".into(),
+                token: put().token,
+                at: put().at,
+                time: None,
+                text: Span::default(),
+            };
+            chain.found(&mut out, &found, &document);
+        } else {
+            let put = Put { id: id.clone(), file: ",\"doc\":.json".into(), ..put() };
+            chain.put(&mut out, &put, &document, kept.then_some(document.as_str()));
+        }
+        let line = std::str::from_utf8(&out).unwrap().trim_end_matches('\n');
+        let Parsed::Entry(before) = parse(0, line.as_bytes()) else { panic!("{line}") };
+        let without = prune(line, &before.record).unwrap();
+        prop_assert_eq!(without.len(), line.len());
+        let Parsed::Entry(after) = parse(0, without.as_bytes()) else { panic!("{without}") };
+        prop_assert!(after.pruned && !before.pruned);
+        prop_assert_eq!((after.seq, after.prev, after.hash), (before.seq, before.prev, before.hash));
+        let fields = |record: Record| match record {
+            Record::Put(put) => ("put", put.id, put.file, put.token, put.at),
+            Record::Found(found) => ("found", found.id, found.file, found.token, found.at),
+            other => panic!("{other:?}"),
+        };
+        prop_assert_eq!(fields(after.record), fields(before.record));
+        // Nothing of it is left.
+        prop_assert!(!without.contains(&document));
+        let rest = without.rsplit_once(PRUNED).unwrap().1;
+        prop_assert_eq!(rest.trim_start().len(), HASH_LEN);
+    });
 }

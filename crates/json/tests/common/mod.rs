@@ -1,0 +1,44 @@
+//! What tests of decisions on a simulated disk begin with.
+#![allow(dead_code, reason = "not every test needs all of it")]
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use minutebook_core::{Decision, DecisionId};
+use minutebook_fs::SimFs;
+use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
+
+/// Which run of the machine it is.
+pub(crate) const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+pub(crate) const JOURNAL: &str = "/d/decisions.journal.jsonl";
+pub(crate) const RING: &str = "/d/.decisions.ring";
+
+/// Without a runtime everything runs inline, so that each run takes the same steps.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits for something"),
+    }
+}
+
+pub(crate) fn config(disk: &SimFs) -> JsonDecisionConfig {
+    JsonDecisionConfig::default().fs(Arc::new(disk.clone()))
+}
+
+pub(crate) fn open(disk: &SimFs) -> JsonDecisionRepository {
+    JsonDecisionRepository::open("/d", config(disk)).unwrap()
+}
+
+pub(crate) fn id(text: &str) -> DecisionId {
+    DecisionId::new(text).unwrap()
+}
+
+/// A decision of the n-th day.
+pub(crate) fn decision(id: &str, n: u32) -> Decision {
+    Decision::from_json(&format!(
+        r#"{{"id":"{id}","timestamp":"2025-01-{n:02}","n":{n}}}"#
+    ))
+    .unwrap()
+}

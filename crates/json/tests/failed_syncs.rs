@@ -1,0 +1,126 @@
+//! Syncs that fail: what the system takes for written afterwards and is in memory alone is written once more, so that the journal has no gap
+//! under what is acknowledged later.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+mod common;
+
+use minutebook_core::{Decision, DecisionRepository, DecisionRepositoryExt, SaveOutcome};
+use minutebook_fs::{Durability, Fault, Images, OpKind, SimFs};
+use minutebook_json::JsonDecisionRepository;
+
+use common::{BOOT, JOURNAL, config, decision, id, open, run};
+
+/// After a power cut now: these decisions are there, and the chain holds.
+fn holds(disk: &SimFs, names: &[String]) {
+    let images = disk.images_after_crash(&Images::default().max(16));
+    for image in images {
+        image.fs.put(BOOT, b"two\n").unwrap();
+        let store = open(&image.fs);
+        for name in names {
+            let found = run(store.get(&id(name))).unwrap();
+            assert!(found.is_some(), "{name} is lost: {}", image.what);
+        }
+        run(store.create(&decision("last", 1))).unwrap();
+        let proof = run(store.verify(None)).unwrap();
+        assert!(proof.holds(), "{proof:?}: {}", image.what);
+    }
+}
+
+/// A decision of which some fill the ring.
+fn long(name: &str) -> Decision {
+    let text = "x".repeat(100_000);
+    let text = format!(r#"{{"id":"{name}","timestamp":"2025-01-01","text":"{text}"}}"#);
+    Decision::from_json(&text).unwrap()
+}
+
+#[test]
+fn a_line_whose_sync_failed_is_written_again_before_others_follow_it() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    let store = open(&disk);
+    run(store.create(&decision("a", 1))).unwrap();
+    disk.inject(Fault::on(OpKind::SyncData).at("journal").errno(5));
+    run(store.create(&decision("b", 2))).unwrap_err();
+    drop(store);
+    let store = open(&disk);
+    // The line is there, so its change was carried out; and now it lasts.
+    let saved = run(store.upsert(&decision("b", 2))).unwrap();
+    assert_eq!(saved.outcome, SaveOutcome::Unchanged);
+    let mut names = vec!["a".to_owned(), "b".to_owned()];
+    holds(&disk, &names);
+    run(store.create(&decision("c", 3))).unwrap();
+    names.push("c".to_owned());
+    holds(&disk, &names);
+}
+
+#[test]
+fn what_was_behind_the_end_of_a_full_ring_is_written_again() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    let store = open(&disk);
+    let mut names = Vec::new();
+    let mut save = |store: &JsonDecisionRepository, n: usize| {
+        let name = format!("d{n}");
+        let saved = run(store.create(&long(&name))).is_ok();
+        names.extend(saved.then_some(name));
+        (saved, names.clone())
+    };
+    for n in 0..6 {
+        assert!(save(&store, n).0);
+    }
+    // The ring is used, until it is full.
+    disk.inject(Fault::on(OpKind::SyncData).at("journal").errno(5));
+    let failed = (6..40).find(|n| !save(&store, *n).0).unwrap();
+    assert!(failed > 10, "{failed}");
+    drop(store);
+    let store = open(&disk);
+    for n in 40..43 {
+        let (_, names) = save(&store, n);
+        holds(&disk, &names);
+    }
+}
+
+/// A line that takes others back, too, belongs to the chain.
+#[test]
+fn the_line_that_takes_a_change_back_is_written_again() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    let store = open(&disk);
+    run(store.create(&decision("a", 1))).unwrap();
+    disk.inject(
+        Fault::on(OpKind::Append)
+            .at(".tmp")
+            .error(std::io::ErrorKind::StorageFull),
+    );
+    disk.inject(Fault::on(OpKind::SyncData).at("journal").after(1).errno(5));
+    run(store.create(&decision("b", 2))).unwrap_err();
+    let journal = String::from_utf8(disk.get(JOURNAL).unwrap()).unwrap();
+    assert!(journal.contains("\"op\":\"void\""), "{journal}");
+    drop(store);
+    let store = open(&disk);
+    run(store.create(&decision("c", 3))).unwrap();
+    assert_eq!(run(store.get(&id("b"))).unwrap(), None);
+    holds(&disk, &["a".to_owned(), "c".to_owned()]);
+}
+
+#[test]
+fn lines_that_nobody_waited_for_leave_no_gap_after_a_checkpoint_that_failed() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    let hasty = config(&disk).durability(Durability::Buffered);
+    let store = JsonDecisionRepository::open("/d", hasty).unwrap();
+    for n in 1..=3 {
+        run(store.create(&decision(&format!("d{n}"), n))).unwrap();
+    }
+    disk.inject(Fault::on(OpKind::SyncAll).at("journal").errno(5));
+    run(store.checkpoint()).unwrap_err();
+    drop(store);
+    let store = open(&disk);
+    run(store.create(&decision("d4", 4))).unwrap();
+    let names: Vec<_> = (1..=4).map(|n| format!("d{n}")).collect();
+    holds(&disk, &names);
+}

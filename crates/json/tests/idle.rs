@@ -1,0 +1,158 @@
+//! A call that finds nothing to do says that it is done, and that lasts: whoever did it may not have waited for the disk.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+mod common;
+
+use std::path::Path;
+
+use minutebook_core::{
+    DecisionFilter, DecisionRepository, DecisionRepositoryExt, ErrorKind, SaveMode, SaveOutcome,
+};
+use minutebook_fs::{Durability, Fault, Fs as _, Images, OpKind, OpenMode, SimFs};
+use minutebook_json::JsonDecisionRepository;
+
+use common::{BOOT, JOURNAL, config, decision, id, open, run};
+
+/// A store whose calls do not wait for the disk.
+fn hasty(disk: &SimFs) -> JsonDecisionRepository {
+    let config = config(&disk.new_process()).durability(Durability::Buffered);
+    JsonDecisionRepository::open("/d", config).unwrap()
+}
+
+/// What there is of a decision after a power cut now, in every state that it may leave.
+fn after_cuts(disk: &SimFs, name: &str, check: impl Fn(Option<&str>) -> bool) {
+    let images = disk.images_after_crash(&Images::default().max(60));
+    assert!(!images.is_empty());
+    for image in images {
+        image.fs.put(BOOT, b"two\n").unwrap();
+        let found = run(open(&image.fs).get(&id(name))).unwrap();
+        let n = found.and_then(|found| found.decision.raw("n").map(str::to_owned));
+        assert!(check(n.as_deref()), "{n:?}: {}", image.what);
+    }
+}
+
+fn syncs(disk: &SimFs) -> usize {
+    let kinds = [OpKind::SyncData, OpKind::SyncAll, OpKind::SyncDir];
+    let trace = disk.trace();
+    trace.iter().filter(|op| kinds.contains(&op.kind)).count()
+}
+
+#[test]
+fn a_save_that_changes_nothing_lasts_although_its_first_writer_did_not_wait() {
+    for raw in [false, true] {
+        let disk = SimFs::new();
+        disk.put(BOOT, b"one\n").unwrap();
+        let first = hasty(&disk);
+        run(first.create(&decision("other", 2))).unwrap();
+        disk.settle();
+        let (a, text) = (decision("a", 1), decision("a", 1).to_json());
+        let save = |store: &JsonDecisionRepository| {
+            let saved = if raw {
+                run(store.save_raw(&a, text.as_str(), SaveMode::Upsert))
+            } else {
+                run(store.upsert(&a))
+            };
+            saved.unwrap().outcome
+        };
+        assert_eq!(save(&first), SaveOutcome::Created);
+        let second = open(&disk);
+        assert_eq!(save(&second), SaveOutcome::Unchanged);
+        after_cuts(&disk, "a", |n| n == Some("1"));
+        // What this handle knows to last costs nothing any more.
+        let before = disk.operations();
+        assert_eq!(save(&second), SaveOutcome::Unchanged);
+        assert_eq!(disk.operations(), before);
+    }
+}
+
+#[test]
+fn a_deletion_that_finds_nothing_lasts_although_its_first_writer_did_not_wait() {
+    for which in 0..3 {
+        let disk = SimFs::new();
+        disk.put(BOOT, b"one\n").unwrap();
+        let first = hasty(&disk);
+        let seen = run(first.create(&decision("a", 1))).unwrap().revision;
+        run(first.create(&decision("other", 2))).unwrap();
+        disk.settle();
+        assert!(run(first.delete(&id("a"))).unwrap());
+        let second = open(&disk);
+        match which {
+            0 => assert!(!run(second.delete(&id("a"))).unwrap()),
+            1 => {
+                let gone = run(second.delete_seen(vec![(id("a"), seen)]));
+                assert!(matches!(gone.as_slice(), [Ok(false)]), "{gone:?}");
+            }
+            _ => {
+                let filter = DecisionFilter::new().id_prefix("a");
+                assert_eq!(run(second.delete_matching(&filter)).unwrap(), 0);
+            }
+        }
+        after_cuts(&disk, "a", |n| n.is_none());
+    }
+}
+
+/// In a directory that has no journal yet, and gets none by that.
+#[test]
+fn what_another_program_did_lasts_when_a_call_says_that_it_is_done() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    disk.put(
+        "/d/2025-01-02_b.json",
+        decision("b", 2).to_json().as_bytes(),
+    )
+    .unwrap();
+    let others = disk.new_process();
+    let path = Path::new("/d/2025-01-01_a.json");
+    let file = others.open(path, OpenMode::CreateNew).unwrap();
+    file.append(decision("a", 1).to_json().as_bytes()).unwrap();
+    let store = open(&disk);
+    let saved = run(store.upsert(&decision("a", 1))).unwrap();
+    assert_eq!(saved.outcome, SaveOutcome::Unchanged);
+    after_cuts(&disk, "a", |n| n == Some("1"));
+    others
+        .remove_file(Path::new("/d/2025-01-02_b.json"))
+        .unwrap();
+    assert!(!run(store.delete(&id("b"))).unwrap());
+    after_cuts(&disk, "b", |n| n.is_none());
+    assert_eq!(disk.get(JOURNAL), None);
+}
+
+#[test]
+fn what_cannot_be_made_to_last_is_no_success() {
+    let disk = SimFs::new();
+    run(hasty(&disk).create(&decision("a", 1))).unwrap();
+    let store = open(&disk);
+    disk.inject(Fault::on(OpKind::SyncAll).at("journal").errno(5));
+    let mut saved = run(store.save_all(vec![decision("a", 1), decision("a", 1)], SaveMode::Upsert));
+    for saved in saved.drain(..) {
+        assert_eq!(saved.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+}
+
+/// A save waits for the disk once, and so does one of another handle that finds it done.
+#[test]
+fn a_save_costs_one_sync() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    let store = open(&disk);
+    for n in 1..=8 {
+        run(store.upsert(&decision("a", n))).unwrap();
+    }
+    let other = disk.new_process();
+    let second = open(&other);
+    for n in 10..20 {
+        let before = syncs(&disk);
+        run(store.upsert(&decision("a", n))).unwrap();
+        assert_eq!(syncs(&disk), before + 1);
+    }
+    let before = syncs(&other);
+    for _ in 0..5 {
+        run(second.upsert(&decision("a", 19))).unwrap();
+    }
+    // The name of the log is synced with the first.
+    assert_eq!(syncs(&other), before + 2);
+}
