@@ -3,18 +3,22 @@
     cargo xtask bench --section P
     python crates/python/benches/compat.py PEERS [--quick] [--part decisions|files|ticks|bars]
 
-PEERS is the folder with seed_impl.py and gen.py. Each case is timed a few times in turn, and the medians are compared.
-`limit` is what the interpreter alone needs for the same objects, made of values that are there already: nothing that gives dicts is faster.
+PEERS is the folder with seed_impl.py and gen.py. Each case is timed a few times in turn, and the medians are compared. Loading ticks is timed
+in a process of its own each time, since a process that has loaded a million before has its memory laid out by them.
+`limit` is what the interpreter alone needs for such objects, nothing read and nothing parsed: nothing that gives dicts is faster.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import logging
+import operator
 import pathlib
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -107,21 +111,87 @@ def ticks(root, gen, seed, count, runs):
         ours.save_data("BTCUSD", entry)
     shutil.copy(root / "m" / "btcusd_timeseries.jsonl", root / "o")
     assert original.load_data("BTCUSD") == ours.load_data("BTCUSD")
-    mine = timed(lambda: ours.load_data("BTCUSD"), runs)
-    row(f"load, {count:,} ticks", timed(lambda: original.load_data("BTCUSD"), runs), mine, ">= 10x")
-    times, prices, sizes = ([entry[key] for entry in entries] for key in ("timestamp", "price", "size"))
+    del entries, some
+    times = {who: ([], []) for who in LOADS}
+    for _ in range(max(runs, 5)):
+        for who, (calls, wholes) in times.items():
+            program = [sys.executable, __file__, str(pathlib.Path(gen.__file__).parent), "--load", who, str(root / "m")]
+            call, free = subprocess.run(program, check=True, capture_output=True, text=True).stdout.split()
+            calls.append(float(call))
+            wholes.append(float(call) + float(free))
+    calls, wholes = ({who: statistics.median(both[i]) for who, both in times.items()} for i in (0, 1))
+    row(f"load, {count:,} ticks", calls["original"], calls["ours"], ">= 10x")
+    row("  and giving the list back", wholes["original"], wholes["ours"], "")
+    bare("  against the bare objects", calls["ours"], calls["objects"])
+    bare("  against dicts of values that are there", calls["ours"], calls["dicts"])
 
-    def dicts():
-        return [{"symbol": "BTCUSD", "timestamp": a, "price": b, "size": c} for a, b, c in zip(times, prices, sizes, strict=True)]
 
-    def objects():
-        # One new text and one new number each, as any reader of a file has to make at the least.
-        return [{"symbol": "BTCUSD", "timestamp": "2024-01-01T" + a[11:], "price": b, "size": c + 0.5} for a, b, c in zip(times, prices, sizes, strict=True)]
+def load_original(folder, gen, seed):
+    return lambda: seed.TimeSeriesDataStore(folder).load_data("BTCUSD")
 
-    gc.disable()
-    bare("  against the dicts alone", mine, timed(dicts, runs))
-    bare("  against dicts, a text and a number each", mine, timed(objects, runs))
-    gc.enable()
+
+def load_ours(folder, gen, seed):
+    from minutebook.compat.finance_feedback_engine import TimeSeriesDataStore
+
+    return lambda: TimeSeriesDataStore(folder).load_data("BTCUSD")
+
+
+def without_collector(make):
+    def call():
+        gc.disable()
+        try:
+            return make()
+        finally:
+            gc.enable()
+
+    return call
+
+
+def load_dicts(folder, gen, seed):
+    """As a program makes dicts of values that it has."""
+    at, price, size = "2024-01-01T00:00:00.123456+00:00", 42500.1, 1.25
+    count = lines(folder)
+    return without_collector(lambda: [{"symbol": "BTCUSD", "timestamp": at, "price": price, "size": size} for _ in range(count)])
+
+
+def load_objects(folder, gen, seed):
+    """Dicts that share their keys, the smallest that there are, a new text and a new number for each, made by loops in C and not even put together."""
+
+    class Entry:
+        pass
+
+    for _ in range(40):
+        entry = Entry()
+        entry.symbol, entry.timestamp, entry.price, entry.size = "BTCUSD", None, 42500.1, None
+    count, template = lines(folder), vars(entry)
+    more = itertools.repeat
+
+    def make():
+        dicts = list(map(dict.copy, more(template, count)))
+        texts = list(map(operator.add, more("2024-01-01T00:00:", count), more("00.123456+00:00")))
+        numbers = list(map(operator.add, more(1.25, count), more(0.5)))
+        return dicts, texts, numbers
+
+    return without_collector(make)
+
+
+LOADS = {"original": load_original, "ours": load_ours, "objects": load_objects, "dicts": load_dicts}
+
+
+def lines(folder):
+    return pathlib.Path(folder, "btcusd_timeseries.jsonl").read_bytes().count(b"\n")
+
+
+def load(who, folder, gen, seed):
+    """Says how many seconds a load took, and how many it took to free what it gave."""
+    call = LOADS[who](folder, gen, seed)
+    lines(folder)
+    gc.collect()
+    start = time.perf_counter()
+    loaded = call()
+    done = time.perf_counter()
+    del loaded
+    print(done - start, time.perf_counter() - done)
 
 
 def bars(root, gen, seed, count, runs):
@@ -151,12 +221,15 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--part", choices=["decisions", "files", "ticks", "bars"], action="append")
+    parser.add_argument("--load", nargs=2, metavar=("WHO", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     sys.path.insert(0, str(args.peers))
     import gen
     import seed_impl
 
     logging.disable(logging.CRITICAL)
+    if args.load:
+        return load(*args.load, gen, seed_impl)
     few, many = (2_000, 10_000), (50_000, 1_000_000)
     sizes = {"decisions": few, "files": (2_000, 20_000), "ticks": many, "bars": (500_000, 5_000_000)}
     parts = {"decisions": decisions, "files": files, "ticks": ticks, "bars": bars}

@@ -1,14 +1,19 @@
 //! Streams that Python reads item by item, in a plain loop or with `await`, so that no item is lost to who stops waiting.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use minutebook::Result;
 use pyo3::exceptions::{PyStopAsyncIteration, PyStopIteration, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::convert::ok;
-use crate::run::{Calls, Mode, wait};
+use crate::run::{Calls, GivenUp, Mode, wait};
+
+/// How long a reader of another kind waits for a call that was given up to end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the items come from.
 pub(crate) trait Source: Send + 'static {
@@ -39,10 +44,24 @@ impl<S: Source> Feed<S> {
         }
     }
 
-    /// Looks at the source, unless somebody waits for it.
+    /// Looks at the source, unless somebody waits for it or an item of it is still to be given.
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut S) -> T) -> Option<T> {
         let mut slot = self.slot.try_lock().ok()?;
-        Some(look(&mut slot.source))
+        slot.given.is_none().then(|| look(&mut slot.source))
+    }
+
+    /// Hands the source to a reader of another kind, with the item that is on its way; `None` while somebody waits for the next one.
+    pub(crate) fn hand_over<T: Send>(
+        &self,
+        py: Python<'_>,
+        take: impl FnOnce(&mut S, Option<S::Item>) -> T + Send,
+    ) -> PyResult<Option<T>> {
+        let slot = Arc::clone(&self.slot);
+        wait(py, async move {
+            let mut slot = tokio::time::timeout(PATIENCE, slot.lock()).await.ok()?;
+            let given = slot.given.take();
+            Some(take(&mut slot.source, given))
+        })
     }
 
     /// Whether a plain loop may be begun.
@@ -92,45 +111,78 @@ impl<S: Source> Feed<S> {
             }
             Ok(given.clone().map(|item| (item, slot)))
         };
-        self.calls.run(py, call, |py, next| {
+        let errand = Arc::new(Errand::<S>(Mutex::new(Way::Coming)));
+        let ours = Arc::clone(&errand);
+        self.calls.run_until(py, call, Some(errand), |py, next| {
             let Some((item, mut slot)) = next else {
                 return Err(PyStopAsyncIteration::new_err(()));
             };
             let made = convert(py, item).inspect_err(|_| slot.given = None)?;
-            let receipt: Answer = Box::new(move |is_taken| {
-                if is_taken {
-                    slot.given = None;
-                }
-            });
-            let receipt = Receipt(Mutex::new(Some(receipt)));
+            ours.arrived(slot);
+            let receipt = Receipt(ours);
             Ok((made, receipt).into_pyobject(py)?.into_any().unbind())
         })
     }
 }
 
-type Answer = Box<dyn FnOnce(bool) + Send>;
+/// An item between the source and who awaits it. Until it is taken the slot is held, so that nobody gets the one after it.
+struct Errand<S: Source>(Mutex<Way<S>>);
 
-/// What became of an item. One that nobody answers for, because nobody waits any more, was not taken.
-#[pyclass(module = "minutebook._native", frozen)]
-pub(crate) struct Receipt(Mutex<Option<Answer>>);
+enum Way<S: Source> {
+    Coming,
+    Here(OwnedMutexGuard<Slot<S>>),
+    Over,
+}
 
-#[pymethods]
-impl Receipt {
-    fn taken(&self) {
-        self.answer(true);
+impl<S: Source> Errand<S> {
+    /// The item is there; if nobody waits for it any more it stays in its slot.
+    fn arrived(&self, slot: OwnedMutexGuard<Slot<S>>) {
+        let mut way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*way, Way::Coming) {
+            *way = Way::Here(slot);
+        }
     }
+}
 
-    fn left(&self) {
+trait Answered: Send + Sync {
+    fn answer(&self, is_taken: bool);
+}
+
+impl<S: Source> Answered for Errand<S> {
+    fn answer(&self, is_taken: bool) {
+        let mut way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Way::Here(mut slot) = std::mem::replace(&mut *way, Way::Over)
+            && is_taken
+        {
+            slot.given = None;
+        }
+    }
+}
+
+impl<S: Source> GivenUp for Errand<S> {
+    fn given_up(&self) {
         self.answer(false);
     }
 }
 
+/// What became of an item. One that nobody answers for, because nobody waits any more, was not taken.
+#[pyclass(module = "minutebook._native", frozen)]
+pub(crate) struct Receipt(Arc<dyn Answered>);
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.0.answer(false);
+    }
+}
+
+#[pymethods]
 impl Receipt {
-    fn answer(&self, is_taken: bool) {
-        let answer = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(answer) = answer {
-            answer(is_taken);
-        }
+    fn taken(&self) {
+        self.0.answer(true);
+    }
+
+    fn left(&self) {
+        self.0.answer(false);
     }
 }
 

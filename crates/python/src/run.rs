@@ -40,6 +40,11 @@ pub(crate) fn runtime() -> PyResult<Arc<Runtime>> {
     Ok(runtime)
 }
 
+/// What hears that nobody awaits an answer any more.
+pub(crate) trait GivenUp: Send + Sync {
+    fn given_up(&self);
+}
+
 /// How calls are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -86,12 +91,23 @@ impl Calls {
         call: impl Future<Output = Result<T>> + Send + 'static,
         convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> PyResult<Py<PyAny>> {
+        self.run_until(py, call, None, convert)
+    }
+
+    /// The same; `given_up` is told if nobody awaits the answer any more.
+    pub(crate) fn run_until<T: Send + 'static>(
+        self,
+        py: Python<'_>,
+        call: impl Future<Output = Result<T>> + Send + 'static,
+        given_up: Option<Arc<dyn GivenUp>>,
+        convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Py<PyAny>> {
         self.check()?;
         match self.mode {
             Mode::Sync => wait(py, call)?
                 .map_err(|error| raised(&error))
                 .and_then(|value| convert(py, value)),
-            Mode::Async => spawn(py, call, convert),
+            Mode::Async => spawn(py, call, given_up, convert),
         }
     }
 }
@@ -118,6 +134,7 @@ pub(crate) fn wait<T: Send>(py: Python<'_>, call: impl Future<Output = T> + Send
 fn spawn<T: Send + 'static>(
     py: Python<'_>,
     call: impl Future<Output = Result<T>> + Send + 'static,
+    given_up: Option<Arc<dyn GivenUp>>,
     convert: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 ) -> PyResult<Py<PyAny>> {
     static ASYNCIO: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
@@ -151,7 +168,7 @@ fn spawn<T: Send + 'static>(
             drop(done);
         });
     });
-    let abort = Abort(task.abort_handle());
+    let abort = Abort(task.abort_handle(), given_up);
     future.call_method1(py, "add_done_callback", (abort,))?;
     Ok(future)
 }
@@ -163,13 +180,16 @@ fn broken() -> PyErr {
 
 /// Ends a call whose awaitable was cancelled.
 #[pyclass(module = "minutebook._native", frozen)]
-struct Abort(AbortHandle);
+struct Abort(AbortHandle, Option<Arc<dyn GivenUp>>);
 
 #[pymethods]
 impl Abort {
     fn __call__(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
         if future.call_method0("cancelled")?.is_truthy()? {
             self.0.abort();
+            if let Some(given_up) = &self.1 {
+                given_up.given_up();
+            }
         }
         Ok(())
     }

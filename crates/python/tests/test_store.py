@@ -517,6 +517,41 @@ def test_who_stops_waiting_for_an_entry_leaves_it_to_the_next_call(tmp_path):
     asyncio.run(main())
 
 
+def test_rows_that_were_on_their_way_to_who_stopped_waiting_go_to_the_next_reader(tmp_path):
+    """An `async for` that is given up at any moment, and Arrow after it: each row comes once."""
+    count = 2_000
+
+    async def rest(book, pause, before):
+        rows = await book.series.scan("A@1m", batch_size=100)
+        found = [(await anext(rows)) for _ in range(before)]
+        waiting = asyncio.create_task(anext(rows))
+        await asyncio.sleep(0)
+        # The loop is held: what comes meanwhile is delivered to nobody.
+        time.sleep(pause)
+        waiting.cancel()
+        try:
+            found.append(await waiting)
+        except asyncio.CancelledError:
+            pass
+        closes = [value for batch in found for value in pa.record_batch(batch)["close"].to_pylist()]
+        closes += rows.to_arrow()["close"].to_pylist()
+        assert closes == [100.0 + i for i in range(count)], (pause, before)
+        with pytest.raises(RuntimeError, match="read already"):
+            rows.to_arrow()
+
+    async def main():
+        book = aio.create(tmp_path / "store", durability="buffered")
+        await book.series.write("A@1m", bars(count, minutes=1))
+        for before in (0, 1, 7, 19):
+            for pause in (0, 0.000_1, 0.000_5, 0.002, 0.05):
+                await rest(book, pause, before)
+        rows = await book.series.scan("A@1m", batch_size=100)
+        first, second = await asyncio.gather(anext(rows), anext(rows))
+        assert len(first) == len(second) == 100 and rows.to_arrow().num_rows == count - 200
+
+    asyncio.run(main())
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_what_was_opened_before_a_fork_says_so_and_lets_go(book):

@@ -131,6 +131,16 @@ def test_a_long_file_of_lines_of_every_kind_is_what_python_reads(store):
     assert len(_native.load_lines(path, json.loads)[1]) == skipped
 
 
+def test_values_that_come_again_after_a_long_time_of_new_ones_are_read_as_they_are(store):
+    """Whether values are looked for among those before is tried anew from time to time."""
+    path = store.storage_path / "x_timeseries.jsonl"
+    expected = []
+    for i in range(150_000):
+        expected.append({"n": i if i < 100_000 else i % 7, "x": i / 8 if 50_000 < i < 120_000 else i % 3 + 0.5, "t": f"t{i // (1 + i // 70_000 * 1_000)}"})
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in expected))
+    assert store.load_data("X") == expected
+
+
 def test_loading_leaves_the_collector_as_it_was(store):
     import gc
 

@@ -59,11 +59,26 @@ pub(super) fn package() -> Result<Done> {
     Ok(Done::With(ran.join(", ")))
 }
 
-/// Holds the stubs against what is installed.
+/// Holds the stubs against what is installed, and a program that uses them against what a type checker makes of it.
 fn types(python: &Path, tests: &Path) -> Result<()> {
+    let mut checked = Command::new(python);
+    checked
+        .args([
+            "-m",
+            "mypy",
+            "--strict",
+            "--no-incremental",
+            "--config-file",
+        ])
+        .arg(tests.join("mypy.ini"))
+        .arg(tests.join("typed.py"))
+        .current_dir(target_dir())
+        .stdin(Stdio::null());
+    run(&mut checked)?;
     let mut stubtest = Command::new(python);
     stubtest
-        .args(["-m", "mypy.stubtest", "minutebook._native"])
+        .args(["-m", "mypy.stubtest"])
+        .args(["minutebook._native", "minutebook.aio"])
         .arg("--mypy-config-file")
         .arg(tests.join("mypy.ini"))
         .arg("--allowlist")

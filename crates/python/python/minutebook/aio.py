@@ -15,12 +15,44 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from . import _native
-from ._native import BackupCheck, Generation, Minutebook, RestoreReport, backup_generations, restore_backup
+from ._native import (
+    Batches,
+    Catalog,
+    Changes,
+    Decisions,
+    Documents,
+    Entries,
+    Minutebook,
+    Series,
+    TickAppender,
+    Ticks,
+    VersionedSeries,
+    backup_generations,
+    restore_backup,
+)
 
 if TYPE_CHECKING:
-    from ._native import Part
+    from ._native import BackupCheck, Generation, Part, RestoreReport
 
-__all__ = ["check_backup", "create", "generations", "in_memory", "open", "restore"]
+__all__ = [
+    "Batches",
+    "Catalog",
+    "Changes",
+    "Decisions",
+    "Documents",
+    "Entries",
+    "Minutebook",
+    "Series",
+    "TickAppender",
+    "Ticks",
+    "VersionedSeries",
+    "check_backup",
+    "create",
+    "generations",
+    "in_memory",
+    "open",
+    "restore",
+]
 
 
 def open(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook:  # noqa: A001

@@ -73,6 +73,8 @@ fn note(noted: &Mutex<Vec<String>>, stream: &BatchStream) {
 /// A stream as a plain reader, for the C interface.
 struct Reader {
     schema: SchemaRef,
+    /// What was on its way to an `async for` that was given up.
+    given: Option<RecordBatch>,
     stream: BatchStream,
     noted: Arc<Mutex<Vec<String>>>,
     runtime: Arc<Runtime>,
@@ -89,6 +91,9 @@ impl Iterator for Reader {
                 why.to_owned(),
                 std::io::Error::other(why),
             )));
+        }
+        if let Some(given) = self.given.take() {
+            return Some(Ok(given));
         }
         let next = self.runtime.block_on(self.stream.next());
         if next.is_none() {
@@ -118,12 +123,19 @@ impl Batches {
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.calls.check()?;
-        let taken = self.feed.with(|rows| rows.stream.take());
-        let stream = taken.flatten().ok_or_else(|| {
+        let taken = self
+            .feed
+            .hand_over(py, |rows, given| (rows.stream.take(), given))?;
+        let Some((stream, given)) = taken else {
+            let why = "another task waits for these rows; scan again for another reader";
+            return Err(PyRuntimeError::new_err(why));
+        };
+        let stream = stream.ok_or_else(|| {
             PyRuntimeError::new_err("these rows were read already; scan again for another reader")
         })?;
         let reader = Reader {
             schema: Arc::clone(&self.schema),
+            given,
             stream,
             noted: Arc::clone(&self.problems),
             runtime: runtime()?,

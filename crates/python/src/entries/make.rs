@@ -85,11 +85,12 @@ impl<'py> Maker<'py> {
         let object = self.template.next(self.py)?;
         for (key, held) in self.template.members() {
             let Some(token) = tokens.next() else { break };
-            if let Some(value) = self.known.value(token, tokens)?
-                && !held.as_ref().is_some_and(|held| held.is(&value))
-            {
-                object.set_item(key, value)?;
-            }
+            let member = Member {
+                object: &object,
+                key,
+                held: held.as_ref(),
+            };
+            self.known.put(&member, token, tokens)?;
         }
         self.template.hold(&object)?;
         Ok(object.into_any())
@@ -107,7 +108,7 @@ impl<'py> Maker<'py> {
         let mut keys = Vec::new();
         while let Some(Token::Key(key)) = tokens.next() {
             let Some(token) = tokens.next() else { break };
-            let key = PyString::intern(self.py, tokens.text(key));
+            let key = PyString::intern(self.py, tokens.key(key));
             if let Some(value) = self.known.value(token, tokens)? {
                 object.set_item(&key, value)?;
             }
@@ -124,6 +125,22 @@ fn none<T>(count: usize) -> Vec<Option<T>> {
     places
 }
 
+/// A place in an object, and what is in it already.
+struct Member<'a, 'py> {
+    object: &'a Bound<'py, PyDict>,
+    key: &'a Bound<'py, PyString>,
+    held: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl<'py> Member<'_, 'py> {
+    fn set(&self, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        if self.held.is_some_and(|held| held.is(value)) {
+            return Ok(());
+        }
+        self.object.set_item(self.key, value)
+    }
+}
+
 /// The objects of texts and numbers that came before, in their places.
 struct Known<'py> {
     py: Python<'py>,
@@ -132,6 +149,38 @@ struct Known<'py> {
 }
 
 impl<'py> Known<'py> {
+    /// Puts the value that begins with a token in its place. Objects that are kept are lent, since counting who has them is a call each time.
+    fn put(
+        &mut self,
+        member: &Member<'_, 'py>,
+        token: Token,
+        tokens: &mut Tokens<'_>,
+    ) -> PyResult<()> {
+        let py = self.py;
+        let (places, at, value) = match token {
+            Token::SameText(at) => {
+                return there(&self.texts, at).map_or(Ok(()), |value| member.set(value));
+            }
+            Token::SameNumber(at) => {
+                return there(&self.numbers, at).map_or(Ok(()), |value| member.set(value));
+            }
+            Token::NewText(at, part) => (&mut self.texts, at, tokens.text(py, part)?),
+            Token::NewFloat(at, value) => {
+                (&mut self.numbers, at, PyFloat::new(py, value).into_any())
+            }
+            Token::NewInt(at, value) => (&mut self.numbers, at, PyInt::new(py, value).into_any()),
+            other => {
+                let value = self.value(other, tokens)?;
+                return value.map_or(Ok(()), |value| member.set(&value));
+            }
+        };
+        member.set(&value)?;
+        if let Some(place) = places.get_mut(at as usize) {
+            *place = Some(value);
+        }
+        Ok(())
+    }
+
     /// The value that begins with a token.
     fn value(
         &mut self,
@@ -140,13 +189,13 @@ impl<'py> Known<'py> {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = self.py;
         Ok(Some(match token {
-            Token::Text(part) => PyString::new(py, tokens.text(part)).into_any(),
-            Token::SameText(at) => return Ok(there(&self.texts, at)),
+            Token::Text(part) => tokens.text(py, part)?,
+            Token::SameText(at) => return Ok(there(&self.texts, at).cloned()),
             Token::NewText(at, part) => {
-                let text = PyString::new(py, tokens.text(part)).into_any();
+                let text = tokens.text(py, part)?;
                 kept(&mut self.texts, at, text)
             }
-            Token::SameNumber(at) => return Ok(there(&self.numbers, at)),
+            Token::SameNumber(at) => return Ok(there(&self.numbers, at).cloned()),
             Token::NewFloat(at, value) => {
                 kept(&mut self.numbers, at, PyFloat::new(py, value).into_any())
             }
@@ -161,7 +210,7 @@ impl<'py> Known<'py> {
             Token::Object => {
                 let object = PyDict::new(py);
                 while let Some(Token::Key(key)) = tokens.next() {
-                    let key = PyString::intern(py, tokens.text(key));
+                    let key = PyString::intern(py, tokens.key(key));
                     let Some(token) = tokens.next() else { break };
                     if let Some(value) = self.value(token, tokens)? {
                         object.set_item(key, value)?;
@@ -186,8 +235,11 @@ impl<'py> Known<'py> {
     }
 }
 
-fn there<'py>(places: &[Option<Bound<'py, PyAny>>], at: u32) -> Option<Bound<'py, PyAny>> {
-    places.get(at as usize)?.clone()
+fn there<'a, 'py>(
+    places: &'a [Option<Bound<'py, PyAny>>],
+    at: u32,
+) -> Option<&'a Bound<'py, PyAny>> {
+    places.get(at as usize)?.as_ref()
 }
 
 /// Keeps an object in its place.
@@ -213,7 +265,12 @@ impl Tokens<'_> {
         self.tokens.next().copied()
     }
 
-    fn text(&self, part: Part) -> &str {
+    /// A text; the interpreter looks once more whether it is UTF-8.
+    fn text<'py>(&self, py: Python<'py>, part: Part) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyString::from_bytes(py, part.of(self.bytes))?.into_any())
+    }
+
+    fn key(&self, part: Part) -> &str {
         // The line was looked through for what is no UTF-8.
         str::from_utf8(part.of(self.bytes)).unwrap_or_default()
     }

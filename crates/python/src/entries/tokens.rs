@@ -104,6 +104,7 @@ impl Chunks {
             lines: 0,
             known: Known {
                 keys: Vec::new(),
+                columns: Vec::new(),
                 seen: Seen::new(places),
             },
             is_over: false,
@@ -156,7 +157,8 @@ impl Chunks {
         if self.lines == 0 && chunk.bytes.starts_with(BOM) {
             begin = BOM.len();
         }
-        let has_returns = memchr::memchr(b'\r', &chunk.bytes).is_some();
+        let is_plain = is_plain(&chunk.bytes);
+        let has_returns = !is_plain && memchr::memchr(b'\r', &chunk.bytes).is_some();
         while begin < chunk.bytes.len() {
             let rest = chunk.bytes.get(begin..).unwrap_or(&[]);
             let len = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
@@ -165,12 +167,12 @@ impl Chunks {
             if has_returns {
                 let mut at = begin;
                 for part in line.split(|byte| *byte == b'\r') {
-                    let read = (self.lines, at, part);
+                    let read = (self.lines, at, part, is_plain);
                     line_of(read, &mut self.known, &mut chunk.tokens, &mut chunk.lines);
                     at += part.len() + 1;
                 }
             } else {
-                let read = (self.lines, begin, line);
+                let read = (self.lines, begin, line, is_plain);
                 line_of(read, &mut self.known, &mut chunk.tokens, &mut chunk.lines);
             }
             begin += len + 1;
@@ -182,12 +184,45 @@ impl Chunks {
 struct Known {
     /// The keys of the last object at the top.
     keys: Vec<Vec<u8>>,
+    /// How the values of these keys are.
+    columns: Vec<Column>,
     seen: Seen,
 }
 
-/// Reads a line: its number, its place in the chunk, its bytes.
+/// Whether the values of a key are worth looking for among those that came before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Column {
+    lines: u32,
+    found: u32,
+}
+
+impl Column {
+    /// After so many it is decided.
+    const TRIAL: u32 = 1 << 10;
+    /// After so many it is tried again.
+    const ROUND: u32 = 1 << 16;
+
+    fn is_worth_it(&mut self) -> bool {
+        if self.lines == Self::ROUND {
+            *self = Self::default();
+        }
+        self.lines += 1;
+        self.lines <= Self::TRIAL || self.found > Self::TRIAL / 4
+    }
+}
+
+/// Whether it is UTF-8 without control characters but those that end lines.
+fn is_plain(bytes: &[u8]) -> bool {
+    let is_control = |byte: u8| u8::from(byte < b' ') & u8::from(byte != b'\n');
+    let has_control = bytes
+        .iter()
+        .fold(0, |found, byte| found | is_control(*byte));
+    has_control == 0 && str::from_utf8(bytes).is_ok()
+}
+
+/// Reads a line: its number, its place in the chunk, its bytes, and whether the whole chunk is plain.
 fn line_of(
-    (number, at, line): (u64, usize, &[u8]),
+    (number, at, line, is_plain): (u64, usize, &[u8], bool),
     known: &mut Known,
     tokens: &mut Vec<Token>,
     lines: &mut Vec<Line>,
@@ -198,11 +233,12 @@ fn line_of(
         return;
     }
     // Within texts no control character may stand; a tab between them is rare enough to be left to Python too.
-    let lowest = text.iter().fold(u8::MAX, |lowest, byte| lowest.min(*byte));
-    let shape = match str::from_utf8(text) {
-        Err(_) => Shape::NoText,
-        Ok(_) if lowest < b' ' => Shape::Python,
-        Ok(_) => shape_of(text, at + lead, known, tokens),
+    let shape = if is_plain || self::is_plain(text) {
+        shape_of(text, at + lead, known, tokens)
+    } else if str::from_utf8(text).is_ok() {
+        Shape::Python
+    } else {
+        Shape::NoText
     };
     lines.push(Line {
         number,
@@ -220,14 +256,17 @@ fn shape_of(text: &[u8], base: usize, known: &mut Known, tokens: &mut Vec<Token>
         base,
         tokens,
         seen: &mut known.seen,
+        looks: true,
+        found: 0,
     };
-    if reader.same(&known.keys).is_some() {
+    if reader.same(&known.keys, &mut known.columns).is_some() {
         return Shape::Same;
     }
     reader.undo(before);
     let mut keys = Vec::new();
     if let Some(is_object) = reader.other(&mut keys) {
         if is_object {
+            known.columns = vec![Column::default(); keys.len()];
             known.keys = keys;
         }
         Shape::Other
@@ -254,13 +293,17 @@ struct Reader<'a> {
     base: usize,
     tokens: &'a mut Vec<Token>,
     seen: &'a mut Seen,
+    /// Whether values are looked for among those that came before.
+    looks: bool,
+    /// How many were found there.
+    found: u32,
 }
 
 impl Reader<'_> {
     /// The values of an object with these keys.
-    fn same(&mut self, keys: &[Vec<u8>]) -> Option<()> {
+    fn same(&mut self, keys: &[Vec<u8>], columns: &mut [Column]) -> Option<()> {
         let mut before = b'{';
-        for key in keys {
+        for (key, column) in keys.iter().zip(columns) {
             if !self.eat(before) || self.peek() != Some(b'"') || !self.is_at(key) {
                 return None;
             }
@@ -269,7 +312,10 @@ impl Reader<'_> {
             if !self.eat(b':') {
                 return None;
             }
+            self.looks = column.is_worth_it();
+            self.found = 0;
             self.any(1)?;
+            column.found += u32::from(self.found > 0);
         }
         let is_whole = !keys.is_empty() && self.eat(b'}') && self.peek().is_none();
         is_whole.then_some(())
@@ -303,6 +349,7 @@ impl Reader<'_> {
             }
         }
         self.at = 0;
+        self.looks = true;
     }
 
     fn any(&mut self, depth: usize) -> Option<()> {
@@ -410,8 +457,16 @@ impl Reader<'_> {
         let start = self.at + 1;
         let part = self.plain()?;
         let text = self.bytes.get(start..self.at - 1)?;
-        Some(match self.seen.text(text) {
-            Some(place) if place.is_known => Token::SameText(place.at),
+        let place = if self.looks {
+            self.seen.text(text)
+        } else {
+            None
+        };
+        Some(match place {
+            Some(place) if place.is_known => {
+                self.found += 1;
+                Token::SameText(place.at)
+            }
             Some(place) => Token::NewText(place.at, part),
             None => Token::Text(part),
         })
@@ -460,10 +515,15 @@ impl Reader<'_> {
             }
         }
         let bytes = self.bytes.get(start..self.at)?;
-        let place = self.seen.number(bytes);
+        let place = if self.looks {
+            self.seen.number(bytes)
+        } else {
+            None
+        };
         if let Some(place) = place
             && place.is_known
         {
+            self.found += 1;
             return Some(Token::SameNumber(place.at));
         }
         let text = str::from_utf8(bytes).ok()?;
