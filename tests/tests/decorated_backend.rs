@@ -196,6 +196,11 @@ impl<R: Catalog> Catalog for Counting<R> {
         self.calls.count("remove");
         self.inner.remove(name).await
     }
+
+    async fn remove_seen(&self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+        self.calls.count("remove_seen");
+        self.inner.remove_seen(name, seen).await
+    }
 }
 
 /// Stores in memory behind counters, twice over and behind the pointers that forward the traits.

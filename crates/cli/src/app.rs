@@ -283,6 +283,27 @@ mod tests {
     }
 
     #[test]
+    fn who_wants_no_repair_is_told_what_is_wrong_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = of_store(dir.path(), &[]);
+        let decision = "{\"id\": \"a\", \"timestamp\": \"2025-01-02\"}";
+        run_watched(&["decision", "add"], decision, &environment);
+        let file = |day| dir.path().join(format!("decisions/2025-01-{day}_a.json"));
+        std::fs::copy(file("02"), file("01")).unwrap();
+        let no = || run_watched(&["repair"], "no\n", &environment);
+        let ran = no();
+        assert_eq!(ran.exit, Exit::Success, "{}", ran.stderr);
+        // What no repair can mend is not in the plan.
+        std::fs::write(dir.path().join("documents"), "no directory").unwrap();
+        let ran = no();
+        assert_eq!(ran.exit, Exit::Failure, "{}", ran.stderr);
+        assert!(ran.stderr.contains("nothing was mended"), "{}", ran.stderr);
+        std::fs::write(file("02"), "{").unwrap();
+        assert_eq!(no().exit, Exit::Corrupt);
+        assert!(file("01").exists());
+    }
+
+    #[test]
     fn colour_is_for_terminals_and_not_where_it_is_unwanted() {
         let dir = tempfile::tempdir().unwrap();
         let colored = run_watched(&["decision", "get", "a"], "", &of_store(dir.path(), &[]));

@@ -40,9 +40,11 @@ Exit codes:
   1  the storage failed (I/O, permission, disk full)
   2  the command line or the settings are wrong
   3  not found (store, decision, series, dataset, file)
-  4  it exists already, or another writer was first
+  4  it exists already, or another writer was first; a directory of backups has
+     those of another store
   5  the data given is invalid; the message names file and line
-  6  stored bytes or a file are damaged
+  6  stored bytes, a file or a backup are damaged; verify found damage, or repair
+     left some; series adopt left a file out
   7  locked by another process
   8  not supported"
     };

@@ -158,10 +158,18 @@ fn a_name_is_taken_once_and_changed_by_update() {
         "C",
         "--upsert",
     ]);
-    assert_eq!(world.json(&["catalog", "info", "a"])[0]["instrument"], "C");
+    let now = world.json(&["catalog", "info", "a"]).remove(0);
+    assert_eq!(now["instrument"], "C");
+    let revision = now["revision"].as_str().unwrap();
+    world.refused(
+        &["catalog", "remove", "a", "--expect", "another"],
+        "",
+        4,
+        &["revision"],
+    );
     assert!(
         world
-            .ok(&["catalog", "remove", "a"])
+            .ok(&["catalog", "remove", "a", "--expect", revision])
             .contains("its data stays")
     );
     assert!(world.store().join("a.parquet").exists());

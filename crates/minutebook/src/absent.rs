@@ -133,6 +133,10 @@ impl Catalog for Absent {
     async fn remove(&self, _: &DatasetName) -> Result<bool> {
         self.error()
     }
+
+    async fn remove_seen(&self, _: &DatasetName, _: &Revision) -> Result<bool> {
+        self.error()
+    }
 }
 
 #[async_trait]

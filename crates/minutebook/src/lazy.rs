@@ -348,6 +348,13 @@ impl<T: Catalog> Catalog for Lazy<T> {
             None => Ok(false),
         }
     }
+
+    async fn remove_seen(&self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+        match self.existing()? {
+            Some(catalog) => catalog.remove_seen(name, seen).await,
+            None => Ok(false),
+        }
+    }
 }
 
 #[async_trait]

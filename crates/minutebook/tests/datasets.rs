@@ -1,14 +1,22 @@
 //! The catalog and the series together.
-#![cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
+#![cfg(all(
+    feature = "json",
+    feature = "jsonl",
+    feature = "parquet",
+    feature = "memory"
+))]
 #![allow(
     clippy::unwrap_used,
     reason = "a test stops where something is not as it should be"
 )]
 
+use async_trait::async_trait;
 use minutebook::config::Environment;
+use minutebook::memory::{MemoryCatalog, MemoryTimeSeriesRepository};
 use minutebook::{
-    Bar, CatalogExt, DatasetChange, DatasetEntry, DatasetName, ErrorKind, Minutebook, Row,
-    SaveMode, SeriesId, Statistics, Tick, TimeSeriesRepositoryExt, Timeframe,
+    Bar, Capabilities, Catalog, CatalogExt, DatasetChange, DatasetEntry, DatasetFilter,
+    DatasetName, ErrorKind, Minutebook, Result, Revision, Row, SaveMode, SeriesId, Statistics,
+    StoredEntry, Tick, TimeSeriesRepository, TimeSeriesRepositoryExt, Timeframe,
     time::parse_timestamp,
 };
 
@@ -198,4 +206,71 @@ async fn statistics_of_files_come_from_the_footer() {
         book.stats_of("notes.csv").await.unwrap_err().kind(),
         ErrorKind::Unsupported
     );
+}
+
+/// A catalog in which somebody registers an entry anew right before it is removed.
+#[derive(Debug)]
+struct Busy(MemoryCatalog);
+
+impl Busy {
+    async fn register_anew(&self, name: &DatasetName) -> Result<()> {
+        let mut entry = self.0.require(name).await?.entry;
+        entry.instrument = "registered anew".into();
+        self.0.upsert(&entry).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Catalog for Busy {
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    async fn register(&self, entry: &DatasetEntry, mode: SaveMode) -> Result<Revision> {
+        self.0.register(entry, mode).await
+    }
+
+    async fn get(&self, name: &DatasetName) -> Result<Option<StoredEntry>> {
+        self.0.get(name).await
+    }
+
+    async fn list(&self, filter: &DatasetFilter) -> Result<Vec<StoredEntry>> {
+        self.0.list(filter).await
+    }
+
+    async fn update(&self, name: &DatasetName, change: &DatasetChange) -> Result<Revision> {
+        self.0.update(name, change).await
+    }
+
+    async fn rename(&self, name: &DatasetName, to: &DatasetName) -> Result<Revision> {
+        self.0.rename(name, to).await
+    }
+
+    async fn remove(&self, name: &DatasetName) -> Result<bool> {
+        self.register_anew(name).await?;
+        self.0.remove(name).await
+    }
+
+    async fn remove_seen(&self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+        self.register_anew(name).await?;
+        self.0.remove_seen(name, seen).await
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_was_registered_anew_is_not_removed_with_its_data() {
+    let book = Minutebook::builder()
+        .series(MemoryTimeSeriesRepository::new())
+        .catalog(Busy(MemoryCatalog::new()))
+        .build()
+        .unwrap();
+    let dataset = name("days");
+    let written = bars(&["2025-01-02"]);
+    book.series().append_bars(&days(), &written).await.unwrap();
+    book.register_series(&dataset, &days()).await.unwrap();
+    let error = book.remove_with_data(&dataset).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    let left = book.catalog().require(&dataset).await.unwrap().entry;
+    assert_eq!(left.instrument, "registered anew");
+    assert_eq!(book.series().summary(&days()).await.unwrap(), None);
 }

@@ -7,15 +7,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use minutebook::check::VerifyOptions;
 use minutebook::config::Environment;
 use minutebook::parquet::{SaveParquet, save_parquet};
 use minutebook::{
-    Bar, CatalogExt, Decision, DecisionRepositoryExt, ErrorKind, Minutebook, Row, SaveMode,
-    SeriesId, Tick, TimeRange, TimeSeriesRepositoryExt, Timeframe, time::parse_timestamp,
+    Bar, CatalogExt, Decision, DecisionRepositoryExt, ErrorKind, FindingKind, Minutebook, Row,
+    SaveMode, SeriesId, Tick, TimeRange, TimeSeriesRepositoryExt, Timeframe, time::parse_timestamp,
 };
-use minutebook_fs::{Durability, Fs, SimFs, create_new};
+use minutebook_fs::{Durability, Fs, OpKind, SimFs, create_new};
 
 fn options(fs: &Arc<dyn Fs>) -> minutebook::OpenOptions {
     Minutebook::options()
@@ -33,15 +34,8 @@ async fn a_store_lives_on_the_file_system_that_is_given() {
     let book = options(&fs).create(path).unwrap();
     let days = SeriesId::bars("A".parse().unwrap(), Timeframe::DAY);
     let ticks = SeriesId::ticks("A".parse().unwrap());
-    let timestamp = parse_timestamp("2025-01-01").unwrap();
-    let bar = Bar {
-        timestamp,
-        open: 1.0,
-        high: 1.0,
-        low: 1.0,
-        close: 1.0,
-        volume: 1.0,
-    };
+    let bar = a_bar();
+    let timestamp = bar.timestamp;
     let tick = Tick {
         timestamp,
         price: 1.5,
@@ -81,15 +75,7 @@ async fn data_files_are_looked_at_on_the_file_system_that_is_given() {
     let fs: Arc<dyn Fs> = Arc::new(SimFs::new());
     let path = Path::new("/minutebook-simulated/data");
     let book = options(&fs).create(path).unwrap();
-    let timestamp = parse_timestamp("2025-01-01").unwrap();
-    let bar = Bar {
-        timestamp,
-        open: 1.0,
-        high: 1.0,
-        low: 1.0,
-        close: 1.0,
-        volume: 1.0,
-    };
+    let bar = a_bar();
     let real = tempfile::tempdir().unwrap();
     let file = real.path().join("vix.parquet");
     save_parquet(
@@ -125,4 +111,70 @@ async fn data_files_are_looked_at_on_the_file_system_that_is_given() {
     let gone = path.join("vix.parquet");
     minutebook_fs::remove(&*fs, &gone, Durability::Synced).unwrap();
     assert!(book.inspect("vix.parquet").await.unwrap().is_none());
+}
+
+fn a_bar() -> Bar {
+    Bar {
+        timestamp: parse_timestamp("2025-01-01").unwrap(),
+        open: 1.0,
+        high: 1.0,
+        low: 1.0,
+        close: 1.0,
+        volume: 1.0,
+    }
+}
+
+/// A store on a simulated disk with a registered Parquet file, of which this call gives the bytes.
+async fn with_a_file(disk: &SimFs, path: &Path) -> (Minutebook, Vec<u8>) {
+    let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+    let book = options(&fs).create(path).unwrap();
+    let real = tempfile::tempdir().unwrap();
+    let file = real.path().join("vix.parquet");
+    let batch = Bar::to_batch(&[a_bar()]).unwrap();
+    save_parquet(&[batch], &file, &SaveParquet::default()).unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    disk.put(path.join("vix.parquet"), &bytes).unwrap();
+    let found = book.discover().await.unwrap().remove(0);
+    let register = book.catalog().register(&found.entry, SaveMode::Create);
+    register.await.unwrap();
+    (book, bytes)
+}
+
+#[tokio::test]
+async fn damage_in_a_data_file_is_found_on_the_file_system_that_is_given() {
+    let disk = SimFs::new();
+    let path = Path::new("/minutebook-simulated/damaged");
+    let (book, bytes) = with_a_file(&disk, path).await;
+    let file = path.join("vix.parquet");
+    disk.put(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let report = book.verify(&VerifyOptions::new()).await.unwrap();
+    let kinds: Vec<_> = report.findings.iter().map(|found| found.kind).collect();
+    assert_eq!(kinds, [FindingKind::DatasetDamaged]);
+    let report = book.repair(&VerifyOptions::new()).await.unwrap();
+    assert!(report.after.is_clean(), "{:?}", report.after.findings);
+    assert!(disk.get(&file).is_none());
+}
+
+#[tokio::test]
+async fn a_data_file_that_is_written_while_it_is_judged_is_judged_again() {
+    let disk = SimFs::new();
+    let path = Path::new("/minutebook-simulated/written");
+    let (book, good) = with_a_file(&disk.new_process(), path).await;
+    drop(book);
+    let file = path.join("vix.parquet");
+    disk.put(&file, &good[..good.len() / 2]).unwrap();
+    let (process, other, once) = (disk.new_process(), disk.clone(), AtomicBool::new(false));
+    let (again, written) = (file.clone(), good.clone());
+    process.on_op(move |event| {
+        let reads = event.kind == OpKind::Read && event.path == again;
+        if reads && !once.swap(true, Ordering::SeqCst) {
+            other.put(&again, &written).unwrap();
+        }
+    });
+    let fs: Arc<dyn Fs> = Arc::new(process);
+    let book = options(&fs).open(path).unwrap();
+    let report = book.repair(&VerifyOptions::new()).await.unwrap();
+    assert!(report.mended.is_empty(), "{:?}", report.mended);
+    assert!(report.after.is_clean(), "{:?}", report.after.findings);
+    assert_eq!(disk.get(&file), Some(good));
 }

@@ -22,8 +22,8 @@ mod store;
 pub use config::{ParquetConfig, Retention};
 pub use file::{
     FrameKey, Freshness, LoadParquet, ParquetCompression, ParquetStatistics, SaveParquet,
-    list_parquet_files, load_frame, load_parquet, parquet_batches, parquet_statistics,
-    parquet_statistics_on, save_frame, save_parquet,
+    list_parquet_files, load_frame, load_parquet, parquet_batches, parquet_batches_on,
+    parquet_statistics, parquet_statistics_on, save_frame, save_parquet,
 };
 pub use log::{Absorbed, AbsorbedEarlier, AbsorbedSegment, Metadata, Operation};
 pub use series::{

@@ -235,6 +235,8 @@ def test_the_catalog(book):
     with pytest.raises(minutebook.ConflictError):
         book.catalog.update("vix", tenor="3M", expected=revision)
     assert book.catalog.get("vix").to_dict()["tenor"] == "2M" and book.catalog.get("vix").metadata == {"source": "desk"}
+    with pytest.raises(minutebook.ConflictError):
+        book.catalog.remove("vix", expected=revision)
     assert book.catalog.remove("vix") and not book.catalog.remove("vix")
     with pytest.raises(KeyError):
         book.catalog.update("vix", tenor="3M")

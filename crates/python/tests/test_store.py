@@ -326,6 +326,20 @@ def test_a_backup_is_added_to_and_brought_back(book, tmp_path):
     asyncio.run(main())
 
 
+def test_a_backup_of_another_store_is_left_alone_unless_the_store_was_moved(book, tmp_path):
+    book.decisions.save(decision(1))
+    first = book.backup(tmp_path / "backups")
+    minutebook.restore(tmp_path / "backups", tmp_path / "moved")
+    moved = minutebook.open(tmp_path / "moved")
+    with pytest.raises(minutebook.AlreadyExistsError, match="source_moved"):
+        moved.backup(tmp_path / "backups")
+    second = moved.backup(tmp_path / "backups", source_moved=True)
+    assert second.copied_files < first.copied_files and len(minutebook.generations(tmp_path / "backups")) == 2
+    moved.backup(tmp_path / "backups")  # from then on the new place is the known one
+    with pytest.raises(minutebook.AlreadyExistsError):
+        book.backup(tmp_path / "backups")
+
+
 # ---- asyncio
 
 

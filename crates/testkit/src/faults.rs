@@ -271,4 +271,9 @@ impl<R: Catalog> Catalog for Faulty<R> {
     async fn remove(&self, name: &DatasetName) -> Result<bool> {
         self.meet("remove", self.inner.remove(name)).await
     }
+
+    async fn remove_seen(&self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+        self.meet("remove_seen", self.inner.remove_seen(name, seen))
+            .await
+    }
 }

@@ -305,3 +305,62 @@ fn one_restore_into_a_directory_goes_on_at_a_time() {
         assert_eq!(again.kind(), ErrorKind::AlreadyExists);
     });
 }
+
+#[test]
+fn two_restores_that_begin_together_do_not_follow_each_other() {
+    runtime().block_on(async {
+        let disk = SimFs::new();
+        let save = async |text: &str| {
+            let documents = open(&disk, STORE).documents().clone();
+            documents.save(&"run".parse().unwrap(), text).await.unwrap();
+            backed_up(&disk).await.unwrap().generation
+        };
+        let older = save("[1]").await;
+        save("[2]").await;
+        let (first, second) = (disk.new_process(), disk.new_process());
+        let options = |disk: &SimFs| RestoreOptions::new().fs(Arc::new(disk.clone()));
+        let once = AtomicBool::new(false);
+        first.on_op(move |event| {
+            let begins = event.path.ends_with(".minutebook-restore-unfinished")
+                && event.kind == OpKind::RenameNoReplace;
+            if begins && !once.swap(true, Ordering::SeqCst) {
+                let options = options(&second).generation(&older);
+                meanwhile(move || {
+                    let done = runtime().block_on(restore(BACKUPS, "/again", &options));
+                    done.unwrap();
+                });
+            }
+        });
+        let options = options(&first);
+        let error = restore(BACKUPS, "/again", &options).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
+        let again = open(&disk, "/again");
+        let run = again.documents().get(&"run".parse().unwrap()).await;
+        assert_eq!(run.unwrap().unwrap().text, "[1]");
+    });
+}
+
+#[test]
+fn the_journal_is_whole_in_a_backup_however_many_sealed_files_it_has() {
+    runtime().block_on(async {
+        let disk = SimFs::new();
+        drop(open(&disk, STORE));
+        let config = JsonDecisionConfig::default().fs(Arc::new(disk.clone()));
+        let dir = Path::new(STORE).join("decisions");
+        let decisions = JsonDecisionRepository::open(&dir, config).unwrap();
+        let count = 140;
+        for i in 0..count {
+            let decision = Decision::new(format!("d-{i}").parse().unwrap());
+            decisions.create(&decision).await.unwrap();
+            if i < count - 1 {
+                assert!(decisions.rotate().await.unwrap());
+            }
+        }
+        let image = disk.images_after_crash(&Images::default().max(1)).remove(0);
+        let made = backed_up(&image.fs).await.unwrap();
+        assert!(made.journal_head.is_some());
+        let again = brought_back(&image.fs, "/again").await;
+        let found = again.decisions().query(&DecisionQuery::new()).await;
+        assert_eq!(found.unwrap().decisions.len(), count);
+    });
+}

@@ -153,6 +153,18 @@ impl State {
         change.apply(&mut entry, clock.now());
         self.put(&entry)
     }
+
+    fn remove(&mut self, name: &DatasetName, seen: Option<&Revision>) -> Result<bool> {
+        let stored = self.entries.get(name);
+        if stored.is_none() {
+            return Ok(false);
+        }
+        check(stored, seen)?;
+        let change = json!({ "remove": name });
+        self.log.append(&change)?;
+        self.replay(&change)?;
+        Ok(true)
+    }
 }
 
 fn missing() -> Error {
@@ -213,13 +225,12 @@ impl Catalog for LogCatalog {
     }
 
     async fn remove(&self, name: &DatasetName) -> Result<bool> {
-        let mut state = self.state();
-        if !state.entries.contains_key(name) {
-            return Ok(false);
-        }
-        let change = json!({ "remove": name });
-        state.log.append(&change)?;
-        state.replay(&change)?;
-        Ok(true)
+        let removed = self.state().remove(name, None);
+        removed.map_err(|error| located(error, "remove", name))
+    }
+
+    async fn remove_seen(&self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+        let removed = self.state().remove(name, Some(seen));
+        removed.map_err(|error| located(error, "remove_seen", name))
     }
 }

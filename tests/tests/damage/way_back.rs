@@ -1,5 +1,6 @@
 //! A newest version that loses all its rows: what an earlier one still has is not left lying.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use minutebook::check::{Finding, VerifyOptions};
@@ -59,6 +60,13 @@ async fn mend(root: &Path) -> usize {
     let report = open(root).repair(&options).await.unwrap();
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     let lost = report.lost().count();
+    // A file that takes two steps is one place that was mended.
+    let places: HashSet<_> = report.mended.iter().map(|it| (it.kind, &it.path)).collect();
+    assert_eq!(places.len(), report.mended.len(), "{:?}", report.mended);
+    if let Some(folder) = &report.quarantine {
+        let text = std::fs::read_to_string(folder.join("manifest.jsonl")).unwrap();
+        assert_eq!(text.contains("\"lost\":true"), lost > 0, "{text}");
+    }
     assert!(report.after.is_clean(), "{:?}", report.after.findings);
     assert!(open(root).repair(&options).await.unwrap().mended.is_empty());
     lost
@@ -81,7 +89,7 @@ fn what_a_compaction_wrote_comes_back_from_what_it_read() {
         assert!(found[0].cause.contains("version 3 of "), "{found:?}");
         assert!(found[0].cause.contains("the same rows"), "{found:?}");
         // The versions that named the lost file go; none of their rows does.
-        mend(dir.path()).await;
+        assert_eq!(mend(dir.path()).await, 0);
         let book = open(dir.path());
         assert_eq!(rows(&book).await, before);
         let newest = versions(&book).await.pop().unwrap();

@@ -49,6 +49,8 @@ enum Bug {
     RenameForgetsChildren,
     RenameLosesFields,
     RenameInSteps,
+    SeenUnchecked,
+    SeenLookedAtBefore,
 }
 
 #[derive(Debug)]
@@ -283,6 +285,22 @@ impl Catalog for Buggy {
         }
         Ok(self.inner.remove(&self.name(name)).await? || self.bug == Bug::RemoveAlwaysTrue)
     }
+
+    async fn remove_seen(&self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+        match self.bug {
+            Bug::SeenUnchecked => self.inner.remove(name).await,
+            Bug::SeenLookedAtBefore => {
+                let stored = self.inner.get(name).await?;
+                if stored.is_some_and(|stored| stored.revision != *seen) {
+                    return self.inner.remove_seen(name, seen).await;
+                }
+                tokio::task::yield_now().await;
+                self.inner.remove(name).await
+            }
+            Bug::RevisionsRefusedThoughClaimed => Err(Error::unsupported("no revisions here")),
+            _ => self.inner.remove_seen(&self.name(name), seen).await,
+        }
+    }
 }
 
 fn harness(bug: Bug) -> Arc<dyn Harness<dyn Catalog>> {
@@ -316,6 +334,7 @@ caught! {
     an_ignored_metadata_filter: MetadataFilterIgnored => ["each_condition_on_datasets_filters", "conditions_on_datasets_hold_together"],
     an_ignored_tenor_filter: TenorFilterIgnored => ["each_condition_on_datasets_filters"],
     a_removal_that_takes_another: RemoveTakesAnother => ["removing_touches_no_other_entry"],
+    an_unchecked_revision_of_a_removal: SeenUnchecked => ["what_was_changed_since_is_not_removed"],
     a_stamp_on_every_change: AlwaysStamped => ["setting_statistics_stamps_last_updated"],
     a_missing_stamp: NeverStamped => ["setting_statistics_stamps_last_updated"],
     a_create_that_overwrites: CreateOverwrites => ["create_refuses_a_name_that_is_there", "one_of_concurrent_creates_of_a_name_wins"],
@@ -325,8 +344,8 @@ caught! {
     a_tenor_that_stays: TenorStays => ["a_change_touches_only_what_it_names"],
     replaced_metadata: MetadataReplaced => ["a_change_touches_only_what_it_names"],
     a_removal_that_always_succeeds: RemoveAlwaysTrue => ["a_removed_dataset_is_gone"],
-    a_claimed_capability_that_is_refused: RevisionsRefusedThoughClaimed => ["registering_over_an_old_revision_is_refused"],
-    an_unclaimed_capability_that_works: RevisionsWorkThoughUnclaimed => ["registering_over_an_old_revision_is_refused"],
+    a_claimed_capability_that_is_refused: RevisionsRefusedThoughClaimed => ["registering_over_an_old_revision_is_refused", "what_was_changed_since_is_not_removed"],
+    an_unclaimed_capability_that_works: RevisionsWorkThoughUnclaimed => ["registering_over_an_old_revision_is_refused", "what_was_changed_since_is_not_removed"],
     a_reopening_that_loses_the_last: ReopeningLosesTheLast => ["entries_survive_reopening"],
     a_reserved_key_that_is_taken: ReservedKeyTaken => ["metadata_under_the_reserved_key_is_refused"],
     an_ignored_pattern: PatternIgnored => ["each_condition_on_datasets_filters"],
@@ -354,6 +373,7 @@ caught_in_time! {
     lost_concurrent_registrations: RegistrationsRace => "concurrent_registrations_lose_none",
     a_rename_in_steps: RenameInSteps => "one_of_concurrent_renames_to_a_name_wins",
     lost_concurrent_changes: ChangesRace => "concurrent_changes_to_one_entry_are_all_applied",
+    a_removal_that_looks_and_then_removes: SeenLookedAtBefore => "one_of_concurrent_removals_and_changes_wins",
 }
 
 #[test]
@@ -365,6 +385,7 @@ fn random_histories_find_bugs_too() {
         Bug::NamesFolded,
         Bug::TenorStays,
         Bug::NeverStamped,
+        Bug::SeenUnchecked,
     ] {
         histories_must_catch(&bug, || {
             minutebook_testkit::catalog::random_histories(&|| harness(bug))

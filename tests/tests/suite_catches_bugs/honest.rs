@@ -176,6 +176,11 @@ impl Catalog for Without<MemoryCatalog> {
     async fn remove(&self, name: &DatasetName) -> Result<bool> {
         self.inner.remove(name).await
     }
+
+    async fn remove_seen(&self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+        self.refuse(Capability::Revisions, true)?;
+        self.inner.remove_seen(name, seen).await
+    }
 }
 
 macro_rules! harness {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use minutebook::check::{Finding, Part, Severity, VerifyOptions};
+use minutebook::check::{Finding, Part, VerifyOptions};
 use serde_json::json;
 
 use super::verify::{finding_value, follow, line, verdict};
@@ -43,8 +43,9 @@ impl Repair {
         let book = context.open()?;
         let root = book.root().map(Path::to_owned).unwrap_or_default();
         let bar = Bar::new(context.output.watched, "checking", 0);
-        let plan = book.plan_repair(&self.options(&bar)).await?;
+        let before = book.verify(&self.options(&bar)).await?;
         bar.finish();
+        let plan: Vec<Finding> = before.mendable().cloned().collect();
         if self.dry_run {
             return show_plan(context, &plan, &root);
         }
@@ -62,17 +63,9 @@ impl Repair {
                 root.display()
             );
             if !context.confirm(self.yes, &question)? {
-                let damage = |finding: &&Finding| finding.kind.severity() == Severity::Damage;
-                return match plan.iter().filter(damage).count() as u64 {
-                    0 => Ok(()),
-                    places => Err(Failure::new(
-                        Exit::Corrupt,
-                        format!(
-                            "nothing was mended; {} stay as they are",
-                            plural(places, "damaged place")
-                        ),
-                    )),
-                };
+                // What no repair mends is damage all the same.
+                return verdict(&before, false)
+                    .map_err(|failure| failure.with_note("nothing was mended"));
             }
         }
         let bar = Bar::new(context.output.watched, "mending", 0);

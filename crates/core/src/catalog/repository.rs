@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{DatasetChange, DatasetEntry, DatasetFilter, DatasetName, StoredEntry};
 use crate::capability::Capabilities;
 use crate::decision::SaveMode;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::Revision;
 
 /// A catalog of datasets.
@@ -71,6 +71,20 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// # Behavior
     /// - Afterwards `get` is `Ok(None)`; removing again is `Ok(false)`; other entries stay.
     async fn remove(&self, name: &DatasetName) -> Result<bool>;
+
+    /// Removes an entry that is still in the state that the caller has seen, as `remove` does. Needs
+    /// [`Capability::Revisions`](crate::Capability::Revisions).
+    ///
+    /// # Behavior
+    /// - What has another revision by now fails with `Conflict` and stays; what is not there is `Ok(false)`.
+    /// - Of a removal and a change of the same state at once exactly one succeeds.
+    async fn remove_seen(&self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+        let _ = seen;
+        let message = "this catalog does not compare revisions, so it cannot remove by them";
+        Err(Error::unsupported(message)
+            .with_operation("remove_seen")
+            .with_resource(name))
+    }
 }
 
 macro_rules! forward {
@@ -104,6 +118,10 @@ macro_rules! forward {
 
             async fn remove(&self, name: &DatasetName) -> Result<bool> {
                 (**self).remove(name).await
+            }
+
+            async fn remove_seen(&self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+                (**self).remove_seen(name, seen).await
             }
         }
     };

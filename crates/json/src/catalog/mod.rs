@@ -132,6 +132,19 @@ impl JsonCatalog {
         }
     }
 
+    async fn take_out(
+        &self,
+        operation: &'static str,
+        name: &DatasetName,
+        seen: Option<&Revision>,
+    ) -> minutebook_core::Result<bool> {
+        let op = Op::Remove(name.clone(), seen.cloned());
+        match self.change(operation, name, op).await? {
+            Done::Removed(removed) => Ok(removed),
+            Done::Stored(_) => Ok(true),
+        }
+    }
+
     /// The registry: at once if it has not changed, else off the asynchronous threads.
     async fn registry(&self, operation: &'static str) -> minutebook_core::Result<Arc<Registry>> {
         let place = || self.path().display().to_string();
@@ -199,12 +212,14 @@ impl Catalog for JsonCatalog {
     }
 
     async fn remove(&self, name: &DatasetName) -> minutebook_core::Result<bool> {
-        match self
-            .change("remove", name, Op::Remove(name.clone()))
-            .await?
-        {
-            Done::Removed(removed) => Ok(removed),
-            Done::Stored(_) => Ok(true),
-        }
+        self.take_out("remove", name, None).await
+    }
+
+    async fn remove_seen(
+        &self,
+        name: &DatasetName,
+        seen: &Revision,
+    ) -> minutebook_core::Result<bool> {
+        self.take_out("remove_seen", name, Some(seen)).await
     }
 }

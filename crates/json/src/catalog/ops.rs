@@ -14,7 +14,8 @@ pub(super) enum Op {
     Register(Box<DatasetEntry>, SaveMode),
     Update(DatasetName, Box<DatasetChange>),
     Rename(DatasetName, DatasetName),
-    Remove(DatasetName),
+    /// With the state that it must be in, if the caller has seen one.
+    Remove(DatasetName, Option<Revision>),
 }
 
 /// What came of it.
@@ -57,11 +58,7 @@ impl Draft {
             Op::Register(entry, mode) => self.register(entry, mode, now).map(Done::Stored),
             Op::Update(name, change) => self.update(name, change, now).map(Done::Stored),
             Op::Rename(name, to) => self.rename(name, to, now).map(Done::Stored),
-            Op::Remove(name) => {
-                let removed = self.registry.remove(name)?;
-                self.changed |= removed;
-                Ok(Done::Removed(removed))
-            }
+            Op::Remove(name, seen) => self.remove(name, seen.as_ref()).map(Done::Removed),
         }
     }
 
@@ -158,6 +155,17 @@ impl Draft {
         let revision = self.put(&entry, name, now)?;
         self.registry.remove(name)?;
         Ok(revision)
+    }
+
+    fn remove(&mut self, name: &DatasetName, seen: Option<&Revision>) -> Result<bool> {
+        if let Some(seen) = seen
+            && let Some(found) = self.registry.entry(name)?
+        {
+            check(seen, Some(&found.revision))?;
+        }
+        let removed = self.registry.remove(name)?;
+        self.changed |= removed;
+        Ok(removed)
     }
 
     /// Writes an entry under its name; `like` is the one whose texts it keeps.

@@ -119,6 +119,13 @@ impl From<&Metadata> for Stamp {
     }
 }
 
+impl Stamp {
+    /// Whether it is of the same file with the same bytes, on whichever device: a disk that is mounted again may have another number.
+    pub(super) fn same_file(&self, other: &Self) -> bool {
+        (self.inode, self.len, self.changed) == (other.inode, other.len, other.changed)
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Sum {
     blake3: String,

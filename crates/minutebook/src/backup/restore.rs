@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use minutebook_core::check::Part;
 use minutebook_fs::{
-    Durability, Fs, FsFile, LockGuard, LockMode, LockWait, OpenMode, OsFs, create_dir_all,
+    Created, Durability, Fs, FsFile, LockGuard, LockMode, LockWait, OpenMode, OsFs, create_dir_all,
     create_new, remove,
 };
 
@@ -209,49 +209,15 @@ fn begin(
     };
     let before = read_marker()?;
     let begun = before.is_some();
-    let occupied = |what: String| {
-        Err(Error::new(ErrorKind::AlreadyExists, what).with_resource(into.display()))
-    };
-    let mut open = vec![(into.to_owned(), String::new())];
-    while let Some((dir, prefix)) = open.pop() {
-        let entries = fs
-            .read_dir(&dir)
-            .map_err(|error| io("list the directory", &dir, error))?;
-        for entry in entries {
-            let name = entry.name.to_string_lossy();
-            let ours =
-                prefix.is_empty() && name == UNFINISHED || minutebook_fs::is_temporary(&name);
-            if ours {
-                continue;
-            }
-            let inside = format!("{prefix}{name}");
-            if !begun {
-                return occupied(format!(
-                    "the directory has something in it ({inside}); restore into one that is empty or not there"
-                ));
-            }
-            // What the restore that was stopped has left may only be what is written anew now.
-            if entry.kind == minutebook_fs::FileKind::Dir {
-                open.push((dir.join(&entry.name), format!("{inside}/")));
-            } else if !manifest
-                .entries
-                .get(&inside)
-                .is_some_and(|entry| options.wants(entry))
-            {
-                return occupied(format!(
-                    "a restore into the directory was stopped, and it has something that this one does not bring ({inside}); restore the same again, or empty it first"
-                ));
-            }
-        }
-    }
+    look(fs, into, begun.then_some((manifest, options)))?;
     // What was to become the mark of a restore that was stopped.
     minutebook_fs::remove_stray_temporaries(fs, into)
         .map_err(|error| fs_error("remove what an earlier restore has begun", into, error))?;
-    if !begun {
-        // If another one was first its lock tells.
-        let _made = create_new(fs, &marker, MARK, Durability::Synced)
-            .map_err(|error| fs_error("begin the restore", &marker, error))?;
-    }
+    // If another one was first its lock tells.
+    let made = !begun
+        && create_new(fs, &marker, MARK, Durability::Synced)
+            .map_err(|error| fs_error("begin the restore", &marker, error))?
+            == Created::Created;
     let alone = fs
         .lock(&marker, LockMode::Exclusive, LockWait::Try)
         .map_err(|error| match error.kind() {
@@ -272,7 +238,55 @@ fn begin(
         )
         .with_resource(into.display()));
     }
+    // Another one may have come and gone, or died, before the lock was taken.
+    if let Err(occupied) = look(fs, into, (!made).then_some((manifest, options))) {
+        if made {
+            remove(fs, &marker, Durability::Synced)
+                .map_err(|error| fs_error("end the restore", &marker, error))?;
+        }
+        return Err(occupied);
+    }
     Ok(alone)
+}
+
+/// Refuses a directory that has something in it; where a restore was `begun`, something that this one does not bring.
+fn look(fs: &dyn Fs, into: &Path, begun: Option<(&Manifest, &RestoreOptions)>) -> Result<()> {
+    let occupied = |what: String| {
+        Err(Error::new(ErrorKind::AlreadyExists, what).with_resource(into.display()))
+    };
+    let mut open = vec![(into.to_owned(), String::new())];
+    while let Some((dir, prefix)) = open.pop() {
+        let entries = fs
+            .read_dir(&dir)
+            .map_err(|error| io("list the directory", &dir, error))?;
+        for entry in entries {
+            let name = entry.name.to_string_lossy();
+            let ours =
+                prefix.is_empty() && name == UNFINISHED || minutebook_fs::is_temporary(&name);
+            if ours {
+                continue;
+            }
+            let inside = format!("{prefix}{name}");
+            let Some((manifest, options)) = begun else {
+                return occupied(format!(
+                    "the directory has something in it ({inside}); restore into one that is empty or not there"
+                ));
+            };
+            // What the restore that was stopped has left may only be what is written anew now.
+            if entry.kind == minutebook_fs::FileKind::Dir {
+                open.push((dir.join(&entry.name), format!("{inside}/")));
+            } else if !manifest
+                .entries
+                .get(&inside)
+                .is_some_and(|entry| options.wants(entry))
+            {
+                return occupied(format!(
+                    "a restore into the directory was stopped, and it has something that this one does not bring ({inside}); restore the same again, or empty it first"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write(fs: &dyn Fs, place: &Path, to: &Path, entry: &Entry, sync: bool) -> Result<()> {

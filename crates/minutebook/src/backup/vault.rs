@@ -58,14 +58,29 @@ pub(super) fn object(place: &Path, digest: &str) -> PathBuf {
         .join(digest)
 }
 
+/// Whether the directory is one of backups.
+pub(super) fn label(fs: &dyn Fs, place: &Path) -> Result<()> {
+    let label = place.join(LABEL);
+    match fs.metadata(&label) {
+        Ok(_) => Ok(()),
+        Err(error) if is_absent(&error) => Err(Error::new(
+            ErrorKind::NotFound,
+            "there is no backup in this directory",
+        )
+        .with_resource(place.display())),
+        Err(error) => Err(io("look at the directory of backups", &label, error)),
+    }
+}
+
+/// Whether nothing of that name is there, nor can be.
+fn is_absent(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
 /// The names of the complete generations, the oldest first.
 pub(super) fn generations(fs: &dyn Fs, place: &Path) -> Result<Vec<String>> {
-    if fs.metadata(&place.join(LABEL)).is_err() {
-        return Err(
-            Error::new(ErrorKind::NotFound, "there is no backup in this directory")
-                .with_resource(place.display()),
-        );
-    }
+    label(fs, place)?;
     let dir = place.join(GENERATIONS);
     let mut found: Vec<String> = entries(fs, &dir)?
         .into_iter()

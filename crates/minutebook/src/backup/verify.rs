@@ -8,10 +8,11 @@ use minutebook_fs::{Fs, OpenMode, OsFs};
 
 use super::Tell;
 use super::copy::read;
-use super::manifest::Piece;
+use super::manifest::{Entry, Manifest, Piece};
 use super::vault::{self, Digest};
 use crate::check::{Part, Progress, run};
-use crate::{ErrorKind, Result};
+use crate::error::io;
+use crate::{Error, ErrorKind, Result};
 
 /// A file of a generation that cannot be brought back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,9 +52,18 @@ impl BackupCheck {
     /// How many damaged files are kept in full; all are counted.
     pub const KEPT: usize = 10_000;
 
-    /// Whether everything can be brought back.
+    /// Whether everything that was looked at can be brought back, and something was.
     pub fn is_whole(&self) -> bool {
-        self.damaged_files == 0
+        self.damaged_files == 0 && !self.generations.is_empty()
+    }
+
+    fn add(&mut self, one: Self, generation: String) {
+        self.generations.push(generation);
+        self.files += one.files;
+        self.bytes += one.bytes;
+        self.damaged_files += one.damaged_files;
+        self.damaged.extend(one.damaged);
+        self.damaged.truncate(Self::KEPT);
     }
 }
 
@@ -61,7 +71,8 @@ impl BackupCheck {
 /// restoring anything. Each object is read once, though several files and generations may have it.
 ///
 /// # Errors
-/// [`NotFound`](crate::ErrorKind::NotFound) if there is no such generation, [`Corrupt`](crate::ErrorKind::Corrupt) if its list is damaged.
+/// [`NotFound`](crate::ErrorKind::NotFound) if there is no such generation, or none at all, or if it is removed meanwhile (of all of them those that are left are looked at);
+/// [`Corrupt`](crate::ErrorKind::Corrupt) if its list is damaged; [`Unavailable`](crate::ErrorKind::Unavailable) if a list cannot be read.
 pub async fn check_backup(
     target: impl AsRef<Path>,
     generation: Option<&str>,
@@ -80,84 +91,129 @@ pub(super) fn check(
     progress: Option<&Tell>,
 ) -> Result<BackupCheck> {
     let all = generation == Some("all");
-    let names = match generation {
-        Some("all") => vault::generations(fs, place)?,
-        one => vec![vault::pick(fs, place, one)?.header.generation],
+    let names = if all {
+        vault::generations(fs, place)?
+    } else {
+        vec![vault::pick(fs, place, generation)?.header.generation]
     };
     let mut check = BackupCheck::default();
-    let mut looked: HashMap<Digest, Result<(), String>> = HashMap::new();
-    'generations: for name in names {
-        let manifest = match vault::pick(fs, place, Some(&name)) {
-            Err(error) if all && error.kind() == ErrorKind::NotFound => continue,
-            found => found?,
+    let mut looked = Looked::default();
+    for name in names {
+        let found = match Manifest::read(fs, &vault::list_of(place, &name))? {
+            Some(manifest) => one(fs, place, &manifest, &check, &mut looked, progress)?,
+            None => None,
         };
-        for entry in manifest.entries.values() {
-            let mut whole = blake3::Hasher::new();
-            let pieces = entry.objects();
-            let mut fault = None;
-            for piece in &pieces {
-                let alone = pieces.len() == 1;
-                let known = vault::digest(&piece.blake3).and_then(|digest| looked.get(&digest));
-                let found = match known {
-                    Some(known) if alone || known.is_err() => known.clone(),
-                    _ => {
-                        let found = object(fs, place, piece, |bytes| {
-                            check.read += bytes.len() as u64;
-                            if !alone {
-                                whole.update(bytes);
-                            }
-                        });
-                        if let Some(digest) = vault::digest(&piece.blake3) {
-                            looked.insert(digest, found.clone());
-                        }
-                        found
-                    }
-                };
-                if let Err(cause) = found {
-                    fault = Some((vault::object(place, &piece.blake3), cause));
-                    break;
-                }
-            }
-            if fault.is_none()
-                && pieces.len() > 1
-                && whole.finalize().to_hex().as_str() != entry.blake3
-            {
-                let list = vault::list_of(place, &name);
-                fault = Some((list, "its pieces do not make up the file".to_owned()));
-            }
-            if fault.is_some() && fs.metadata(&vault::list_of(place, &name)).is_err() {
-                // Old generations are being removed, and this one has gone.
-                continue 'generations;
-            }
-            match fault {
-                None => {
-                    check.files += 1;
-                    check.bytes += entry.len;
-                }
-                Some((object, cause)) => {
-                    check.damaged_files += 1;
-                    if check.damaged.len() < BackupCheck::KEPT {
-                        check.damaged.push(Damaged {
-                            generation: name.clone(),
-                            part: entry.part(),
-                            file: entry.path.clone(),
-                            object,
-                            cause,
-                        });
-                    }
-                }
-            }
-            if let Some(tell) = progress {
-                tell(Progress {
-                    part: entry.part(),
-                    done: check.bytes,
-                    total: manifest.header.bytes.max(check.bytes),
-                });
+        match found {
+            Some(found) => check.add(found, name),
+            // Old generations are being removed, and this one has gone.
+            None if all => vault::label(fs, place)?,
+            None => {
+                let what = format!("generation {name} was removed while it was checked");
+                return Err(not_there(place, &what));
             }
         }
-        check.generations.push(name);
     }
+    if check.generations.is_empty() {
+        return Err(not_there(place, "there is no complete generation here"));
+    }
+    check.read = looked.read;
     Ok(check)
+}
+
+fn not_there(place: &Path, what: &str) -> Error {
+    Error::new(ErrorKind::NotFound, what).with_resource(place.display())
+}
+
+/// What is known of objects, which several files and generations may have.
+#[derive(Default)]
+struct Looked {
+    objects: HashMap<Digest, Result<(), String>>,
+    read: u64,
+}
+
+/// Compares the files of one generation; `None` if it is not there any more.
+fn one(
+    fs: &dyn Fs,
+    place: &Path,
+    manifest: &Manifest,
+    before: &BackupCheck,
+    looked: &mut Looked,
+    progress: Option<&Tell>,
+) -> Result<Option<BackupCheck>> {
+    let name = &manifest.header.generation;
+    let list = vault::list_of(place, name);
+    let mut check = BackupCheck::default();
+    for entry in manifest.entries.values() {
+        match looked.file(fs, place, entry) {
+            Ok(()) => {
+                check.files += 1;
+                check.bytes += entry.len;
+            }
+            Err((object, cause)) => {
+                match fs.metadata(&list) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                    Err(error) => return Err(io("look at the generation's list", &list, error)),
+                }
+                check.damaged_files += 1;
+                check.damaged.push(Damaged {
+                    generation: name.clone(),
+                    part: entry.part(),
+                    file: entry.path.clone(),
+                    object: object.unwrap_or_else(|| list.clone()),
+                    cause,
+                });
+                check.damaged.truncate(BackupCheck::KEPT);
+            }
+        }
+        if let Some(tell) = progress {
+            let done = before.bytes + check.bytes;
+            tell(Progress {
+                part: entry.part(),
+                done,
+                total: manifest.header.bytes.max(done),
+            });
+        }
+    }
+    Ok(Some(check))
+}
+
+impl Looked {
+    /// Reads what makes up a file, as far as that was not read before. What is at fault, if an object is, and why.
+    fn file(
+        &mut self,
+        fs: &dyn Fs,
+        place: &Path,
+        entry: &Entry,
+    ) -> Result<(), (Option<PathBuf>, String)> {
+        let mut whole = blake3::Hasher::new();
+        let pieces = entry.objects();
+        let alone = pieces.len() == 1;
+        for piece in &pieces {
+            let digest = vault::digest(&piece.blake3);
+            let known = digest.and_then(|digest| self.objects.get(&digest));
+            let found = match known {
+                Some(known) if alone || known.is_err() => known.clone(),
+                _ => {
+                    let found = object(fs, place, piece, |bytes| {
+                        self.read += bytes.len() as u64;
+                        if !alone {
+                            whole.update(bytes);
+                        }
+                    });
+                    if let Some(digest) = digest {
+                        self.objects.insert(digest, found.clone());
+                    }
+                    found
+                }
+            };
+            found.map_err(|cause| (Some(vault::object(place, &piece.blake3)), cause))?;
+        }
+        if pieces.len() > 1 && whole.finalize().to_hex().as_str() != entry.blake3 {
+            return Err((None, "its pieces do not make up the file".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// Reads one object, and tells whether it is what its name says.
@@ -202,5 +258,76 @@ impl BackupCheck {
             *found.entry(damaged.generation.as_str()).or_default() += 1;
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minutebook_fs::{Fault, OpKind, SimFs};
+
+    use super::*;
+    use crate::Minutebook;
+    use crate::backup::BackupOptions;
+    use crate::backup::vault::Vault;
+
+    const BACKUPS: &str = "/backups";
+
+    async fn backed_up(disk: &SimFs) -> String {
+        let book = Minutebook::options()
+            .environment(crate::Environment::empty())
+            .fs(Arc::new(disk.clone()))
+            .create("/store")
+            .unwrap();
+        let bytes = vec![u8::from(disk.metadata(Path::new(BACKUPS)).is_ok()); 100];
+        disk.put("/store/z.csv", &bytes).unwrap();
+        let made = book.backup(BACKUPS, &BackupOptions::new()).await;
+        made.unwrap().generation
+    }
+
+    fn look(disk: &SimFs, generation: Option<&str>, tell: Option<&Tell>) -> Result<BackupCheck> {
+        check(disk, Path::new(BACKUPS), generation, tell)
+    }
+
+    #[tokio::test]
+    async fn a_generation_that_goes_while_it_is_checked_is_not_called_whole() {
+        let disk = SimFs::new();
+        let first = backed_up(&disk).await;
+        let second = backed_up(&disk).await;
+        let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+        let prune = move |_| {
+            let vault = Vault::open(Arc::clone(&fs), Path::new(BACKUPS));
+            vault.unwrap().prune(1).unwrap();
+        };
+        let error = look(&disk, Some(&first), Some(&prune)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert!(error.to_string().contains("removed while"), "{error}");
+        assert_eq!(
+            look(&disk, Some("all"), None).unwrap().generations,
+            [second]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_list_that_cannot_be_looked_at_is_no_removed_generation() {
+        let disk = SimFs::new();
+        let name = backed_up(&disk).await;
+        let list = vault::list_of(Path::new(BACKUPS), &name);
+        let manifest = Manifest::read(&disk, &list).unwrap().unwrap();
+        let entry = manifest.entries.values().find(|entry| entry.len > 0);
+        let piece = entry.unwrap().objects().remove(0);
+        let lost = vault::object(Path::new(BACKUPS), &piece.blake3);
+        disk.remove_file(&lost).unwrap();
+        for generation in [None, Some("all")] {
+            assert!(!look(&disk, generation, None).unwrap().is_whole());
+            for place in ["generations", "minutebook-backup.json"] {
+                let fault = Fault::on(OpKind::Metadata).at(place);
+                disk.inject(fault.error(std::io::ErrorKind::Other));
+                let error = look(&disk, generation, None).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{place}: {error}");
+            }
+        }
+        disk.remove_file(&list).unwrap();
+        let error = look(&disk, Some("all"), None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     }
 }

@@ -9,6 +9,7 @@ use minutebook_core::{DatasetEntry, Statistics};
 use minutebook_json::{Resolved, check_registry, resolve};
 
 use super::parts::run;
+use super::seen::Note;
 use super::{Collect, VerifyReport};
 use crate::backends::Backends;
 use crate::disk::Disk;
@@ -129,25 +130,8 @@ async fn one(
             return Ok(());
         }
         Ok(_) if is_parquet(&path) => {
-            let file = path.clone();
-            let decoded =
-                run(move || minutebook_parquet::parquet_batches(&file, 1 << 14, |_| Ok(()))).await;
-            match decoded {
-                Err(error) if error.kind() == ErrorKind::Corrupt => {
-                    let cause = error.message().to_owned();
-                    collect.found(
-                        Finding::new(FindingKind::DatasetDamaged, path, cause)
-                            .about(&entry.name)
-                            .mended_by(Mend::MoveAway)
-                            .losing_data(),
-                    );
-                    return Ok(());
-                }
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    collect.unreadable(path, &error);
-                    return Ok(());
-                }
-                _ => {}
+            if !decodes(disk, entry, &path, collect).await? {
+                return Ok(());
             }
             let len = disk.fs.identify(&path).map_or(0, |file| file.len);
             collect.progress(len);
@@ -157,6 +141,42 @@ async fn one(
         Err(_) => {}
     }
     statistics(book, disk, entry, collect).await
+}
+
+/// Decodes all of a Parquet file; what is wrong with it is told. One that is written in place meanwhile is decoded again.
+async fn decodes(
+    disk: &Disk,
+    entry: &DatasetEntry,
+    path: &Path,
+    collect: &Arc<Collect>,
+) -> Result<bool> {
+    let mut look = 1;
+    loop {
+        let before = Note::before(&*disk.fs, path);
+        let (fs, file) = (Arc::clone(&disk.fs), path.to_owned());
+        let decoded =
+            run(move || minutebook_parquet::parquet_batches_on(&fs, &file, 1 << 14, |_| Ok(())));
+        match decoded.await {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                if look < LOOKS && Note::before(&*disk.fs, path) != before {
+                    look += 1;
+                    continue;
+                }
+                let cause = error.message().to_owned();
+                let finding = Finding::new(FindingKind::DatasetDamaged, path, cause)
+                    .about(&entry.name)
+                    .mended_by(Mend::MoveAway)
+                    .losing_data();
+                collect.noted(finding, before);
+                return Ok(false);
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                collect.unreadable(path.to_owned(), &error);
+                return Ok(false);
+            }
+            _ => return Ok(true),
+        }
+    }
 }
 
 fn is_parquet(path: &Path) -> bool {

@@ -79,6 +79,23 @@ impl Collect {
         self.found(Finding::new(FindingKind::Unreadable, place, cause).mended_by(Mend::Hopeless));
     }
 
+    /// A finding, with what was seen of the file when it was judged.
+    pub(super) fn noted(&self, finding: Finding, note: Option<Note>) {
+        let mut state = self.state();
+        match finding.kind.severity() {
+            Severity::Note => state.notes += 1,
+            Severity::Untidy => state.untidy += 1,
+            Severity::Damage => state.damage += 1,
+        }
+        state.unreadable += u64::from(finding.kind == FindingKind::Unreadable);
+        if state.findings.len() < VerifyReport::KEPT {
+            state.findings.push(finding);
+            if let Some(note) = note {
+                state.seen.note(note);
+            }
+        }
+    }
+
     pub(super) fn finish(&self, report: &mut VerifyReport) {
         let mut state = self.state();
         report.findings = std::mem::take(&mut state.findings);
@@ -94,19 +111,7 @@ impl Collect {
 impl Watch for Collect {
     fn found(&self, finding: Finding) {
         let note = Note::of(&*self.fs, &finding);
-        let mut state = self.state();
-        match finding.kind.severity() {
-            Severity::Note => state.notes += 1,
-            Severity::Untidy => state.untidy += 1,
-            Severity::Damage => state.damage += 1,
-        }
-        state.unreadable += u64::from(finding.kind == FindingKind::Unreadable);
-        if state.findings.len() < VerifyReport::KEPT {
-            state.findings.push(finding);
-            if let Some(note) = note {
-                state.seen.note(note);
-            }
-        }
+        self.noted(finding, note);
     }
 
     fn progress(&self, bytes: u64) {

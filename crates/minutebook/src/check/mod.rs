@@ -144,6 +144,11 @@ impl VerifyReport {
     pub fn total(&self) -> u64 {
         self.notes + self.untidy + self.damage
     }
+
+    /// The findings, of those that are kept, that [`repair`](Minutebook::repair) mends.
+    pub fn mendable(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.is_mendable())
+    }
 }
 
 impl Minutebook {

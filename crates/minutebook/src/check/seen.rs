@@ -24,13 +24,18 @@ pub(super) struct Stamp {
 }
 
 /// What is noted of one finding.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Note {
     File(PathBuf, Stamp),
     Stretch((PathBuf, u64), blake3::Hash),
 }
 
 impl Note {
+    /// What a file was before it was judged: `None` if it was not there.
+    pub(super) fn before(fs: &dyn Fs, path: &Path) -> Option<Self> {
+        Some(Self::File(path.to_owned(), stamp(fs, path)?))
+    }
+
     /// Looks at what a repair would move or take out.
     pub(super) fn of(fs: &dyn Fs, finding: &Finding) -> Option<Self> {
         match &finding.mend {

@@ -1,7 +1,9 @@
 //! Removing a dataset together with its data.
 
 use super::Place;
-use crate::{CatalogExt, DatasetFilter, DatasetName, Error, ErrorKind, Minutebook, Result};
+use crate::{
+    Capability, CatalogExt, DatasetFilter, DatasetName, Error, ErrorKind, Minutebook, Result,
+};
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +22,8 @@ impl Minutebook {
     /// link meanwhile.
     ///
     /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) if the name is not in the catalog; [`InvalidInput`](ErrorKind::InvalidInput), with nothing removed, if the data lies
+    /// [`NotFound`](ErrorKind::NotFound) if the name is not in the catalog; [`Conflict`](ErrorKind::Conflict) if the entry was changed, or registered anew, while its
+    /// data was removed: then it stays; [`InvalidInput`](ErrorKind::InvalidInput), with nothing removed, if the data lies
     /// outside the store's directory, is a symbolic link or a part of the store, or if another entry stands for the same data.
     pub async fn remove_with_data(&self, name: &DatasetName) -> Result<Removed> {
         let stored = self.catalog().require(name).await?;
@@ -62,17 +65,21 @@ impl Minutebook {
                 return refuse(format!("{file} is a path of another platform"));
             }
         };
-        let now = self.catalog().get(name).await?;
-        if now.is_some_and(|now| now.revision != stored.revision) {
-            return Err(Error::new(
+        let catalog = self.catalog();
+        let gone = if catalog.capabilities().has(Capability::Revisions) {
+            catalog.remove_seen(name, &stored.revision).await
+        } else {
+            catalog.remove(name).await
+        };
+        match gone {
+            Err(error) if error.kind() == ErrorKind::Conflict => Err(Error::new(
                 ErrorKind::Conflict,
                 "its data was removed, and the entry stays: it was changed meanwhile",
             )
             .with_operation("remove")
-            .with_resource(name));
+            .with_resource(name)),
+            gone => gone.map(|_| Removed { data }),
         }
-        self.catalog().remove(name).await?;
-        Ok(Removed { data })
     }
 
     /// Which part of the store a file belongs to.

@@ -145,6 +145,14 @@ impl State {
         self.put(entry)
     }
 
+    fn remove_seen(&mut self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+        let Some(stored) = self.entries.get(name) else {
+            return Ok(false);
+        };
+        check_expected(Some(seen), &stored.revision)?;
+        Ok(self.entries.remove(name).is_some())
+    }
+
     fn put(&mut self, entry: DatasetEntry) -> Result<Revision> {
         let revision = Revision::new(self.changes.next().to_string())?;
         let stored = StoredEntry {
@@ -206,5 +214,10 @@ impl Catalog for MemoryCatalog {
 
     async fn remove(&self, name: &DatasetName) -> Result<bool> {
         Ok(self.state().entries.remove(name).is_some())
+    }
+
+    async fn remove_seen(&self, name: &DatasetName, seen: &Revision) -> Result<bool> {
+        let removed = self.state().remove_seen(name, seen);
+        removed.map_err(|error| located(error, "remove_seen", name))
     }
 }

@@ -8,7 +8,7 @@ mod rewrite;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use minutebook_core::check::{Finding, Part};
+use minutebook_core::check::{Finding, Mend, Part};
 
 use crate::check::{VerifyOptions, VerifyReport};
 use crate::{Error, Minutebook, Result};
@@ -42,6 +42,18 @@ fn causes_first(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
+/// What was mended, without the second step on a file of a series: the newest version goes on without it, then it is taken away with older ones.
+fn first_steps(before: &[Finding], mended: Vec<Finding>) -> Vec<Finding> {
+    let second = |it: &Finding| {
+        it.kind.part() == Part::Series
+            && matches!(it.mend, Mend::MoveAll(_))
+            && before.iter().any(|first| {
+                first.mend == Mend::Backend && (first.kind, &first.path) == (it.kind, &it.path)
+            })
+    };
+    mended.into_iter().filter(|it| !second(it)).collect()
+}
+
 impl RepairReport {
     /// What was mended by doing without data that nothing in the store can bring back. Its bytes, as far as there were any, are in quarantine.
     pub fn lost(&self) -> impl Iterator<Item = &Finding> {
@@ -56,8 +68,7 @@ impl Minutebook {
     /// As [`verify`](Self::verify).
     pub async fn plan_repair(&self, options: &VerifyOptions) -> Result<Vec<Finding>> {
         let report = self.verify(options).await?;
-        let mendable = report.findings.into_iter().filter(Finding::is_mendable);
-        Ok(mendable.collect())
+        Ok(report.mendable().cloned().collect())
     }
 
     /// Mends what [`verify`](Self::verify) finds and can be mended, and looks again until nothing is left to do.
@@ -94,14 +105,7 @@ impl Minutebook {
         let mut alone = None;
         for round in 0..=ROUNDS {
             report.after = self.verify(options).await?;
-            let mendable: Vec<Finding> = report
-                .after
-                .findings
-                .iter()
-                .filter(|finding| finding.is_mendable())
-                .cloned()
-                .collect();
-            let mendable = causes_first(mendable);
+            let mendable = causes_first(report.after.mendable().cloned().collect());
             // With what is to be done: a damaged segment is first left out of the newest version, then taken away with the older ones.
             let now: BTreeSet<String> = mendable
                 .iter()
@@ -117,10 +121,11 @@ impl Minutebook {
             }
             let seen = std::mem::take(&mut report.after.seen);
             let mut round = Round::new(self, disk, &mut quarantine, &seen);
-            report.failed.clear();
             round.run(mendable).await?;
-            report.mended.append(&mut round.mended);
-            report.failed.append(&mut round.failed);
+            report
+                .mended
+                .extend(first_steps(&report.mended, round.mended));
+            report.failed = round.failed;
         }
         // What somebody else has put right meanwhile has not failed.
         let left = &report.after.findings;

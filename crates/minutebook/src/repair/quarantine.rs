@@ -24,8 +24,10 @@ const MANIFEST: &str = "manifest.jsonl";
 const LOCK: &str = ".lock";
 /// Bytes that are copied at once.
 pub(super) const CHUNK: usize = 1 << 20;
-/// The longest part of a file's name that is kept in the name of its copy.
+/// The most bytes of a file's name that are in the name of its copy.
 const LONGEST: usize = 200;
+/// Endings that are kept however long a name is; others are what follows the last dot.
+const ENDINGS: [&str; 1] = [".jsonl.zst"];
 
 /// One line of a quarantine's `manifest.jsonl`. It is written before the bytes are moved: a line without its file was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,13 +136,7 @@ impl Quarantine {
         let name = path
             .file_name()
             .map_or_else(|| "file".into(), |name| name.to_string_lossy());
-        // A first dot would hide it.
-        let name: String = name
-            .trim_start_matches('.')
-            .chars()
-            .take(LONGEST / 4)
-            .collect();
-        let file = format!("{:05}-{name}", self.count);
+        let file = format!("{:05}-{}", self.count, short(&name));
         let line = Quarantined {
             file: file.clone(),
             from: path.strip_prefix(&self.root).unwrap_or(path).to_owned(),
@@ -216,6 +212,22 @@ impl Quarantine {
     }
 }
 
+/// A name that leaves room for a number, with its ending.
+fn short(name: &str) -> String {
+    // A first dot would hide it.
+    let name = name.trim_start_matches('.');
+    if name.len() <= LONGEST {
+        return name.to_owned();
+    }
+    let known = ENDINGS.iter().find_map(|end| name.strip_suffix(end));
+    let stem = known.or_else(|| Some(name.rsplit_once('.')?.0));
+    let ending = stem.and_then(|stem| name.get(stem.len()..));
+    let ending = ending.filter(|ending| ending.len() < LONGEST / 2);
+    let ending = ending.unwrap_or_default();
+    let stem = name.get(..name.floor_char_boundary(LONGEST - ending.len()));
+    format!("{}{ending}", stem.unwrap_or_default())
+}
+
 /// Appends a stretch of one file to another.
 pub(super) fn copy_range(
     source: &dyn FsFile,
@@ -236,4 +248,26 @@ pub(super) fn copy_range(
         at += read as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_keeps_its_ending() {
+        assert_eq!(short(".decisions.ring"), "decisions.ring");
+        let whole = format!("{}.json", "é".repeat(95));
+        assert_eq!(short(&whole), whole);
+        for end in [".json", ".parquet", ".jsonl.zst"] {
+            for stem in ["é".repeat(110), "x".repeat(220)] {
+                let name = short(&format!("{stem}{end}"));
+                let kept = name.strip_suffix(end).unwrap();
+                assert!(stem.starts_with(kept) && (LONGEST - 1..=LONGEST).contains(&name.len()));
+            }
+        }
+        let all_ending = format!("a.{}", "b".repeat(240));
+        assert_eq!(short(&all_ending), all_ending[..LONGEST]);
+        assert_eq!(short(&"c".repeat(240)), "c".repeat(LONGEST));
+    }
 }

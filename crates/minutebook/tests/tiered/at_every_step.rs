@@ -51,7 +51,7 @@ fn disk(moved: bool) -> SimFs {
     disk
 }
 
-/// Does the call once for each of its steps, with a compaction just before that step, and checks what it gave and left. A call may only fail as somebody else is at work.
+/// Does the call once for each of its steps, with a compaction just before that step, and checks what it gave and left. No call may fail for it.
 fn with_a_compaction_at_every_step<T>(
     call: &impl AsyncFn(&Tiered) -> Result<T>,
     check: impl Fn(T, &Tiered),

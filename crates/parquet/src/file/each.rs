@@ -36,12 +36,24 @@ use crate::error::Fault;
 pub fn parquet_batches(
     path: impl AsRef<Path>,
     batch_rows: usize,
+    take: impl FnMut(RecordBatch) -> minutebook_core::Result<()>,
+) -> minutebook_core::Result<()> {
+    parquet_batches_on(&(Arc::new(OsFs) as Arc<dyn Fs>), path, batch_rows, take)
+}
+
+/// As [`parquet_batches`], of a file on another file system.
+///
+/// # Errors
+/// As [`parquet_batches`].
+pub fn parquet_batches_on(
+    fs: &Arc<dyn Fs>,
+    path: impl AsRef<Path>,
+    batch_rows: usize,
     mut take: impl FnMut(RecordBatch) -> minutebook_core::Result<()>,
 ) -> minutebook_core::Result<()> {
     let path = path.as_ref();
-    let fs: Arc<dyn Fs> = Arc::new(OsFs);
     let mut refused = None;
-    let read = Source::open(&fs, path).and_then(|source| {
+    let read = Source::open(fs, path).and_then(|source| {
         let wanted = Wanted {
             columns: None,
             rows: source.footer.row_groups().collect(),

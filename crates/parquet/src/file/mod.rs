@@ -10,7 +10,7 @@ mod save;
 mod source;
 mod time;
 
-pub use each::parquet_batches;
+pub use each::{parquet_batches, parquet_batches_on};
 pub(crate) use foreign::Foreign;
 pub use frame::{FrameKey, Freshness, load_frame, save_frame};
 pub use list::list_parquet_files;

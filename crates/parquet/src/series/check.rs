@@ -186,12 +186,9 @@ impl Inner {
                 Err(why) => {
                     self.still_there(log, group.last).await?;
                     bad.insert(file.clone());
-                    let finding =
-                        Finding::new(FindingKind::GroupDamaged, place(root, &path), told(&why)?)
-                            .losing_data();
-                    findings.push(
-                        finding.mended_by(mend(log, root, &story, group.last, newest, &path)),
-                    );
+                    let found =
+                        Finding::new(FindingKind::GroupDamaged, place(root, &path), told(&why)?);
+                    findings.push(mended(found, log, root, &story, group.last));
                 }
             }
         }
@@ -213,16 +210,8 @@ impl Inner {
                         Fault::Vanished { .. } => FindingKind::SegmentMissing,
                         _ => FindingKind::SegmentDamaged,
                     };
-                    let finding =
-                        Finding::new(kind, place(root, &path), told(&fault)?).losing_data();
-                    findings.push(finding.mended_by(mend(
-                        log,
-                        root,
-                        &story,
-                        segment.last,
-                        newest,
-                        &path,
-                    )));
+                    let found = Finding::new(kind, place(root, &path), told(&fault)?);
+                    findings.push(mended(found, log, root, &story, segment.last));
                 }
             }
             watch.progress(segment.what.bytes);
@@ -428,13 +417,18 @@ fn note(segments: &mut BTreeMap<String, Named<Segment>>, segment: Segment, versi
 }
 
 /// What is done about a file that is damaged or missing: the newest version goes on without it; older ones that name it go, and it with them.
-fn mend(log: &Log, root: &FilePath, story: &Story, last: u64, newest: u64, path: &Path) -> Mend {
-    if last == newest {
-        return Mend::Backend;
+fn mended(found: Finding, log: &Log, root: &FilePath, story: &Story, last: u64) -> Finding {
+    if story.newest() == Some(last) {
+        return found.losing_data().mended_by(Mend::Backend);
     }
     let mut paths = in_order(log, root, story, last);
-    paths.push(place(root, path));
-    Mend::MoveAll(paths)
+    paths.push(found.path.clone());
+    let found = found.mended_by(Mend::MoveAll(paths));
+    // A repair that went on with the same rows has left it to those before.
+    if back::has_same_rows(story, last) {
+        return found;
+    }
+    found.losing_data()
 }
 
 /// The entries up to a version, in the order in which they may be taken away: anchors first.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use minutebook::{
     Catalog as _, CatalogExt as _, DatasetChange, DatasetEntry, DatasetFilter, DatasetName,
-    Minutebook, SaveMode, SeriesId,
+    Minutebook, Revision, SaveMode, SeriesId,
 };
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
@@ -377,14 +377,21 @@ impl Catalog {
         )
     }
 
-    /// Takes an entry out and says whether it was there. The data stays.
-    fn remove(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+    /// Takes an entry out and says whether it was there; `expected` is the revision that it must still have. The data stays.
+    #[pyo3(signature = (name, *, expected=None))]
+    fn remove(&self, py: Python<'_>, name: &str, expected: Option<&str>) -> PyResult<Py<PyAny>> {
         let name = ok(DatasetName::new(name))?;
+        let expected: Option<Revision> = expected.map(parsed).transpose()?;
         let catalog = self.catalog();
-        self.calls
-            .run(py, async move { catalog.remove(&name).await }, |py, was| {
-                Ok(was.into_pyobject(py)?.to_owned().into_any().unbind())
-            })
+        let removed = async move {
+            match &expected {
+                Some(seen) => catalog.remove_seen(&name, seen).await,
+                None => catalog.remove(&name).await,
+            }
+        };
+        self.calls.run(py, removed, |py, was| {
+            Ok(was.into_pyobject(py)?.to_owned().into_any().unbind())
+        })
     }
 
     fn __repr__(&self) -> String {

@@ -221,16 +221,20 @@ impl Book {
     }
 
     /// Adds a generation to a backup, a directory outside the store: the state of one moment, also while others write. What is in the backup
-    /// already is not copied again, unless it is to be read again (`reread`); with `keep` so many generations stay.
-    #[pyo3(signature = (target, *, keep=None, reread=false))]
+    /// already is not copied again, unless it is to be read again (`reread`); with `keep` so many generations stay. If the backup
+    /// is of another store this is refused with `AlreadyExistsError`; `source_moved` says that it is of this one, which was in another place then.
+    #[pyo3(signature = (target, *, keep=None, reread=false, source_moved=false))]
     fn backup(
         &self,
         py: Python<'_>,
         target: PathBuf,
         keep: Option<usize>,
         reread: bool,
+        source_moved: bool,
     ) -> PyResult<Py<PyAny>> {
-        let mut options = BackupOptions::new().reread(reread);
+        let mut options = BackupOptions::new()
+            .reread(reread)
+            .source_moved(source_moved);
         if let Some(keep) = keep {
             options = options.keep(keep);
         }

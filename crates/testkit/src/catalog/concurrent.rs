@@ -6,7 +6,7 @@ use minutebook_core::{Capability, DatasetChange, DatasetFilter, ErrorKind, SaveM
 use tokio::sync::Barrier;
 
 use super::support::{Store, entry, handles, listed, name, there};
-use crate::case::Outcome;
+use crate::case::{Failure, Outcome};
 use crate::check::{ensure_eq, joined};
 
 const CALLERS: usize = 6;
@@ -176,6 +176,79 @@ pub(super) async fn one_of_concurrent_changes_of_a_revision_wins(store: Store) -
             ensure_eq!(stored.revision, revision, "the winner's revision is stored");
         }
         seen = stored.revision;
+    }
+    Ok(())
+}
+
+pub(super) async fn one_of_concurrent_removals_and_changes_wins(store: Store) -> Outcome {
+    let repos = handles(&store, CALLERS).await?;
+    let revisions = repos[0].capabilities().has(Capability::Revisions);
+    for round in 0..8_usize {
+        store.step();
+        let seen = repos[0].register(&entry("d", 0)?, SaveMode::Upsert).await?;
+        let barrier = Arc::new(Barrier::new(CALLERS));
+        let mut tasks = Vec::new();
+        for (caller, repo) in repos.iter().enumerate() {
+            let (repo, barrier, seen) = (Arc::clone(repo), Arc::clone(&barrier), seen.clone());
+            let removes = caller % 2 == 0;
+            tasks.push(tokio::spawn(async move {
+                let name = name("d")?;
+                barrier.wait().await;
+                let done = if removes {
+                    repo.remove_seen(&name, &seen).await
+                } else {
+                    let change = DatasetChange::new().metadata("n", round * 100 + caller + 1);
+                    let changed = repo.update(&name, &change.expecting(seen)).await;
+                    changed.map(|_| true)
+                };
+                Outcome::Ok((caller, done.map_err(|error| error.kind())))
+            }));
+        }
+        let results = joined(tasks)
+            .await?
+            .into_iter()
+            .collect::<Outcome<Vec<_>>>()?;
+        if !revisions {
+            for (_, result) in results {
+                ensure_eq!(
+                    result,
+                    Err(ErrorKind::Unsupported),
+                    "removals and changes by revision, which are not claimed,"
+                );
+            }
+            ensure_eq!(
+                there(&repos[0], "d").await?.revision,
+                seen,
+                "nothing changed"
+            );
+            return Ok(());
+        }
+        let winners: Vec<usize> = results
+            .iter()
+            .filter(|(_, result)| *result == Ok(true))
+            .map(|(caller, _)| *caller)
+            .collect();
+        let &[winner] = winners.as_slice() else {
+            return Err(Failure::new(format!(
+                "of removals and changes of one state these succeeded: {winners:?} of {results:?}"
+            )));
+        };
+        let removed = winner % 2 == 0;
+        for (caller, result) in &results {
+            let expected = match (removed, caller % 2 == 0) {
+                _ if *caller == winner => continue,
+                (true, true) => Ok(false),
+                (true, false) => Err(ErrorKind::NotFound),
+                (false, _) => Err(ErrorKind::Conflict),
+            };
+            ensure_eq!(*result, expected, "how the others ended: {results:?}");
+        }
+        let left = repos[0].get(&name("d")?).await?;
+        ensure_eq!(
+            left.and_then(|stored| stored.entry.metadata.get("n").cloned()),
+            (!removed).then(|| (round * 100 + winner + 1).into()),
+            "what the winner left"
+        );
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod durable;
 mod list;
 mod model;
 mod register;
+mod remove;
 mod rename;
 mod support;
 
@@ -26,6 +27,7 @@ use concurrent::*;
 use durable::*;
 use list::*;
 use register::*;
+use remove::*;
 use rename::*;
 
 /// A case of [`Catalog`].
@@ -118,6 +120,14 @@ macro_rules! __catalog_cases {
             "Afterwards `get` is `Ok(None)`; removing again is `Ok(false)`; other entries stay." => [
                 a_removed_dataset_is_gone,
                 removing_touches_no_other_entry,
+            ],
+        }
+        remove_seen {
+            "What has another revision by now fails with `Conflict` and stays; what is not there is `Ok(false)`." => [
+                what_was_changed_since_is_not_removed,
+            ],
+            "Of a removal and a change of the same state at once exactly one succeeds." => [
+                one_of_concurrent_removals_and_changes_wins,
             ],
         }
         capability {

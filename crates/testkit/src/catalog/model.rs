@@ -55,6 +55,7 @@ enum Step {
     },
     Remove {
         name: usize,
+        expect: Expect,
     },
     Get {
         name: usize,
@@ -115,7 +116,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => register,
         6 => change,
-        2 => names.clone().prop_map(|name| Step::Remove { name }),
+        2 => (names.clone(), expect()).prop_map(|(name, expect)| Step::Remove { name, expect }),
         1 => names.prop_map(|name| Step::Get { name }),
         2 => list,
         2 => Just(Step::Wait),
@@ -275,7 +276,13 @@ impl World {
                 let result = self.repo.update(&name(NAMES[which])?, &change).await;
                 self.settle(NAMES[which], result, expected).await
             }
-            Step::Remove { name: which } => self.remove(NAMES[which]).await,
+            Step::Remove {
+                name: which,
+                expect,
+            } => {
+                let seen = self.revision(NAMES[which], expect);
+                self.remove(NAMES[which], seen.as_ref()).await
+            }
             Step::Get { name: which } => self.same(NAMES[which]).await,
             Step::List {
                 instrument,
@@ -411,22 +418,29 @@ impl World {
         Ok(())
     }
 
-    async fn remove(&mut self, text: &str) -> Outcome {
+    async fn remove(&mut self, text: &str, seen: Option<&Revision>) -> Outcome {
         let name = name(text)?;
-        match self.repo.remove(&name).await {
+        // What is not there is nothing to compare.
+        let expected = match self.check_expected(self.find(text), seen) {
+            Err(ErrorKind::NotFound) => Ok(false),
+            checked => checked.map(|()| true),
+        };
+        let result = match seen {
+            Some(seen) => self.repo.remove_seen(&name, seen).await,
+            None => self.repo.remove(&name).await,
+        };
+        let gone = match result {
             Err(error) if is_injected(&error) => {
-                if insist(|| self.repo.get(&name)).await?.is_none() {
-                    self.stored.retain(|stored| stored.entry.name != name);
-                }
+                expected == Ok(true) && insist(|| self.repo.get(&name)).await?.is_none()
             }
             result => {
-                ensure_eq!(
-                    result?,
-                    self.find(text).is_some(),
-                    "whether there was something to remove"
-                );
-                self.stored.retain(|stored| stored.entry.name != name);
+                let result = result.map_err(|error| error.kind());
+                ensure_eq!(result, expected, "what the removal said");
+                expected == Ok(true)
             }
+        };
+        if gone {
+            self.stored.retain(|stored| stored.entry.name != name);
         }
         self.same(text).await
     }

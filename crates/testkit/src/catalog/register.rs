@@ -1,4 +1,4 @@
-//! Registering, reading and removing.
+//! Registering and reading.
 
 use minutebook_core::time::WrittenTime;
 use minutebook_core::{
@@ -315,36 +315,6 @@ pub(super) async fn a_missing_dataset_is_none(store: Store) -> Outcome {
             repo.get(&name(other)?).await?,
             None,
             "get of {other:?}, which is not there"
-        );
-    }
-    Ok(())
-}
-
-pub(super) async fn a_removed_dataset_is_gone(store: Store) -> Outcome {
-    let repo = store.open().await?;
-    ensure!(
-        !repo.remove(&name("d")?).await?,
-        "removing from an empty catalog finds nothing"
-    );
-    for n in 0..2 {
-        repo.register(&entry("d", n)?, SaveMode::Create).await?;
-        ensure!(
-            repo.remove(&name("d")?).await?,
-            "the first removal finds it"
-        );
-        ensure_eq!(
-            repo.get(&name("d")?).await?,
-            None,
-            "get of the removed dataset"
-        );
-        ensure_eq!(
-            listed(&repo, &DatasetFilter::new()).await?,
-            Vec::<String>::new(),
-            "the list without it"
-        );
-        ensure!(
-            !repo.remove(&name("d")?).await?,
-            "the second removal finds nothing"
         );
     }
     Ok(())

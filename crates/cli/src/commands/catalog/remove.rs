@@ -1,7 +1,7 @@
 //! `minutebook catalog remove`.
 
 use clap::Args;
-use minutebook::{CatalogExt, DatasetName};
+use minutebook::{CatalogExt, DatasetName, Revision};
 use serde_json::json;
 
 use crate::app::Context;
@@ -27,6 +27,9 @@ pub(crate) struct Remove {
     /// Do not ask
     #[arg(long, short, requires = "delete_data")]
     yes: bool,
+    /// Only while the entry has this revision
+    #[arg(long, value_name = "REVISION", value_parser = parsed::<Revision>, conflicts_with = "delete_data")]
+    expect: Option<Revision>,
 }
 
 impl Remove {
@@ -49,7 +52,12 @@ impl Remove {
                 format!("removed {} {data}", self.name).replace(" ;", ";"),
             );
         }
-        if !book.catalog().remove(&self.name).await? {
+        let catalog = book.catalog();
+        let removed = match &self.expect {
+            Some(seen) => catalog.remove_seen(&self.name, seen).await,
+            None => catalog.remove(&self.name).await,
+        };
+        if !removed? {
             return Err(Failure::not_found(format!(
                 "{}: there is no such dataset in the catalog",
                 self.name

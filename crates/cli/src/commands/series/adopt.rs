@@ -24,7 +24,8 @@ time is named and left out; bars import takes it. The files themselves stay wher
 Of a directory every *.parquet goes to the series that its name says: BTCUSD_1h_2024-01-01_2024-02-01.parquet and BTCUSD_1h.parquet to
 BTCUSD@1h, vix.parquet to @vix.
 
-Exit code: 0 if every file is part of its series now, 5 if none could be adopted, 6 if some were left out; each is named, and why.
+Exit code: 0 if every file is part of its series now, 3 if the directory has no *.parquet, 5 if no file could be adopted, 6 if some were
+left out; each is named, and why. Where a series cannot be written the others are, and the code says what it failed for.
 
 Examples:
   minutebook series adopt BTCUSD@1h BTCUSD_1h_*.parquet

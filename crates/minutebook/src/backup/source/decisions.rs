@@ -79,7 +79,9 @@ impl Source {
                     continue;
                 }
                 let of_journal = name.starts_with(JOURNAL_FILES);
-                if !of_journal || opened.len() >= MAX_OPEN {
+                // What is appended to is always opened: it is the one file that others change behind the lock.
+                let many = opened.len() >= MAX_OPEN && name != JOURNAL;
+                if !of_journal || many {
                     gone |= !copier.file(&path, &to)? && of_journal;
                     continue;
                 }

@@ -7,7 +7,7 @@ use minutebook_core::check::{Finding, Mend};
 use minutebook_core::time::format_timestamp;
 
 use super::Story;
-use crate::log::{Commit, Segment};
+use crate::log::{Commit, Operation, Segment};
 use crate::series::back::{Fit, WayBack};
 
 /// What a check knows when it has looked at all files.
@@ -17,6 +17,28 @@ pub(super) struct Look<'a> {
     pub(super) bad: &'a HashSet<String>,
     /// What is in each group that can be read.
     pub(super) groups: &'a HashMap<String, BTreeSet<String>>,
+}
+
+/// Whether the version after this one is of a repair that went back to files with the same rows.
+pub(super) fn has_same_rows(story: &Story, version: u64) -> bool {
+    let read = |version: u64| story.versions.get(&version).cloned().flatten();
+    let (Some(damaged), Some(next)) = (read(version), read(version + 1)) else {
+        return false;
+    };
+    if next.operation != Operation::Repair {
+        return false;
+    }
+    let mut way = WayBack::new(&damaged, false);
+    for (_, commit) in story.versions.range(..version).rev() {
+        let Some(commit) = commit else { break };
+        if way.fits(commit) != Fit::SameRows {
+            break;
+        }
+        if commit.segments == next.segments && commit.groups == next.groups {
+            return true;
+        }
+    }
+    false
 }
 
 impl Look<'_> {
