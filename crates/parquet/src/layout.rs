@@ -12,6 +12,7 @@ const DATA: &str = "data";
 const GROUPS: &str = "groups";
 const HINT: &str = "hint.json";
 const FLOOR: &str = "floor";
+const MARK: &str = "kept";
 /// The directory of named snapshots; as with [`NAMED`], no symbol meets it.
 const SNAPSHOTS: &str = "@snapshots";
 
@@ -98,6 +99,20 @@ pub(crate) fn snapshots_dir() -> Path {
 pub(crate) fn snapshot(name: &str) -> Path {
     let name = encode_folded(&name.to_ascii_lowercase());
     raw(format!("{SNAPSHOTS}/{name}.json"))
+}
+
+/// The mark of a named snapshot with this id.
+pub(crate) fn snapshot_mark(name: &str, id: &str) -> Path {
+    let name = encode_folded(&name.to_ascii_lowercase());
+    raw(format!("{SNAPSHOTS}/{name}.{id}.{MARK}"))
+}
+
+/// The file of the snapshot to which a mark belongs, if it is one.
+pub(crate) fn marked_snapshot(mark: &Path) -> Option<Path> {
+    let name = mark.as_ref().strip_suffix(MARK)?.strip_suffix('.')?;
+    let (snapshot, id) = name.rsplit_once('.')?;
+    let is_id = !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit());
+    is_id.then(|| raw(format!("{snapshot}.json")))
 }
 
 /// The file of a snapshot that a restoration holds while it lasts: a name that no user gives.
@@ -196,6 +211,9 @@ mod tests {
         assert_eq!(floor_of("00000000000000000012.floor"), Some(12));
         assert_eq!(floor_of("00000000000000000012.json"), None);
         assert_eq!(series_of("@snapshots", "x"), None);
+        let mark = snapshot_mark("a.b", "0f");
+        assert_eq!(marked_snapshot(&mark), Some(snapshot("A.b")));
+        assert_eq!(marked_snapshot(&snapshot("a.0f.kept")), None);
         let name = file_name(12, 0xabc, "parquet");
         assert_eq!(written_for(&name), Some(12));
         assert!(is_file_name(&name));

@@ -19,8 +19,8 @@ use chrono::TimeDelta;
 use common::threaded;
 use minutebook_core::time::from_nanos;
 use minutebook_core::{
-    Bar, ErrorKind, ManualClock, OnConflict, Row, SeriesId, TimeRange, TimeSeriesRepository,
-    TimeSeriesRepositoryExt, WriteMode,
+    Bar, ErrorKind, ManualClock, OnConflict, Row, SeriesId, Snapshot, TimeRange,
+    TimeSeriesRepository, TimeSeriesRepositoryExt, Version, WriteMode,
 };
 use minutebook_parquet::{
     FrameKey, Freshness, LoadParquet, Metadata, ParquetConfig, ParquetTimeSeriesRepository,
@@ -204,7 +204,8 @@ fn files_are_adopted_as_they_are() {
             .adopt(&id, std::slice::from_ref(&third), &note)
             .await
             .unwrap();
-        assert_eq!((again.rows, again.replaced), (100, 100));
+        // It was adopted once, though no segment is that file any more.
+        assert_eq!((again.rows, again.already.len()), (0, 1));
         assert_eq!(repo.bars(&id, TimeRange::all()).await.unwrap(), expected);
 
         let version = repo.summary(&id).await.unwrap().unwrap().version;
@@ -267,7 +268,27 @@ fn repeating_an_adoption_changes_nothing() {
         let report = adopt(&files).await.unwrap();
         assert_eq!(report.adopted, files[1..]);
         assert_eq!(repo.bars(&id, TimeRange::all()).await.unwrap(), expected);
-        // By itself it is the last.
-        adopt(&[between]).await.unwrap();
+        // Neither that one nor one of which every row was corrected comes back.
+        assert_eq!(adopt(&files).await.unwrap().already, files);
+        let corrected = Bar::to_batch(&bars(0..160, 8.0)).unwrap();
+        repo.write(&id, corrected, mode).await.unwrap();
+        expected = bars(0..160, 8.0);
+        let version = repo.summary(&id).await.unwrap().unwrap().version;
+        let again = adopt(&files).await.unwrap();
+        assert_eq!(
+            (again.already.as_slice(), again.version),
+            (&files[..], version)
+        );
+        assert_eq!(repo.bars(&id, TimeRange::all()).await.unwrap(), expected);
+        // In a version from before it they are not, and so they can be adopted upon that.
+        repo.delete(&id, None).await.unwrap();
+        let report = adopt(&files).await.unwrap();
+        assert_eq!(report.adopted, files);
+        let first = Snapshot::Version(Version(report.version.0));
+        let more = save("e.parquet", 300..310, 5.0);
+        adopt(std::slice::from_ref(&more)).await.unwrap();
+        repo.restore(&id, first, &Metadata::new()).await.unwrap();
+        let report = adopt(std::slice::from_ref(&more)).await.unwrap();
+        assert_eq!(report.adopted, [more]);
     });
 }

@@ -7,6 +7,7 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use common::{Row, all, batch, inline, range, series};
@@ -14,7 +15,7 @@ use minutebook_core::{
     ManualClock, OnConflict, Snapshot, TimeSeriesRepository, WriteMode, time::from_nanos,
 };
 use minutebook_fs::crash::{Crashed, Kind, Options, enumerate};
-use minutebook_fs::{Durability, Images, SimFs};
+use minutebook_fs::{Durability, Fs, Images, SimFs, is_temporary};
 use minutebook_parquet::{
     Metadata, ParquetConfig, ParquetTimeSeriesRepository, Retention, VacuumOptions,
 };
@@ -52,6 +53,36 @@ fn stored(disk: &SimFs) -> Result<(), String> {
 
 const OLD: [Row; 3] = [(10, 1), (20, 4), (30, 3)];
 
+/// What a dead writer has left half written goes with the next vacuum.
+fn nothing_half_written(disk: &SimFs) -> Result<(), String> {
+    let left = || -> Vec<_> {
+        let dirs = [
+            "btcusd/1m/data",
+            "btcusd/1m/groups",
+            "btcusd/1m/log",
+            "@snapshots",
+        ];
+        let dirs = dirs.iter().map(|dir| Path::new("/store/series").join(dir));
+        let entries = dirs.filter_map(|dir| disk.read_dir(&dir).ok()).flatten();
+        let names = entries.filter_map(|entry| entry.name.to_str().map(str::to_owned));
+        names.filter(|name| is_temporary(name)).collect()
+    };
+    let found = left();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let repo = open(disk, Durability::Synced);
+    let report = inline(repo.vacuum(&series(), &VacuumOptions::default()));
+    let report = report.map_err(|error| format!("{error:?}"))?;
+    let told = found.iter().all(|name| report.files.contains(name));
+    match left() {
+        rest if rest.is_empty() && told => Ok(()),
+        rest => Err(format!(
+            "{rest:?} is left after a vacuum that says {report:?}"
+        )),
+    }
+}
+
 /// Stops an operation everywhere. Afterwards the series is as before or as after it, the latter if it was acknowledged; and it takes
 /// the next write.
 fn survives(
@@ -78,7 +109,7 @@ fn survives(
                 "after another append: {again:?} instead of {expected:?}"
             ));
         }
-        Ok(())
+        nothing_half_written(&crashed.disk)
     };
     let options = Options::default().images(Images::default().max(64));
     let report = enumerate(

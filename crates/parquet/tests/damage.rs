@@ -285,3 +285,42 @@ fn of_a_foreign_file_without_checksums_no_row_is_saved() {
         assert!(left.lost_rows > 0);
     }
 }
+
+#[test]
+fn a_damaged_sector_costs_the_rows_of_its_pages_alone() {
+    const SECTOR: usize = 4_096;
+    let dir = tempfile::tempdir().unwrap();
+    let rows: Vec<Row> = (0..30_000).map(|n| (n, n * 7_919 % 1_009)).collect();
+    inline(open(dir.path()).write(&series(), batch(&rows), WriteMode::Append)).unwrap();
+    let kept = only(dir.path(), "data");
+    let whole = fs::read(&kept).unwrap();
+    let versions = |dir: &Path| fs::read_dir(dir.join("btcusd/1m/log")).unwrap().count();
+    let name = kept.file_name().unwrap().to_str().unwrap().to_owned();
+    let footer = whole.len() - {
+        let entry = fs::read_to_string(only(dir.path(), "log")).unwrap();
+        let (_, after) = entry.split_once("\"footer\":").unwrap();
+        after.split_once(',').unwrap().0.parse::<usize>().unwrap()
+    };
+    let mut headers = 0;
+    for start in (0..footer - SECTOR).step_by(SECTOR) {
+        let mut bytes = whole.clone();
+        bytes[start..start + SECTOR].fill(0);
+        fs::write(&kept, bytes).unwrap();
+        let repo = open(dir.path());
+        let left = inline(repo.leave_out(&series(), std::slice::from_ref(&name))).unwrap();
+        let there = inline(all(&repo)).unwrap().unwrap();
+        assert_eq!(there.len() as u64, left.saved_rows);
+        assert_eq!(left.saved_rows + left.lost_rows, rows.len() as u64);
+        // A row group has 1,024 rows. A sector of zeros reaches into a few of them.
+        assert!(
+            left.lost_rows > 0 && left.lost_rows <= 4 * 1_024,
+            "{start}: {left:?}"
+        );
+        assert!(there.iter().all(|row| rows.binary_search(row).is_ok()));
+        headers += usize::from(left.lost_rows >= 1_024);
+        // As it was before.
+        let made = versions(dir.path());
+        fs::remove_file(dir.path().join(format!("btcusd/1m/log/{made:020}.json"))).unwrap();
+    }
+    assert!(headers > 0);
+}

@@ -13,11 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Row, all, batch, inline, range, rows, series};
+use common::{Row, all, as_of, batch, inline, range, rows, series};
 use minutebook_core::time::from_nanos;
-use minutebook_core::{
-    ManualClock, OnConflict, ScanQuery, Snapshot, TimeSeriesRepository, WriteMode,
-};
+use minutebook_core::{ManualClock, OnConflict, ScanQuery, TimeSeriesRepository, WriteMode};
 use minutebook_fs::crash::{Crashed, Options, enumerate};
 use minutebook_fs::{Durability, Images, SimFs};
 use minutebook_parquet::{
@@ -100,18 +98,9 @@ fn small_groups_become_large_ones() {
         assert_eq!(gone, 10);
         written.retain(|(time, _)| !(20_005..20_105).contains(time));
         assert_eq!(all(&open(dir.path())).await.unwrap(), Some(written.clone()));
-        let first = all_at(&repo, 1).await;
+        let first = as_of(&repo, 1).await;
         assert_eq!(first, (0..1_600).map(|i| (i * 10, i)).collect::<Vec<_>>());
     });
-}
-
-/// The rows of a version.
-async fn all_at(repo: &ParquetTimeSeriesRepository, version: u64) -> Vec<Row> {
-    let snapshot = Snapshot::Version(minutebook_core::Version(version));
-    let query = ScanQuery::new().as_of(snapshot);
-    let stream = repo.scan(&series(), &query).await.unwrap();
-    let (batches, _) = stream.collect().await.unwrap();
-    batches.iter().flat_map(rows).collect()
 }
 
 #[test]
@@ -183,15 +172,7 @@ fn operations_reach_into_groups() {
                     assert_eq!(rows(&found), want);
                 }
             }
-            let query = ScanQuery::new().as_of(Snapshot::Version(first.version));
-            let (found, _) = repo
-                .scan(&series(), &query)
-                .await
-                .unwrap()
-                .concat()
-                .await
-                .unwrap();
-            assert_eq!(rows(&found), history);
+            assert_eq!(as_of(repo, first.version.0).await, history);
             assert!(repo.verify(&series()).await.unwrap().problems.is_clean());
         }
         let repo = open_alone(dir.path());

@@ -16,10 +16,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::{all, batch, range, series};
+use common::{all, as_of, batch, range, series};
 use minutebook_core::{
-    ErrorKind, OnConflict, ScanQuery, SeriesFilter, Snapshot, TimeSeriesRepository, Version,
-    WriteMode,
+    ErrorKind, OnConflict, SeriesFilter, Snapshot, TimeSeriesRepository, Version, WriteMode,
 };
 use minutebook_parquet::{
     Metadata, ParquetConfig, ParquetTimeSeriesRepository, Retention, VacuumOptions,
@@ -260,15 +259,7 @@ fn a_series_lives_in_a_bucket() {
         let other = open(&endpoint);
         assert_eq!(all(&other).await.unwrap(), Some(expected.clone()));
         assert_eq!(other.list(&SeriesFilter::new()).await.unwrap(), [series()]);
-        let query = ScanQuery::new().as_of(Snapshot::Version(Version(1)));
-        let (old, _) = other
-            .scan(&series(), &query)
-            .await
-            .unwrap()
-            .concat()
-            .await
-            .unwrap();
-        assert_eq!(common::rows(&old), rows);
+        assert_eq!(as_of(&other, 1).await, rows);
         other.compact(&series()).await.unwrap();
         let one = [(series(), Snapshot::Version(Version(1)))];
         other
@@ -279,14 +270,7 @@ fn a_series_lives_in_a_bucket() {
         let gone = other.vacuum(&series(), &options).await.unwrap();
         assert_eq!(gone.versions, [1, 2, 3]);
         assert_eq!(all(&open(&endpoint)).await.unwrap(), Some(expected));
-        let (old, _) = other
-            .scan(&series(), &query)
-            .await
-            .unwrap()
-            .concat()
-            .await
-            .unwrap();
-        assert_eq!(common::rows(&old), rows);
+        assert_eq!(as_of(&other, 1).await, rows);
         assert!(other.verify(&series()).await.unwrap().problems.is_clean());
         other.delete(&series(), None).await.unwrap();
         assert_eq!(all(&repo).await.unwrap(), None);

@@ -4,10 +4,13 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use minutebook::check::{Finding, VerifyOptions};
+use minutebook::config::{Config, Environment};
 use minutebook::{
-    Bar, FindingKind as Kind, Minutebook, SeriesId, TimeRange, TimeSeriesRepositoryExt,
+    Bar, FindingKind as Kind, Minutebook, SeriesFilter, SeriesId, Tick, TimeRange,
+    TimeSeriesRepositoryExt,
 };
 use minutebook_parquet::{Operation, VersionInfo};
+use minutebook_tests::copy_of;
 use tempfile::TempDir;
 
 use super::sample::{bars, open};
@@ -167,5 +170,64 @@ fn where_no_version_is_whole_the_series_is_without_rows() {
         assert!(!found[0].cause.contains("version"), "{found:?}");
         assert!(mend(dir.path()).await > 0);
         assert!(rows(&open(dir.path())).await.is_empty());
+    });
+}
+
+fn tiered(root: &Path) -> Minutebook {
+    let config = Config::new().tiered(true);
+    let options = Minutebook::options().environment(Environment::empty());
+    options.config(config).create(root).unwrap()
+}
+
+#[test]
+fn ticks_that_were_moved_and_not_yet_removed_are_read_where_they_were() {
+    runtime().block_on(async {
+        let (dir, id) = (
+            TempDir::new().unwrap(),
+            SeriesId::ticks("AAPL".parse().unwrap()),
+        );
+        let book = tiered(dir.path());
+        let add = async |from: i64| {
+            let ticks: Vec<Tick> = (from..from + 300)
+                .map(|n| Tick {
+                    timestamp: bars(n, n + 1)[0].timestamp,
+                    price: 10.0,
+                    size: None,
+                    side: None,
+                })
+                .collect();
+            book.ticks().append_ticks(&id, &ticks).await.unwrap();
+            book.tick_log().unwrap().unwrap().rotate(&id).await.unwrap();
+        };
+        let moved = async |book: &Minutebook| {
+            let done = book
+                .compact_ticks(&SeriesFilter::new(), false)
+                .await
+                .unwrap();
+            assert!(done.iter().all(|one| one.failed.is_none()), "{done:?}");
+            done.iter().map(|one| one.moved.len()).sum::<usize>()
+        };
+        add(0).await;
+        assert_eq!(moved(&book).await, 1);
+        add(300).await;
+        let before = book.ticks().ticks(&id, TimeRange::all()).await.unwrap();
+        assert_eq!(before.len(), 600);
+        // A copy of the ticks of before the move beside the series of after it: as if the move had been stopped before the segment was removed.
+        let copy = copy_of(dir.path());
+        assert_eq!(moved(&book).await, 1);
+        drop(book);
+        std::fs::remove_dir_all(copy.path().join("series")).unwrap();
+        std::fs::rename(dir.path().join("series"), copy.path().join("series")).unwrap();
+        let root = copy.path();
+        let newest = table::files(root, "series/aapl/ticks/data").pop().unwrap();
+        std::fs::remove_file(&newest).unwrap();
+        let book = tiered(root);
+        let report = book.repair(&VerifyOptions::new()).await.unwrap();
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+        let after = book.ticks().ticks(&id, TimeRange::all()).await.unwrap();
+        assert_eq!(after, before);
+        assert_eq!(moved(&book).await, 1);
+        let after = book.ticks().ticks(&id, TimeRange::all()).await.unwrap();
+        assert_eq!(after, before);
     });
 }

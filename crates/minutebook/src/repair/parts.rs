@@ -168,10 +168,17 @@ impl<'a> Round<'a> {
             .iter()
             .filter_map(|finding| Some(finding.path.file_name()?.to_string_lossy().into_owned()))
             .collect();
+        // A segment that was taken over and is still among the ticks has its rows twice.
+        let ticks = match self.disk.tick_log.existing()? {
+            Some(log) if matches!(id, SeriesId::Ticks { .. }) => log.snapshot(&id).await?,
+            _ => None,
+        };
+        let held = ticks.map_or_else(Vec::new, |ticks| ticks.segments());
+        let held: Vec<_> = held.iter().map(crate::tiered::identity).collect();
         self.disk
             .series_files
             .opened()?
-            .leave_out(&id, &files)
+            .leave_out_beside(&id, &files, &held)
             .await
             .map(drop)
     }

@@ -146,7 +146,8 @@ fn not_rows(segment: &SegmentInfo) -> Option<Error> {
     })
 }
 
-fn identity(segment: &SegmentInfo) -> AbsorbedSegment {
+/// A segment as Parquet names one that it has taken over.
+pub(crate) fn identity(segment: &SegmentInfo) -> AbsorbedSegment {
     AbsorbedSegment::new(&segment.log_id, segment.number, &segment.digest)
 }
 

@@ -24,6 +24,8 @@ use crate::{
 };
 
 #[cfg(all(feature = "jsonl", feature = "parquet"))]
+pub(crate) use compact::identity;
+#[cfg(all(feature = "jsonl", feature = "parquet"))]
 pub use compact::{CompactedSeries, RefusedSegment};
 
 /// A hot and a cold repository as one series store.

@@ -14,8 +14,7 @@ mod writer;
 pub(crate) use cache::SegmentCache;
 pub(crate) use encoding::Choices;
 pub(crate) use footer::Footer;
-pub(crate) use pages::have_checksums;
-pub(crate) use pages::{Claim, claims};
+pub(crate) use pages::{Claim, claims, has_checksums};
 pub(crate) use reader::{Wanted, decode_from, decode_with};
 pub(crate) use segments::{Segments, scaled, without};
 pub(crate) use writer::{

@@ -17,16 +17,26 @@ use super::thrift::Thrift;
 /// More bytes than an honest page has when it is decompressed.
 const MAX_PAGE: u64 = 256 << 20;
 
+/// What a page without a checksum is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unvouched {
+    /// As good as any: other programs write none.
+    Read,
+    /// Damage: what decodes may be something else than what was written.
+    Refuse,
+}
+
 /// Checks the pages in bytes that were fetched for decoding, which are of pages alone: each from its header on, to the end of the last.
 pub(super) fn check(
     metadata: &ParquetMetaData,
     ranges: &[Range<u64>],
     data: &[Bytes],
+    unvouched: Unvouched,
 ) -> Result<()> {
     for (range, bytes) in ranges.iter().zip(data) {
         // A file may say that several columns lie at one place.
         for chunk in chunks_at(metadata, range.start) {
-            check_chunk(chunk, range.start, bytes)?;
+            check_chunk(chunk, range.start, bytes, unvouched)?;
         }
     }
     Ok(())
@@ -42,13 +52,21 @@ fn chunks_at(metadata: &ParquetMetaData, place: u64) -> impl Iterator<Item = &Co
     })
 }
 
-fn check_chunk(chunk: &ColumnChunkMetaData, start: u64, bytes: &[u8]) -> Result<()> {
+fn check_chunk(
+    chunk: &ColumnChunkMetaData,
+    start: u64,
+    bytes: &[u8],
+    unvouched: Unvouched,
+) -> Result<()> {
     let mut at = 0;
     while let Some(left) = bytes.get(at..).filter(|left| !left.is_empty()) {
         let place = start + at as u64;
         let Some(header) = Header::parse(left) else {
             return Err(wrong(chunk, place, "has no header that makes sense"));
         };
+        if unvouched == Unvouched::Refuse && !header.checksum {
+            return Err(wrong(chunk, place, "has no checksum"));
+        }
         let claim = Claim::of(chunk, place, &header)?;
         let body = at + header.len;
         let Some(page) = bytes.get(body..body.saturating_add(claim.stored)) else {
@@ -165,24 +183,14 @@ struct Header {
     checksum: bool,
 }
 
-/// Whether every page of a file has a checksum, so that what decodes is what was written.
-pub(crate) fn have_checksums(metadata: &ParquetMetaData, file: &[u8]) -> bool {
+/// Whether the writer of a file gave pages checksums, by the first page of each column.
+pub(crate) fn has_checksums(metadata: &ParquetMetaData, file: &[u8]) -> bool {
     let groups = metadata.row_groups().iter();
     let mut chunks = groups.flat_map(RowGroupMetaData::columns);
-    chunks.all(|chunk| {
-        let (start, len) = chunk.byte_range();
-        let (Ok(start), Ok(len)) = (usize::try_from(start), usize::try_from(len)) else {
-            return false;
-        };
-        let mut left = file.get(start..start.saturating_add(len));
-        while let Some(bytes) = left.filter(|bytes| !bytes.is_empty()) {
-            let Some(header) = Header::parse(bytes).filter(|header| header.checksum) else {
-                return false;
-            };
-            let stored = usize::try_from(header.compressed).unwrap_or(usize::MAX);
-            left = bytes.get(header.len.saturating_add(stored)..);
-        }
-        left.is_some()
+    chunks.any(|chunk| {
+        let start = usize::try_from(chunk.byte_range().0).unwrap_or(usize::MAX);
+        let header = file.get(start..).and_then(Header::parse);
+        header.is_some_and(|header| header.checksum)
     })
 }
 

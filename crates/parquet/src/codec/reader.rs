@@ -18,7 +18,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::ChunkReader;
 
 use super::footer::Footer;
-use super::pages;
+use super::pages::{self, Unvouched};
 use crate::error::{Fault, Result};
 use crate::store::{DurableStore, Storage, named};
 
@@ -41,17 +41,21 @@ pub(crate) async fn read(
     path: &Path,
     footer: &Arc<Footer>,
     wanted: Wanted,
+    unvouched: Unvouched,
 ) -> Result<Vec<RecordBatch>> {
     let Some(decoder) = decoder(footer, &wanted).map_err(|e| damaged(path, e))? else {
         return Ok(Vec::new());
     };
     if let Some(local) = storage.as_local() {
         if footer.bytes_of(&wanted.rows) <= INLINE_BYTES {
-            let decoded = task::inline(|| drive(decoder, footer, local, path));
+            let decoded = task::inline(|| drive(decoder, footer, local, path, unvouched));
             return decoded.map_err(|error| undecoded(path, error))?;
         }
         let (local, at, footer) = (local.clone(), path.clone(), Arc::clone(footer));
-        return decoding(path, move || drive(decoder, &footer, &local, &at)).await?;
+        return decoding(path, move || {
+            drive(decoder, &footer, &local, &at, unvouched)
+        })
+        .await?;
     }
     let mut step = Step {
         decoder,
@@ -67,7 +71,8 @@ pub(crate) async fn read(
         match needs.map_err(|e| damaged(path, e))? {
             Some(ranges) => {
                 let data = storage.ranges(path, &ranges).await?;
-                pages::check(footer.metadata(), &ranges, &data).map_err(|e| damaged(path, e))?;
+                pages::check(footer.metadata(), &ranges, &data, unvouched)
+                    .map_err(|e| damaged(path, e))?;
                 step.decoder
                     .push_ranges(ranges, data)
                     .map_err(|e| damaged(path, e))?;
@@ -119,6 +124,7 @@ fn drive(
     footer: &Footer,
     store: &DurableStore,
     path: &Path,
+    unvouched: Unvouched,
 ) -> Result<Vec<RecordBatch>> {
     let mut step = Step {
         decoder,
@@ -126,7 +132,7 @@ fn drive(
     };
     while let Some(ranges) = step.run().map_err(|e| damaged(path, e))? {
         let data: Vec<Bytes> = named(path, store.read_ranges(path, &ranges))?;
-        pages::check(footer.metadata(), &ranges, &data).map_err(|e| damaged(path, e))?;
+        pages::check(footer.metadata(), &ranges, &data, unvouched).map_err(|e| damaged(path, e))?;
         step.decoder
             .push_ranges(ranges, data)
             .map_err(|e| damaged(path, e))?;
@@ -148,7 +154,7 @@ pub(crate) fn decode_with(
         match decoder.try_decode()? {
             DecodeResult::NeedsData(ranges) => {
                 let data = fetch(&ranges)?;
-                pages::check(footer.metadata(), &ranges, &data)?;
+                pages::check(footer.metadata(), &ranges, &data, Unvouched::Read)?;
                 decoder.push_ranges(ranges, data)?;
             }
             DecodeResult::Data(batch) => {

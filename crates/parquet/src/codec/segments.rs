@@ -10,6 +10,7 @@ use object_store::path::Path;
 
 use super::cache::SegmentCache;
 use super::footer::Footer;
+use super::pages::Unvouched;
 use super::reader::{self, Wanted};
 use crate::error::{Fault, Result};
 use crate::layout::SeriesDir;
@@ -117,7 +118,7 @@ impl Segments {
     pub(crate) async fn rows(&self, segment: &Segment, wanted: Wanted) -> Result<Vec<RecordBatch>> {
         let start = newest_start(segment);
         if !is_newest(segment, &wanted.rows) {
-            return self.decoded(segment, wanted).await;
+            return self.decoded(segment, wanted, Unvouched::Read).await;
         }
         let path = self.path(segment);
         if let Some(kept) = self.cache.rows(path.as_ref(), &wanted.columns) {
@@ -128,7 +129,7 @@ impl Segments {
             rows: std::iter::once(start..segment.rows).collect(),
             batch_size: NEWEST_ROWS,
         };
-        let batches = self.decoded(segment, all).await?;
+        let batches = self.decoded(segment, all, Unvouched::Read).await?;
         let Some(first) = batches.first() else {
             return Ok(batches);
         };
@@ -138,7 +139,21 @@ impl Segments {
         cut(&kept, start, &wanted)
     }
 
-    async fn decoded(&self, segment: &Segment, mut wanted: Wanted) -> Result<Vec<RecordBatch>> {
+    /// As [`rows`](Self::rows), from the disk and only from pages with checksums: what has none is damage here.
+    pub(crate) async fn vouched_rows(
+        &self,
+        segment: &Segment,
+        wanted: Wanted,
+    ) -> Result<Vec<RecordBatch>> {
+        self.decoded(segment, wanted, Unvouched::Refuse).await
+    }
+
+    async fn decoded(
+        &self,
+        segment: &Segment,
+        mut wanted: Wanted,
+        unvouched: Unvouched,
+    ) -> Result<Vec<RecordBatch>> {
         if let (Some(time), Some(columns)) = (&segment.time, &mut wanted.columns) {
             for column in columns.iter_mut().filter(|column| *column == TIMESTAMP) {
                 column.clone_from(&time.name);
@@ -151,7 +166,7 @@ impl Segments {
             .sum();
         let path = self.path(segment);
         let footer = self.footer_for(segment, &wanted.rows).await?;
-        let batches = reader::read(&self.storage, &path, &footer, wanted).await?;
+        let batches = reader::read(&self.storage, &path, &footer, wanted, unvouched).await?;
         let got: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
         if got != expected {
             return Err(Fault::corrupt(

@@ -15,7 +15,8 @@ pub struct Absorbed {
     /// What was absorbed under other ids: a log that loses its list of segments goes on under a new one, and may give a number again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<AbsorbedEarlier>,
-    /// The segment that was absorbed last. Only this one can be there still without anybody being at work.
+    /// The segment that was absorbed last. Only this one can be there still without anybody being at work. Its digest is empty once a repair has
+    /// lost rows of the series: they may have been its own, so it must not be removed where it still is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<AbsorbedSegment>,
 }
@@ -62,6 +63,36 @@ impl Absorbed {
             .filter(|(known, _)| *known == source)
             .flat_map(|(_, numbers)| numbers)
             .any(|(from, to)| (*from..=*to).contains(&number))
+    }
+
+    /// Takes out the segment that was added last: none of its rows are here any more.
+    pub(crate) fn forget_last(&mut self) {
+        let Some(last) = self.last.take() else {
+            return;
+        };
+        let earlier = self.earlier.iter_mut().map(|e| (&e.source, &mut e.numbers));
+        for (source, numbers) in std::iter::once((&self.source, &mut self.numbers)).chain(earlier) {
+            if *source == last.source {
+                let number = last.number;
+                let left = numbers.drain(..).flat_map(|(from, to)| {
+                    let apart = !(from..=to).contains(&number);
+                    let before = (apart || from < number)
+                        .then(|| (from, if apart { to } else { number - 1 }));
+                    let after = (!apart && number < to).then(|| (number + 1, to));
+                    before.into_iter().chain(after)
+                });
+                *numbers = left.collect();
+            }
+        }
+        self.earlier.retain(|e| !e.numbers.is_empty());
+    }
+
+    /// Takes note that rows were lost, which may be those of the segment that was added last: with another digest it is not the one
+    /// that is known to be here, and nobody removes it.
+    pub(crate) fn doubt_last(&mut self) {
+        if let Some(last) = &mut self.last {
+            last.digest.clear();
+        }
     }
 
     /// Adds a segment.
@@ -116,5 +147,14 @@ mod tests {
         assert_eq!(absorbed.numbers, [(1, 7)]);
         assert!(absorbed.has("b", 1) && absorbed.earlier.len() == 1);
         assert_eq!(absorbed.last, Some(of("a", 4)));
+        absorbed.doubt_last();
+        assert_ne!(absorbed.last, Some(of("a", 4)));
+        assert!(absorbed.has("a", 4));
+        absorbed.forget_last();
+        assert_eq!(absorbed.numbers, [(1, 3), (5, 7)]);
+        assert_eq!(absorbed.last, None);
+        absorbed.add(&of("c", 1));
+        absorbed.forget_last();
+        assert!(absorbed.numbers.is_empty() && absorbed.has("a", 7));
     }
 }

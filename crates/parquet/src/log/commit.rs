@@ -163,6 +163,9 @@ pub(crate) struct Commit {
     pub(crate) segments: Vec<Segment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) absorbed: Option<Absorbed>,
+    /// The files that were adopted last, each by how its digest begins: they are known also when no segment is one of them any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) adopted: Vec<String>,
     /// What tells rows apart, if that was declared: then no two rows have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<SeriesKey>,
@@ -338,6 +341,7 @@ mod tests {
                 time: None,
             }],
             absorbed: None,
+            adopted: Vec::new(),
             key: None,
         };
         commit.total();

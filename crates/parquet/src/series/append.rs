@@ -125,11 +125,14 @@ impl Reuse {
     }
 }
 
+/// A merged segment is at least so many times as long as any that goes into it.
+const GROWTH: u64 = 4;
+
 /// How many segments at the end are merged with a batch.
 ///
-/// Those that are together no larger than the floor, which cost no more to write again than one page; then each that is no larger
-/// than what is being written anyway. So a row is written again at most once for every doubling of its segment, and a
-/// series has at most one small segment of each size.
+/// Those that are together no larger than the floor, which cost no more to write again than one page; else as many as make a segment
+/// at least [`GROWTH`] times as long as each of them. So a row is written again at most once each time its segment has grown so much, most appends
+/// write nothing again, and a series has at most three small segments of each size.
 pub(super) fn mergeable(
     segments: &[Segment],
     batch: &RecordBatch,
@@ -137,15 +140,17 @@ pub(super) fn mergeable(
 ) -> usize {
     let target = config.target_segment_rows as u64;
     let mut rows = batch.num_rows() as u64;
-    let mut count = 0;
-    for segment in segments.iter().rev() {
+    let (mut longest, mut count) = (0, 0);
+    for (at, segment) in segments.iter().rev().enumerate() {
         let live = segment.live_rows();
-        let fits = rows + live <= target && segment.bytes < config.target_segment_bytes;
-        if !fits || (live > rows && rows + live > config.merge_floor_rows) {
+        rows += live;
+        if rows > target || segment.bytes >= config.target_segment_bytes {
             break;
         }
-        rows += live;
-        count += 1;
+        longest = longest.max(live);
+        if rows >= GROWTH * longest || rows <= config.merge_floor_rows {
+            count = at + 1;
+        }
     }
     count
 }

@@ -3,15 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
+
 use super::Inner;
 use crate::error::{Fault, Result};
-use crate::log::{Commit, Log, Operation};
+use crate::log::{AbsorbedSegment, Commit, Log, Operation};
 
 /// How an earlier version fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
     /// It has the rows of the newest one, in other files.
     SameRows,
+    /// It has those that are not among the ticks which the newest has absorbed last and the log still has.
+    BeforeMove,
     /// It has rows, and those of the newest one are lost.
     LastRows,
     /// It does not fit, but one before it may.
@@ -27,32 +31,53 @@ pub(super) struct WayBack<'a> {
     same: bool,
     /// Whether rows of another state are better than what is left.
     any: bool,
-    later: Operation,
+    /// The segment that was absorbed last, if its log still has it.
+    held: Option<&'a AbsorbedSegment>,
+    /// Of the version that was given last.
+    operation: Operation,
+    had_held: bool,
+    /// Of versions with the same rows.
+    schema: SchemaRef,
+    rows: u64,
 }
 
 impl<'a> WayBack<'a> {
-    pub(super) fn new(newest: &'a Commit, any: bool) -> Self {
+    pub(super) fn new(newest: &'a Commit, any: bool, held: &[AbsorbedSegment]) -> Self {
+        let last = last(newest).filter(|last| held.contains(last));
         Self {
             newest,
             same: true,
             any,
-            later: newest.operation,
+            held: last,
+            operation: newest.operation,
+            had_held: last.is_some(),
+            schema: Arc::clone(&newest.schema),
+            rows: newest.rows,
         }
     }
 
     /// How the version before the last one that was given fits, if its files are whole.
     pub(super) fn fits(&mut self, commit: &Commit) -> Fit {
         let keeps_rows = matches!(
-            self.later,
+            self.operation,
             Operation::Compact | Operation::Describe | Operation::Mark
         );
-        self.same &=
-            keeps_rows && commit.schema == self.newest.schema && commit.rows == self.newest.rows;
-        self.later = commit.operation;
+        let has_held = self.held.is_some() && last(commit) == self.held;
+        if self.had_held && !has_held {
+            // The version after it did nothing but take over what the log still has.
+            self.schema = Arc::clone(&commit.schema);
+            self.rows = commit.rows;
+        } else {
+            self.same &= keeps_rows && commit.schema == self.schema && commit.rows == self.rows;
+        }
+        self.operation = commit.operation;
+        self.had_held = has_held;
         if commit.deleted || commit.version < self.newest.oldest || !(self.same || self.any) {
             Fit::Never
         } else if commit.rows == 0 {
             Fit::NotYet
+        } else if self.same && self.held.is_some() && !has_held {
+            Fit::BeforeMove
         } else if self.same {
             Fit::SameRows
         } else {
@@ -61,20 +86,21 @@ impl<'a> WayBack<'a> {
     }
 }
 
+fn last(commit: &Commit) -> Option<&AbsorbedSegment> {
+    commit.absorbed.as_ref()?.last.as_ref()
+}
+
 impl Inner {
     /// The newest earlier version that fits and of which every file is whole, read to its last byte.
     pub(super) async fn way_back(
         &self,
         log: &Log,
         newest: &Commit,
-        damaged: &[String],
+        held: &[AbsorbedSegment],
+        looked: &mut HashMap<String, bool>,
         any: bool,
     ) -> Result<Option<(Arc<Commit>, Fit)>> {
-        let mut way = WayBack::new(newest, any);
-        let mut looked = HashMap::new();
-        for file in damaged {
-            looked.insert(file.clone(), false);
-        }
+        let mut way = WayBack::new(newest, any, held);
         for version in (newest.oldest..newest.version).rev() {
             let commit = match log.read(version).await {
                 Ok(Some(commit)) => commit,
@@ -84,7 +110,7 @@ impl Inner {
             match way.fits(&commit) {
                 Fit::Never => break,
                 Fit::NotYet => {}
-                fit if self.is_whole(log, &commit, &mut looked).await? => {
+                fit if self.is_whole(log, &commit, looked).await? => {
                     return Ok(Some((commit, fit)));
                 }
                 _ => {}

@@ -32,6 +32,7 @@ impl Inner {
             draft.segments.clear();
             draft.metadata.clear();
             draft.complete.clear();
+            draft.adopted.clear();
             match self.commit(&log, draft, Operation::DeleteSeries).await? {
                 Committed::Done => {
                     self.remove_before(&log, version).await?;

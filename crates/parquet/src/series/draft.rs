@@ -49,6 +49,8 @@ pub(super) struct Draft {
     pub(super) complete: Vec<(i64, i64)>,
     /// Kept by every version, until the series is deleted.
     pub(super) absorbed: Option<Absorbed>,
+    /// Files that were adopted, by how their digests begin.
+    pub(super) adopted: Vec<String>,
     /// What tells rows apart, if that was declared.
     pub(super) key: Option<SeriesKey>,
     /// Files written for this version; garbage if it is not committed.
@@ -79,6 +81,7 @@ impl Draft {
             note: Metadata::new(),
             complete: commit.map_or_else(Vec::new, |c| c.complete.clone()),
             absorbed: commit.and_then(|c| c.absorbed.clone()),
+            adopted: commit.map_or_else(Vec::new, |c| c.adopted.clone()),
             key: commit.and_then(|c| c.key.clone()),
             base,
             began,
@@ -91,6 +94,15 @@ impl Draft {
         self.base
             .as_ref()
             .is_some_and(|known| !known.commit.deleted)
+    }
+
+    /// Whether no rows are in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+            && self.groups.iter().all(|group| match group {
+                Group::Kept(reference) => reference.rows == 0,
+                Group::Changed(segments) => segments.is_empty(),
+            })
     }
 
     /// The version before; 0 if there is none.
@@ -231,6 +243,7 @@ impl Draft {
             groups,
             segments: std::mem::take(&mut self.segments),
             absorbed: self.absorbed.take(),
+            adopted: std::mem::take(&mut self.adopted),
             key: self.key.take(),
         };
         commit.total();

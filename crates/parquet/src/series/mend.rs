@@ -1,16 +1,20 @@
 //! Going on without what is lost: a version that leaves out files that are damaged or missing, and keeps what can still be read of them.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use arrow_array::RecordBatch;
 use minutebook_core::time::format_timestamp;
 use minutebook_core::{SeriesId, Version};
+use object_store::path::Path;
 
 use super::back::Fit;
 use super::draft::{Draft, Group};
 use super::write::{ATTEMPTS, Committed, Patience};
 use super::{Inner, ParquetTimeSeriesRepository};
-use crate::codec::{Segments, Wanted, have_checksums, without};
+use crate::codec::{Segments, Wanted, has_checksums, without};
 use crate::error::{Fault, Result};
-use crate::log::{Log, Operation, Segment};
+use crate::log::{AbsorbedSegment, Commit, Log, Operation, Segment};
 
 /// A stretch that cannot be read is halved until it has no more rows than this.
 const SMALLEST: u64 = 64;
@@ -46,98 +50,226 @@ impl ParquetTimeSeriesRepository {
         series: &SeriesId,
         files: &[String],
     ) -> minutebook_core::Result<LeftOut> {
-        let done = self.inner.leave_out(series, files).await;
+        self.leave_out_beside(series, files, &[]).await
+    }
+
+    /// As [`leave_out`](Self::leave_out), beside a log of ticks that still has these sealed segments. If the one that was
+    /// [absorbed](Self::absorb) last is among them, the version goes back to before that where nothing else changed rows since: the segment
+    /// counts as one that was not taken over, and its rows are read from the log again.
+    ///
+    /// # Errors
+    /// As [`leave_out`](Self::leave_out).
+    pub async fn leave_out_beside(
+        &self,
+        series: &SeriesId,
+        files: &[String],
+        held: &[AbsorbedSegment],
+    ) -> minutebook_core::Result<LeftOut> {
+        let done = self.inner.leave_out(series, files, held).await;
         done.map_err(|fault| fault.told("repair", series))
     }
 }
 
+/// What is mended, and what is known by now of files that an attempt before has looked at.
+struct Work<'a> {
+    files: &'a [String],
+    held: &'a [AbsorbedSegment],
+    whole: HashMap<String, bool>,
+}
+
+/// What an attempt comes to.
+enum Mended {
+    /// Nothing has to be done.
+    Nothing,
+    /// A version to commit, and what holds the version whose files it names.
+    Draft(Box<Draft>, LeftOut, Option<Path>),
+    /// Another writer committed meanwhile.
+    Outdated,
+}
+
+/// An earlier version to go back to, with what keeps a vacuum from its files.
+struct Back {
+    commit: Arc<Commit>,
+    fit: Fit,
+    pin: Path,
+}
+
 impl Inner {
-    async fn leave_out(&self, series: &SeriesId, files: &[String]) -> Result<LeftOut> {
+    async fn leave_out(
+        &self,
+        series: &SeriesId,
+        files: &[String],
+        held: &[AbsorbedSegment],
+    ) -> Result<LeftOut> {
         let log = self.log(series);
         let turn = self.state().entry(series.clone()).or_default().turn.clone();
         let _turn = turn.lock().await;
+        let mut work = Work {
+            files,
+            held,
+            whole: files.iter().map(|file| (file.clone(), false)).collect(),
+        };
         let mut patience = Patience::default();
         for _ in 0..ATTEMPTS {
-            let mut draft = self.draft(&log).await?;
-            let mut report = LeftOut {
-                version: Version(draft.base_version()),
-                ..LeftOut::default()
+            let base = self.draft(&log).await?;
+            let Some(newest) = base.base.filter(|known| !known.commit.deleted) else {
+                return Ok(LeftOut::default());
             };
-            if !draft.exists() {
-                return Ok(report);
-            }
-            let changed = match self.without(&log, &mut draft, files, &mut report).await {
-                Ok(changed) => changed,
-                Err(fault) => {
-                    self.discard(std::mem::take(&mut draft.written)).await;
-                    return Err(fault);
+            let newest = newest.commit;
+            let (draft, mut report, pin) = match self.mended(&log, &newest, &mut work).await? {
+                Mended::Draft(draft, report, pin) => (draft, report, pin),
+                Mended::Outdated => continue,
+                Mended::Nothing => {
+                    return Ok(LeftOut {
+                        version: Version(newest.version),
+                        ..LeftOut::default()
+                    });
                 }
             };
-            if !changed {
-                return Ok(report);
-            }
-            if report.lost_rows + report.saved_rows > 0 {
-                self.go_back(&log, &mut draft, files, &mut report).await?;
-            }
             report.version = Version(draft.version());
-            match self.commit(&log, draft, Operation::Repair).await? {
-                Committed::Done => return Ok(report),
+            let committed = self.commit(&log, *draft, Operation::Repair).await;
+            if let Some(pin) = pin {
+                self.unpin(pin).await;
+            }
+            match committed? {
+                Committed::Done => {
+                    if let Some(version) = report.went_back_to {
+                        let series = &log.series;
+                        tracing::warn!(%series, version = version.0, "files were damaged; the series went back");
+                    }
+                    return Ok(report);
+                }
                 missed => patience.again(missed)?,
             }
         }
         Err(Fault::Conflict { attempts: ATTEMPTS })
     }
 
-    /// Puts the files of an earlier version into a draft, if that saves more than what the draft has.
-    async fn go_back(
+    async fn mended(&self, log: &Log, newest: &Arc<Commit>, work: &mut Work<'_>) -> Result<Mended> {
+        if !self.names_any(log, newest, work.files).await? {
+            return Ok(Mended::Nothing);
+        }
+        // Looking for a way back reads whole files, and takes as long as that takes: what is written is written after it.
+        if let Some(back) = self.back(log, newest, work, false).await? {
+            return self.going_back(log, newest, back).await;
+        }
+        let Some(mut draft) = self.upon(log, newest).await? else {
+            return Ok(Mended::Outdated);
+        };
+        let mut report = LeftOut::default();
+        if let Err(fault) = self.without(log, &mut draft, work.files, &mut report).await {
+            self.discard(std::mem::take(&mut draft.written)).await;
+            return Err(fault);
+        }
+        if report.lost_rows > 0 {
+            // Who has the files still may adopt them again.
+            draft.adopted.clear();
+        }
+        if draft.is_empty() {
+            if let Some(back) = self.back(log, newest, work, true).await? {
+                return self.going_back(log, newest, back).await;
+            }
+            // None of its rows are here any more: where the log still has them, they are read there.
+            if let Some(absorbed) = &mut draft.absorbed {
+                absorbed.forget_last();
+            }
+        } else if report.lost_rows > 0
+            && let Some(absorbed) = &mut draft.absorbed
+        {
+            absorbed.doubt_last();
+        }
+        Ok(Mended::Draft(Box::new(draft), report, None))
+    }
+
+    /// A draft upon this version, or `None` if it is not the newest any more.
+    async fn upon(&self, log: &Log, newest: &Commit) -> Result<Option<Draft>> {
+        let draft = self.draft(log).await?;
+        let same = |known: &crate::log::Known| known.commit.id == newest.id;
+        Ok(draft.base.as_ref().is_some_and(same).then_some(draft))
+    }
+
+    /// The version to go back to. From here on a vacuum leaves its files where they are.
+    async fn back(
         &self,
         log: &Log,
-        draft: &mut Draft,
-        files: &[String],
-        report: &mut LeftOut,
-    ) -> Result<()> {
-        let Some(newest) = draft.base.as_ref().map(|known| known.commit.clone()) else {
-            return Ok(());
+        newest: &Commit,
+        work: &mut Work<'_>,
+        any: bool,
+    ) -> Result<Option<Back>> {
+        let found = self.way_back(log, newest, work.held, &mut work.whole, any);
+        let Some((commit, fit)) = found.await? else {
+            return Ok(None);
         };
-        let nothing_left = draft.segments.is_empty()
-            && draft.groups.iter().all(|group| match group {
-                Group::Kept(reference) => reference.rows == 0,
-                Group::Changed(segments) => segments.is_empty(),
-            });
-        let found = self.way_back(log, &newest, files, nothing_left).await;
-        let (earlier, fit) = match found {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(()),
-            Err(fault) => {
-                self.discard(std::mem::take(&mut draft.written)).await;
-                return Err(fault);
+        match self.pin_passing(&commit).await {
+            Ok(pin) => Ok(Some(Back { commit, fit, pin })),
+            // It is being removed.
+            Err(Fault::NoVersion(_)) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn going_back(&self, log: &Log, newest: &Commit, back: Back) -> Result<Mended> {
+        let Back { commit, fit, pin } = back;
+        let mut draft = match self.upon(log, newest).await {
+            Ok(Some(draft)) => draft,
+            missed => {
+                self.unpin(pin).await;
+                return missed.map(|_| Mended::Outdated);
             }
         };
-        self.discard(std::mem::take(&mut draft.written)).await;
-        draft.groups = earlier.groups.iter().cloned().map(Group::Kept).collect();
-        draft.segments.clone_from(&earlier.segments);
-        let which = format!(
-            "version {} of {}",
-            earlier.version,
-            format_timestamp(earlier.committed_at)
-        );
-        let said = if fit == Fit::SameRows {
-            (report.saved_rows, report.lost_rows) = (newest.rows, 0);
-            format!("files were damaged; the same rows come from those of {which}")
-        } else {
-            draft.schema = std::sync::Arc::clone(&earlier.schema);
-            draft.metadata.clone_from(&earlier.metadata);
-            draft.complete.clone_from(&earlier.complete);
-            draft.key.clone_from(&earlier.key);
-            format!(
-                "nothing of version {} could be read; the rows are those of {which}",
-                newest.version
-            )
+        let (time, version) = (format_timestamp(commit.committed_at), commit.version);
+        let mut report = LeftOut {
+            saved_rows: commit.rows,
+            went_back_to: Some(Version(version)),
+            ..LeftOut::default()
         };
-        tracing::warn!(series = %log.series, "{said}");
+        let said = match fit {
+            Fit::BeforeMove => format!(
+                "files were damaged; the same rows come from those of version {version} of {time} and from the ticks that were moved after it"
+            ),
+            Fit::LastRows => {
+                report.lost_rows = newest.rows;
+                report.saved_rows = 0;
+                format!(
+                    "nothing of version {} could be read; the rows are those of version {version} of {time}",
+                    newest.version
+                )
+            }
+            _ => format!(
+                "files were damaged; the same rows come from those of version {version} of {time}"
+            ),
+        };
+        draft.groups = commit.groups.iter().cloned().map(Group::Kept).collect();
+        draft.segments.clone_from(&commit.segments);
+        draft.schema = Arc::clone(&commit.schema);
+        draft.adopted.clone_from(&commit.adopted);
+        if fit == Fit::LastRows {
+            draft.metadata.clone_from(&commit.metadata);
+            draft.complete.clone_from(&commit.complete);
+            draft.key.clone_from(&commit.key);
+        }
+        if let Some(absorbed) = &mut draft.absorbed {
+            // What was absorbed since is not among the rows: where the log still has it, it is read there.
+            let commits = absorbed.commits;
+            *absorbed = commit.absorbed.clone().unwrap_or_default();
+            absorbed.commits = commits;
+        }
         draft.note = [("repair".to_owned(), said)].into();
-        report.went_back_to = Some(Version(earlier.version));
-        Ok(())
+        Ok(Mended::Draft(Box::new(draft), report, Some(pin)))
+    }
+
+    /// Whether a version names one of these files.
+    async fn names_any(&self, log: &Log, commit: &Commit, files: &[String]) -> Result<bool> {
+        let damaged = |segment: &Segment| files.contains(&segment.file);
+        if commit.segments.iter().any(damaged) {
+            return Ok(true);
+        }
+        for group in &commit.groups {
+            if files.contains(&group.file) || self.group(log, group).await?.iter().any(damaged) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Takes the files out of a draft.
@@ -147,21 +279,18 @@ impl Inner {
         draft: &mut Draft,
         files: &[String],
         report: &mut LeftOut,
-    ) -> Result<bool> {
-        let mut changed = false;
+    ) -> Result<()> {
         let mut groups = Vec::new();
         for group in std::mem::take(&mut draft.groups) {
             let segments = match &group {
                 Group::Kept(reference) if files.contains(&reference.file) => {
                     report.lost_rows += reference.rows;
-                    changed = true;
                     continue;
                 }
                 Group::Kept(reference) => self.group(log, reference).await?.to_vec(),
                 Group::Changed(segments) => segments.clone(),
             };
             if segments.iter().any(|segment| files.contains(&segment.file)) {
-                changed = true;
                 let left = self.saved(log, draft, segments, files, report).await?;
                 groups.push(Group::Changed(left));
             } else {
@@ -170,9 +299,8 @@ impl Inner {
         }
         draft.groups = groups;
         let segments = std::mem::take(&mut draft.segments);
-        changed |= segments.iter().any(|segment| files.contains(&segment.file));
         draft.segments = self.saved(log, draft, segments, files, report).await?;
-        Ok(changed)
+        Ok(())
     }
 
     /// The segments, with what can be read of damaged ones in their place.
@@ -204,7 +332,7 @@ impl Inner {
     /// The rows of a segment that count and can be read, in their order.
     async fn readable(&self, log: &Log, segment: &Segment) -> Result<Vec<RecordBatch>> {
         let reader = self.segments(log);
-        if !is_vouched_for(&reader, segment).await? {
+        if !may_be_vouched_for(&reader, segment).await? {
             return Ok(Vec::new());
         }
         let mut open = without(0..segment.rows, &segment.dead);
@@ -216,7 +344,7 @@ impl Inner {
                 rows: vec![rows.clone()],
                 batch_size: 1 << 16,
             };
-            match reader.rows(segment, wanted).await {
+            match reader.vouched_rows(segment, wanted).await {
                 Ok(batches) => found.extend(batches),
                 Err(Fault::Corrupt { .. }) if rows.end - rows.start > SMALLEST => {
                     let middle = rows.start + (rows.end - rows.start) / 2;
@@ -232,8 +360,8 @@ impl Inner {
     }
 }
 
-/// Whether a file has checksums in its pages; ours have, those of other programs need not. Without, what decodes may be something else than what was written.
-async fn is_vouched_for(reader: &Segments, segment: &Segment) -> Result<bool> {
+/// Whether a file has checksums in its pages at all; ours have, those of other programs need not. A page that lacks one is refused when it is read.
+async fn may_be_vouched_for(reader: &Segments, segment: &Segment) -> Result<bool> {
     let path = reader.path(segment);
     let all = 0..segment.bytes;
     let bytes = reader.storage.ranges(&path, std::slice::from_ref(&all));
@@ -245,5 +373,5 @@ async fn is_vouched_for(reader: &Segments, segment: &Segment) -> Result<bool> {
         (Err(fault), _) | (_, Err(fault)) => return Err(fault),
     };
     let file = bytes.first();
-    Ok(file.is_some_and(|file| have_checksums(footer.metadata(), file)))
+    Ok(file.is_some_and(|file| has_checksums(footer.metadata(), file)))
 }

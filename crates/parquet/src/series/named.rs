@@ -2,7 +2,8 @@
 //!
 //! A snapshot's file holds the log entries of its versions whole, so that the log may drop them; what they name is not removed. Somebody who removes
 //! versions says so first (the *floor*) and then looks for snapshots; somebody who makes a snapshot writes it first and then looks at the floor.
-//! So one of the two sees the other.
+//! So one of the two sees the other. A snapshot that was made so gets a *mark* beside it: whoever removes anything after that sees it, whatever
+//! floor is raised, so it vouches for the versions that it names.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,7 +18,9 @@ use serde_json::value::RawValue;
 
 use super::{Inner, ParquetTimeSeriesRepository};
 use crate::error::{Fault, Result};
-use crate::layout::{floor_of, passing_snapshot, snapshot, snapshots_dir};
+use crate::layout::{
+    floor_of, marked_snapshot, passing_snapshot, snapshot, snapshot_mark, snapshots_dir,
+};
 use crate::log::{Commit, FORMAT, Log, MAX_DOCUMENT, Metadata};
 use crate::store::Put;
 
@@ -50,6 +53,9 @@ struct Kept {
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     note: Metadata,
     commits: Vec<Commit>,
+    /// Whether there is a mark that it was made before anybody removed what it names.
+    #[serde(skip)]
+    vouched: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -130,10 +136,16 @@ impl ParquetTimeSeriesRepository {
     pub async fn drop_snapshot(&self, name: &str) -> minutebook_core::Result<bool> {
         let dropped = async {
             let path = snapshot(&checked(name)?);
+            let storage = &self.inner.storage;
             // Most stores do not say of what they delete whether it was there.
-            let there = self.inner.storage.exists(&path).await?;
+            let there = storage.exists(&path).await?;
             if there {
-                self.inner.storage.delete_all(vec![path]).await?;
+                let listed = storage.list(&snapshots_dir()).await?.into_iter();
+                let listed = listed.map(|object| object.location);
+                let marks =
+                    listed.filter(|mark| marked_snapshot(mark).is_some_and(|of| of == path));
+                let all = std::iter::once(path.clone()).chain(marks);
+                storage.delete_in_order(all.collect()).await?;
             }
             Ok(there)
         };
@@ -177,11 +189,20 @@ impl Inner {
             passing: false,
             note: note.clone(),
             commits,
+            vouched: false,
         };
         if !self.pin(&path, &kept).await? {
             return Err(Fault::Exists(format!(
                 "there is a snapshot \"{name}\" already"
             )));
+        }
+        let mark = snapshot_mark(&name, &kept.id);
+        let marked = self
+            .storage
+            .create(&mark, Bytes::from_static(b"{}\n"), false);
+        if let Err(error) = marked.await {
+            // It is as good without, until the floor rises above what it names.
+            tracing::warn!(%mark, %error, "a snapshot has no mark");
         }
         Ok(kept.info())
     }
@@ -197,6 +218,7 @@ impl Inner {
             passing: true,
             note: Metadata::new(),
             commits: vec![commit.clone()],
+            vouched: false,
         };
         self.pin(&path, &kept).await?;
         Ok(path)
@@ -249,10 +271,11 @@ impl Inner {
         if floor <= commit.version {
             return Ok(false);
         }
-        // Another snapshot keeps it, if that was there before the floor was raised: one that was made since may be as late as this one.
+        // Another snapshot keeps it, if that has its mark, or was there before the floor was raised: one that was made since may be as late as this one.
         let others = self.kept_snapshots().await?;
         let mut others = others.iter().filter(|(other, kept)| {
-            other.location != *path && !kept.passing && other.last_modified < raised.last_modified
+            let before = kept.vouched || other.last_modified < raised.last_modified;
+            other.location != *path && !kept.passing && before
         });
         let is_kept =
             others.any(|(_, kept)| kept.commits.iter().any(|other| other.id == commit.id));
@@ -290,12 +313,14 @@ impl Inner {
         Ok(())
     }
 
-    /// Drops what restorations that were killed have left.
+    /// Drops what restorations that were killed have left, and marks of snapshots that were dropped while they were made.
     pub(super) async fn drop_passing(&self) -> Result<()> {
         let listed = self.storage.list(&snapshots_dir()).await?;
+        let there: HashSet<Path> = listed.iter().map(|it| it.location.clone()).collect();
         let left = listed.into_iter().filter(|object| {
             let name = object.location.filename().unwrap_or_default();
-            name.starts_with('~') && self.is_old(object)
+            let alone = || marked_snapshot(&object.location).is_some_and(|of| !there.contains(&of));
+            (name.starts_with('~') || alone()) && self.is_old(object)
         });
         let left = left.map(|object| object.location).collect();
         self.storage.delete_all(left).await?;
@@ -340,13 +365,16 @@ impl Inner {
     }
 
     async fn kept_snapshots(&self) -> Result<Vec<(ObjectMeta, Kept)>> {
+        let listed = self.storage.list(&snapshots_dir()).await?;
+        let (snapshots, others): (Vec<_>, Vec<_>) = listed
+            .into_iter()
+            .partition(|object| object.location.extension() == Some("json"));
+        let marks: HashSet<Path> = others.into_iter().map(|mark| mark.location).collect();
         let mut found = Vec::new();
-        for object in self.storage.list(&snapshots_dir()).await? {
-            if object.location.extension() != Some("json") {
-                continue;
-            }
+        for object in snapshots {
             // One that is dropped meanwhile keeps nothing.
-            if let Some(kept) = self.read_snapshot(&object.location).await? {
+            if let Some(mut kept) = self.read_snapshot(&object.location).await? {
+                kept.vouched = marks.contains(&snapshot_mark(&kept.name, &kept.id));
                 found.push((object, kept));
             }
         }

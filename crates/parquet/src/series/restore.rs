@@ -61,6 +61,7 @@ impl Inner {
             draft.segments.clone_from(&wanted.segments);
             draft.metadata.clone_from(&wanted.metadata);
             draft.complete.clone_from(&wanted.complete);
+            draft.adopted.clone_from(&wanted.adopted);
             // Its rows keep to its own key, not to one that was declared later.
             draft.key.clone_from(&wanted.key);
             draft.note.clone_from(note);
@@ -81,5 +82,6 @@ fn same(a: &Commit, b: &Commit) -> bool {
         && a.segments == b.segments
         && a.metadata == b.metadata
         && a.complete == b.complete
+        && a.adopted == b.adopted
         && a.key == b.key
 }

@@ -9,6 +9,7 @@ use object_store::path::Path;
 use super::{Inner, ParquetTimeSeriesRepository};
 use crate::config::Retention;
 use crate::error::Result;
+use crate::layout::snapshots_dir;
 use crate::log::{Commit, Log};
 
 /// How to vacuum.
@@ -43,7 +44,7 @@ impl VacuumOptions {
 pub struct VacuumReport {
     /// Versions that can no longer be read.
     pub versions: Vec<u64>,
-    /// Files of rows, and of lists of them, that no kept version names.
+    /// Files of rows, and of lists of them, that no kept version names, and what writers that were killed have left half written.
     pub files: Vec<String>,
     /// Their bytes.
     pub bytes: u64,
@@ -55,7 +56,7 @@ impl ParquetTimeSeriesRepository {
     /// Removes the versions of a series that the settings do not keep, and every file that no kept version and no named snapshot names.
     ///
     /// The newest version always stays, and so does every version and unnamed file younger than the grace period
-    /// ([`ParquetConfig::orphan_grace`](crate::ParquetConfig::orphan_grace)): a writer may be building upon it. Readers of a version that is removed get an error that says so. Interrupted anywhere, the
+    /// ([`ParquetConfig::orphan_grace`](crate::ParquetConfig::orphan_grace)): a writer may be building upon it. Temporary files go if their writer is dead. Readers of a version that is removed get an error that says so. Interrupted anywhere, the
     /// series stays readable, and the next call goes on.
     ///
     /// # Errors
@@ -74,6 +75,23 @@ impl ParquetTimeSeriesRepository {
 impl Inner {
     async fn vacuum(&self, series: &SeriesId, options: &VacuumOptions) -> Result<VacuumReport> {
         let log = self.log(series);
+        let mut report = self.vacuum_named(&log, options).await?;
+        let dirs = [
+            log.dir.data_dir(),
+            log.dir.groups_dir(),
+            log.dir.log(),
+            snapshots_dir(),
+        ];
+        for dir in dirs {
+            for (file, size) in self.storage.strays(&dir, !options.dry_run).await? {
+                report.files.push(file);
+                report.bytes += size;
+            }
+        }
+        Ok(report)
+    }
+
+    async fn vacuum_named(&self, log: &Log, options: &VacuumOptions) -> Result<VacuumReport> {
         // What is listed before the newest version is read, and is not named by it or an earlier one, is no part of a
         // version that was there then.
         let listed: Vec<ObjectMeta> = [
@@ -82,23 +100,23 @@ impl Inner {
         ]
         .concat();
         let versions = log.versions().await?;
-        let Some(newest) = self.newest(&log).await?.map(|known| known.commit) else {
+        let Some(newest) = self.newest(log).await?.map(|known| known.commit) else {
             return Ok(VacuumReport::default());
         };
         let retention = options.retention.unwrap_or(self.config.retention);
         let first = if newest.deleted {
             newest.version
         } else {
-            self.first_kept(&log, &versions, newest.version, retention)
+            self.first_kept(log, &versions, newest.version, retention)
                 .await?
                 .max(newest.oldest)
         };
-        let removable = self.removable(&log, first).await?;
+        let removable = self.removable(log, first).await?;
         let listed_first = versions.first().copied().unwrap_or(newest.version);
         let kept = removable.last().map_or(listed_first, |last| last + 1);
         // By number: versions that were added since the listing count too.
         let kept = kept.max(newest.oldest)..=newest.version;
-        let named = self.named_by(&log, kept.clone()).await?;
+        let named = self.named_by(log, kept.clone()).await?;
         let mut report = VacuumReport {
             versions: removable,
             ..VacuumReport::default()
@@ -106,16 +124,16 @@ impl Inner {
         // The files of a series that was deleted are gone; its older versions name nothing that is there.
         let expired = report.versions.iter().copied();
         let dropped = self
-            .named_by(&log, expired.filter(|version| *version >= newest.oldest))
+            .named_by(log, expired.filter(|version| *version >= newest.oldest))
             .await?;
         if !options.dry_run {
             self.drop_passing().await?;
             if !report.versions.is_empty() {
-                self.raise_floor(&log, *kept.start()).await?;
+                self.raise_floor(log, *kept.start()).await?;
             }
         }
         // After the floor is there: whoever pins a version later sees it.
-        let pinned = self.pinned(&log).await?;
+        let pinned = self.pinned(log).await?;
         let mut doomed = Vec::new();
         for object in listed.into_iter().filter(|object| {
             !named.contains(&object.location) && !pinned.contains(&object.location)
@@ -133,7 +151,7 @@ impl Inner {
         }
         if !options.dry_run {
             // First the versions, then what only they name.
-            self.remove_versions(&log, report.versions.clone()).await?;
+            self.remove_versions(log, report.versions.clone()).await?;
             self.storage.delete_all(doomed).await?;
         }
         Ok(report)

@@ -7,31 +7,16 @@ use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream};
-use futures_util::{StreamExt, TryStreamExt};
 use minutebook_core::time::from_system;
 use minutebook_fs::{
     Created, Durability, Fs, FsError, FsFile, Metadata, OpenMode, Root, create_new, read, replace,
     task,
 };
 use object_store::path::Path;
-use object_store::{
-    Attributes, CopyMode, CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload,
-    ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions,
-    PutPayload, PutResult, Result,
-};
+use object_store::{ObjectMeta, PutMode, Result};
 
-use super::listing;
-use super::multipart::Parts;
-
-/// Bytes that a streamed `get` reads at once.
-const CHUNK: u64 = 4 << 20;
-/// The largest object that `copy` takes.
-const MAX_COPY: u64 = 4 << 30;
-
-/// An [`ObjectStore`] over a directory, on any [`Fs`].
+/// An [`ObjectStore`](object_store::ObjectStore) over a directory, on any [`Fs`].
 ///
 /// An object is a file, whole or not there: it is written under another name, synced, and given its name in one step; with
 /// [`PutMode::Create`] only if the name is free. Under [`Durability::Synced`] `Ok` means that content and name reached the device.
@@ -44,8 +29,8 @@ pub struct DurableStore {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    fs: Arc<dyn Fs>,
+pub(super) struct Inner {
+    pub(super) fs: Arc<dyn Fs>,
     dir: PathBuf,
     durability: Durability,
     root: OnceLock<Root>,
@@ -96,17 +81,17 @@ impl DurableStore {
     }
 
     /// Does something with the paths of the store's directory and of a location in it, off the asynchronous threads. Nothing is done if the directory is not there.
-    pub(super) async fn on_disk(
+    pub(super) async fn on_disk<T: Default + Send + 'static>(
         &self,
         location: &Path,
-        work: impl FnOnce(&dyn Fs, &FilePath, &FilePath) -> std::result::Result<(), FsError>
+        work: impl FnOnce(&dyn Fs, &FilePath, &FilePath) -> std::result::Result<T, FsError>
         + Send
         + 'static,
-    ) -> Result<()> {
+    ) -> Result<T> {
         let location = location.clone();
         self.run(move |inner| {
             let Some(root) = inner.existing()? else {
-                return Ok(());
+                return Ok(T::default());
             };
             let path = inner.file(&location)?;
             work(&*inner.fs, root.path(), &path).map_err(|error| told(&location, error))
@@ -127,7 +112,7 @@ impl DurableStore {
         }
     }
 
-    async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
     ) -> Result<T> {
@@ -140,7 +125,7 @@ impl DurableStore {
 
 impl Inner {
     /// The root, if the directory is there.
-    fn existing(&self) -> Result<Option<&Root>> {
+    pub(super) fn existing(&self) -> Result<Option<&Root>> {
         if let Some(root) = self.root.get() {
             return Ok(Some(root));
         }
@@ -161,7 +146,7 @@ impl Inner {
     }
 
     /// The file of an object that should be there.
-    fn file(&self, location: &Path) -> Result<PathBuf> {
+    pub(super) fn file(&self, location: &Path) -> Result<PathBuf> {
         let root = self.existing()?.ok_or_else(|| missing(location))?;
         root.resolve(&parts(location))
             .map_err(|error| told(location, error))
@@ -187,7 +172,13 @@ impl Inner {
         self.ensured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, location: &Path, bytes: &[u8], mode: &PutMode, sync_before: bool) -> Result<()> {
+    pub(super) fn put(
+        &self,
+        location: &Path,
+        bytes: &[u8],
+        mode: &PutMode,
+        sync_before: bool,
+    ) -> Result<()> {
         match self.put_once(location, bytes, mode, sync_before, false) {
             // Somebody removed the directory since this store made it.
             Err(object_store::Error::NotFound { .. }) => {
@@ -237,7 +228,7 @@ impl Inner {
         }
     }
 
-    fn open(&self, location: &Path) -> Result<(Box<dyn FsFile>, Metadata)> {
+    pub(super) fn open(&self, location: &Path) -> Result<(Box<dyn FsFile>, Metadata)> {
         let path = self.file(location)?;
         let fail = |step| {
             let path = path.clone();
@@ -251,7 +242,7 @@ impl Inner {
         Ok((file, meta))
     }
 
-    fn read_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+    pub(super) fn read_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let (file, meta) = self.open(location)?;
         ranges
             .iter()
@@ -279,7 +270,7 @@ impl Inner {
     }
 
     /// Deletes in order, and syncs each directory once at the end.
-    fn delete_all(&self, locations: Vec<Path>) -> Vec<Result<Path>> {
+    pub(super) fn delete_all(&self, locations: Vec<Path>) -> Vec<Result<Path>> {
         let mut dirs = HashSet::new();
         let mut results = Vec::with_capacity(locations.len());
         for location in locations {
@@ -304,124 +295,6 @@ impl Inner {
     }
 }
 
-#[async_trait]
-impl ObjectStore for DurableStore {
-    async fn put_opts(
-        &self,
-        location: &Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> Result<PutResult> {
-        let location = location.clone();
-        let sync_before = opts.extensions.get::<SyncBefore>().is_some();
-        self.run(move |inner| {
-            inner.put(&location, &Bytes::from(payload), &opts.mode, sync_before)?;
-            Ok(PutResult {
-                e_tag: None,
-                version: None,
-            })
-        })
-        .await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        _: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        Ok(Box::new(Parts::new(self.clone(), location.clone())))
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let location = location.clone();
-        let (file, meta, range) = self
-            .run(move |inner| {
-                let (file, meta) = inner.open(&location)?;
-                let object = object_meta(location, &meta);
-                options.check_preconditions(&object)?;
-                let range = range_of(options.range.as_ref(), meta.len)?;
-                Ok((file, object, if options.head { 0..0 } else { range }))
-            })
-            .await?;
-        let payload = stream_of(
-            self.clone(),
-            Arc::from(file),
-            meta.location.clone(),
-            range.clone(),
-        );
-        Ok(GetResult {
-            payload: GetResultPayload::Stream(payload),
-            meta,
-            range,
-            attributes: Attributes::default(),
-        })
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let (location, ranges) = (location.clone(), ranges.to_vec());
-        self.run(move |inner| inner.read_ranges(&location, &ranges))
-            .await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        let store = self.clone();
-        stream::once(async move {
-            let locations: Vec<Path> = locations.try_collect().await?;
-            let results = store
-                .run(move |inner| Ok(inner.delete_all(locations)))
-                .await?;
-            Ok::<_, object_store::Error>(stream::iter(results))
-        })
-        .try_flatten()
-        .boxed()
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (store, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
-        stream::once(async move {
-            let found = store
-                .run(move |inner| match inner.existing()? {
-                    Some(root) => listing::walk(root, &prefix),
-                    None => Ok(Vec::new()),
-                })
-                .await?;
-            Ok::<_, object_store::Error>(stream::iter(found.into_iter().map(Ok)))
-        })
-        .try_flatten()
-        .boxed()
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let prefix = prefix.cloned().unwrap_or_default();
-        self.run(move |inner| match inner.existing()? {
-            Some(root) => listing::level(root, &prefix),
-            None => Ok(ListResult {
-                common_prefixes: Vec::new(),
-                objects: Vec::new(),
-            }),
-        })
-        .await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let (from, to) = (from.clone(), to.clone());
-        self.run(move |inner| {
-            let bytes = read(&*inner.fs, &inner.file(&from)?, MAX_COPY)
-                .map_err(|error| told(&from, error))?
-                .ok_or_else(|| missing(&from))?;
-            let mode = match options.mode {
-                CopyMode::Overwrite => PutMode::Overwrite,
-                CopyMode::Create => PutMode::Create,
-            };
-            inner.put(&to, &bytes, &mode, false)
-        })
-        .await
-    }
-}
-
 impl fmt::Display for DurableStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DurableStore({})", self.inner.dir.display())
@@ -438,29 +311,7 @@ impl fmt::Debug for DurableStore {
     }
 }
 
-fn stream_of(
-    store: DurableStore,
-    file: Arc<dyn FsFile>,
-    location: Path,
-    range: Range<u64>,
-) -> BoxStream<'static, Result<Bytes>> {
-    stream::try_unfold(range, move |rest| {
-        let (store, file, location) = (store.clone(), Arc::clone(&file), location.clone());
-        async move {
-            if rest.is_empty() {
-                return Ok(None);
-            }
-            let end = rest.end.min(rest.start + CHUNK);
-            let bytes = store
-                .run(move |_| read_at(&*file, &location, rest.start..end))
-                .await?;
-            Ok(Some((bytes, end..rest.end)))
-        }
-    })
-    .boxed()
-}
-
-fn read_at(file: &dyn FsFile, location: &Path, range: Range<u64>) -> Result<Bytes> {
+pub(super) fn read_at(file: &dyn FsFile, location: &Path, range: Range<u64>) -> Result<Bytes> {
     let len = usize::try_from(range.end - range.start).map_err(generic)?;
     let mut buffer = vec![0; len];
     let done = file.read_full_at(&mut buffer, range.start).map_err(|e| {
@@ -486,13 +337,6 @@ pub(super) fn object_meta(location: Path, meta: &Metadata) -> ObjectMeta {
             meta.id.inode, meta.changed_ns, meta.len
         )),
         version: None,
-    }
-}
-
-fn range_of(range: Option<&GetRange>, len: u64) -> Result<Range<u64>> {
-    match range {
-        None => Ok(0..len),
-        Some(range) => range.as_range(len).map_err(generic),
     }
 }
 

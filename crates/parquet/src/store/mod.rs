@@ -3,6 +3,8 @@
 mod durable;
 mod listing;
 mod multipart;
+mod object;
+mod strays;
 mod sync;
 pub(crate) mod url;
 

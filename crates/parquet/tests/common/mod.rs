@@ -14,7 +14,9 @@ use arrow_array::types::Int64Type;
 use arrow_array::{Float64Array, Int64Array, RecordBatch};
 use minutebook_core::series::batch::{TIMESTAMP, timestamp_array, timestamps};
 use minutebook_core::time::from_nanos;
-use minutebook_core::{ErrorKind, Result, ScanQuery, SeriesId, TimeRange, TimeSeriesRepository};
+use minutebook_core::{
+    ErrorKind, Result, ScanQuery, SeriesId, Snapshot, TimeRange, TimeSeriesRepository, Version,
+};
 
 /// A row: its time in nanoseconds and a number.
 pub(crate) type Row = (i64, i64);
@@ -65,6 +67,14 @@ pub(crate) async fn all(repo: &dyn TimeSeriesRepository) -> Result<Option<Vec<Ro
     };
     let (batches, _) = stream.collect().await?;
     Ok(Some(batches.iter().flat_map(rows).collect()))
+}
+
+/// All rows of a version.
+pub(crate) async fn as_of(repo: &dyn TimeSeriesRepository, version: u64) -> Vec<Row> {
+    let query = ScanQuery::new().as_of(Snapshot::Version(Version(version)));
+    let stream = repo.scan(&series(), &query).await.unwrap();
+    let (batches, _) = stream.collect().await.unwrap();
+    batches.iter().flat_map(rows).collect()
 }
 
 /// Runs a future without any runtime: everything happens on this thread.

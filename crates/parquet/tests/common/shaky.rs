@@ -52,6 +52,10 @@ pub(crate) struct Shaky {
     pub(crate) puts: AtomicU64,
     /// Requests of all kinds.
     pub(crate) requests: AtomicU64,
+    /// The request of this number waits for `resume`.
+    pub(crate) halt_at: AtomicU64,
+    /// Every read of a whole file of rows takes so many milliseconds.
+    pub(crate) slow: AtomicU64,
     /// The next write of rows waits for `resume`.
     pub(crate) stall: AtomicBool,
     pub(crate) stalled: Notify,
@@ -87,7 +91,11 @@ impl Shaky {
     }
 
     async fn before(&self) -> Result<Fate> {
-        self.requests.fetch_add(1, Ordering::SeqCst);
+        let number = 1 + self.requests.fetch_add(1, Ordering::SeqCst);
+        if self.halt_at.load(Ordering::SeqCst) == number {
+            self.stalled.notify_one();
+            self.resume.notified().await;
+        }
         let fate = self.fate();
         match fate {
             Fate::Lost => Err(failed()),
@@ -177,6 +185,10 @@ impl ObjectStore for Shaky {
             return Err(failed());
         }
         self.before().await?;
+        let slow = self.slow.load(Ordering::SeqCst);
+        if slow > 0 && location.as_ref().contains("/data/") {
+            tokio::time::sleep(std::time::Duration::from_millis(slow)).await;
+        }
         self.inner.get_opts(location, options).await
     }
 

@@ -3,7 +3,7 @@
 mod candidate;
 mod directory;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use minutebook_core::series::batch::merge_schemas;
@@ -21,6 +21,14 @@ use crate::error::{Fault, Result};
 use crate::layout::file_name;
 use crate::log::{Log, Metadata, Operation, Segment};
 
+/// So many files are known to have been adopted when no segment is one of them any more.
+const REMEMBERED: usize = 1_024;
+
+/// What is remembered of a digest: enough to tell a thousand files apart.
+fn short(digest: &str) -> &str {
+    digest.get(..16).unwrap_or(digest)
+}
+
 /// What an adoption did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -33,8 +41,8 @@ pub struct AdoptReport {
     pub rows: u64,
     /// Rows that were there, with keys that a later file has too: at the same times, unless another key is declared.
     pub replaced: u64,
-    /// Files that are part of the series already, byte for byte. They are not added again, even if rows of theirs were replaced or deleted
-    /// since: to have these back, load the file and upsert it.
+    /// Files that were adopted before, or are part of the series, byte for byte. They are not added again, even if rows of theirs were replaced or
+    /// deleted since: to have these back, load the file and upsert it.
     pub already: Vec<PathBuf>,
     /// Files that cannot be part of a series as they are, and why. Load and write them instead.
     pub skipped: Vec<(PathBuf, String)>,
@@ -44,8 +52,9 @@ impl ParquetTimeSeriesRepository {
     /// Makes files of other programs part of a series without writing their rows anew: each is copied as it is and named by one commit, so that all
     /// are there at once or none. The time index may have any name and unit that [`load_parquet`](crate::load_parquet) finds; without a zone it is UTC.
     /// Where files overlap each other or what the series has, rows of a later file replace those of the same time, or of the same declared key.
-    /// A file that is part of the series already is not added again, so that the call may be repeated. Once compaction, or a write that merges small
-    /// files, has made new files of it, it is one that is not there: adopting it again puts its rows over those of the same keys.
+    /// A file that is part of the series already, or is one of the last 1,024 that were adopted, is not added again, so that the call may be repeated and adopts what is
+    /// new. Another, of which compaction has made new files or of which all rows were replaced, is one that is not there: adopting it again puts its rows over those of the
+    /// same keys. A version that is restored brings back what was adopted then.
     ///
     /// A file whose rows are not in ascending order of time, or that has no time, is skipped and named in the report.
     ///
@@ -120,6 +129,10 @@ impl Inner {
     ) -> Result<()> {
         let mut began = draft.exists() && draft.schema.fields().len() > 1;
         let mut known = self.adopted_files(log, draft).await?;
+        let mut past: HashSet<String> = draft.adopted.iter().cloned().collect();
+        for digest in known.keys() {
+            past.remove(short(digest));
+        }
         for path in files {
             let (fs, file) = (std::sync::Arc::clone(&self.config.fs), path.clone());
             let key = draft.key.clone();
@@ -137,7 +150,8 @@ impl Inner {
                 }
                 Err(fault) => return Err(fault),
             };
-            if known.contains_key(&candidate.segment.digest) {
+            let digest = &candidate.segment.digest;
+            if known.contains_key(digest) || past.contains(short(digest)) {
                 report.already.push(path.clone());
                 continue;
             }
@@ -199,6 +213,11 @@ impl Inner {
         segment.file = self.storage.put_unique(name, &candidate.bytes).await?;
         draft.written.push(log.dir.data(&segment.file));
         report.rows += segment.rows;
+        let digest = short(&segment.digest).to_owned();
+        draft.adopted.retain(|known| *known != digest);
+        draft.adopted.push(digest);
+        let old = draft.adopted.len().saturating_sub(REMEMBERED);
+        draft.adopted.drain(..old);
         draft.segments.push(segment);
         report.adopted.push(candidate.path);
         Ok(())

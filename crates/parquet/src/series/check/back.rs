@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use minutebook_core::check::{Finding, Mend};
 use minutebook_core::time::format_timestamp;
 
-use super::Story;
+use super::story::Story;
 use crate::log::{Commit, Operation, Segment};
 use crate::series::back::{Fit, WayBack};
 
@@ -28,7 +28,7 @@ pub(super) fn has_same_rows(story: &Story, version: u64) -> bool {
     if next.operation != Operation::Repair {
         return false;
     }
-    let mut way = WayBack::new(&damaged, false);
+    let mut way = WayBack::new(&damaged, false, &[]);
     for (_, commit) in story.versions.range(..version).rev() {
         let Some(commit) = commit else { break };
         if way.fits(commit) != Fit::SameRows {
@@ -52,7 +52,7 @@ impl Look<'_> {
         if concerned.peek().is_none() {
             return;
         }
-        let mut way = WayBack::new(&newest, self.rows_left(&newest) == 0);
+        let mut way = WayBack::new(&newest, self.rows_left(&newest) == 0, &[]);
         let mut found = None;
         for (_, commit) in self.story.versions.range(..newest.version).rev() {
             // One that cannot be read: what is before it cannot be known to be what this one was made of.

@@ -6,7 +6,8 @@ use minutebook_core::SeriesId;
 use minutebook_core::check::{Finding, Watch};
 use object_store::path::Path;
 
-use super::{Inner, ParquetTimeSeriesRepository, named, note};
+use super::story::{named, note};
+use super::{Inner, ParquetTimeSeriesRepository};
 use crate::error::Result;
 use crate::layout::floor_of;
 
