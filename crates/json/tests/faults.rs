@@ -5,35 +5,18 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod common;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use minutebook_core::{
-    Catalog, DatasetEntry, DatasetFilter, Decision, DecisionFilter, DecisionId, DecisionQuery,
-};
+use minutebook_core::{Catalog, DatasetEntry, DatasetFilter, DecisionFilter, DecisionQuery};
 use minutebook_core::{DecisionRepository, DecisionRepositoryExt, ErrorKind, SaveMode};
 use minutebook_fs::{Fault, Images, OpKind, SimFs};
-use minutebook_json::{JsonCatalog, JsonCatalogConfig, JsonDecisionConfig, JsonDecisionRepository};
+use minutebook_json::{JsonCatalog, JsonCatalogConfig, JsonDecisionRepository};
 
-fn open(disk: &SimFs) -> JsonDecisionRepository {
-    JsonDecisionRepository::open(
-        "/d",
-        JsonDecisionConfig::default().fs(Arc::new(disk.clone())),
-    )
-    .unwrap()
-}
-
-fn decision(id: &str, n: u32) -> Decision {
-    Decision::from_json(&format!(
-        r#"{{"id":"{id}","timestamp":"2025-01-0{n}","n":{n}}}"#
-    ))
-    .unwrap()
-}
-
-fn id(text: &str) -> DecisionId {
-    DecisionId::new(text).unwrap()
-}
+use common::{decision, id, open};
 
 async fn n(store: &JsonDecisionRepository, name: &str) -> Option<String> {
     let stored = store.get(&id(name)).await.unwrap();

@@ -5,38 +5,19 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod common;
+
 use std::path::Path;
-use std::sync::Arc;
 
 use minutebook_core::{
-    Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository, DecisionRepositoryExt,
-    Order, ProblemKind,
+    DecisionFilter, DecisionQuery, DecisionRepository, DecisionRepositoryExt, Order, ProblemKind,
 };
 use minutebook_fs::{Images, SimFs};
-use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
+use minutebook_json::JsonDecisionRepository;
 
-const JOURNAL: &str = "/d/decisions.journal.jsonl";
+use common::{BOOT, JOURNAL, config, decision, id, open};
+
 const CHECKPOINT: &str = "/d/.decisions.checkpoint.jsonl";
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
-
-fn config(disk: &SimFs) -> JsonDecisionConfig {
-    JsonDecisionConfig::default().fs(Arc::new(disk.clone()))
-}
-
-fn open(disk: &SimFs) -> JsonDecisionRepository {
-    JsonDecisionRepository::open("/d", config(disk)).unwrap()
-}
-
-fn decision(id: &str, n: u32) -> Decision {
-    Decision::from_json(&format!(
-        r#"{{"id":"{id}","timestamp":"2025-01-0{n}","n":{n}}}"#
-    ))
-    .unwrap()
-}
-
-fn id(text: &str) -> DecisionId {
-    DecisionId::new(text).unwrap()
-}
 
 fn remove(disk: &SimFs, path: &str) {
     minutebook_fs::remove(disk, Path::new(path), minutebook_fs::Durability::Synced).unwrap();

@@ -6,52 +6,23 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod common;
+
 use std::path::Path;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use minutebook_core::{
-    Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository, DecisionRepositoryExt,
-    ManualClock,
+    DecisionFilter, DecisionQuery, DecisionRepository, DecisionRepositoryExt, ManualClock,
 };
 use minutebook_fs::crash::{Kind, Options, enumerate};
 use minutebook_fs::{
     Durability, Fault, Fs as _, Images, LockMode, LockWait, OpKind, OpenMode, SimFs,
 };
-use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
+use minutebook_json::JsonDecisionRepository;
 
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
-const JOURNAL: &str = "/d/decisions.journal.jsonl";
-
-fn config(disk: &SimFs) -> JsonDecisionConfig {
-    JsonDecisionConfig::default().fs(Arc::new(disk.clone()))
-}
-
-fn open(disk: &SimFs) -> JsonDecisionRepository {
-    JsonDecisionRepository::open("/d", config(disk)).unwrap()
-}
-
-fn decision(id: &str, n: u32) -> Decision {
-    Decision::from_json(&format!(
-        r#"{{"id":"{id}","timestamp":"2025-01-{n:02}","n":{n}}}"#
-    ))
-    .unwrap()
-}
-
-fn id(text: &str) -> DecisionId {
-    DecisionId::new(text).unwrap()
-}
-
-/// Without a runtime everything runs inline, so that each run takes the same steps.
-fn run<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("it waits for something"),
-    }
-}
+use common::{BOOT, JOURNAL, config, decision, id, open, run};
 
 fn removals(disk: &SimFs) -> usize {
     let journal = String::from_utf8(disk.get(JOURNAL).unwrap()).unwrap();
@@ -258,6 +229,7 @@ fn an_open_beside_a_writer_doubts_nothing_that_comes_later() {
     let mut changed = decision("x", 1);
     changed.set("note", &"changed").unwrap();
     run(store.upsert(&changed)).unwrap();
+    assert_eq!(run(store.count(&DecisionFilter::new())).unwrap(), 3);
     // Another program puts the first state back, in place.
     let file = disk.new_process();
     let file = file.open(path.as_ref(), OpenMode::Write).unwrap();

@@ -5,40 +5,16 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
-use std::future::Future;
-use std::path::Path;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+mod common;
 
-use minutebook_core::time::parse_timestamp;
-use minutebook_core::{
-    Decision, DecisionId, DecisionRepository, DecisionRepositoryExt, ManualClock, StateContent,
-};
+use std::path::Path;
+
+use minutebook_core::{Decision, DecisionRepository, DecisionRepositoryExt, StateContent};
 use minutebook_fs::crash::{Crashed, Kind, Options, enumerate};
 use minutebook_fs::{Fault, Fs as _, Images, OpKind, SimFs};
-use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository, KeepRevisions};
+use minutebook_json::{JsonDecisionRepository, KeepRevisions};
 
-const JOURNAL: &str = "/d/decisions.journal.jsonl";
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    match future
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-    {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("it waits for something"),
-    }
-}
-
-fn config(disk: &SimFs) -> JsonDecisionConfig {
-    let now = parse_timestamp("2025-06-01T12:00:00Z").unwrap();
-    JsonDecisionConfig::default()
-        .fs(Arc::new(disk.clone()))
-        .clock(Arc::new(ManualClock::at(now)))
-}
+use common::{BOOT, JOURNAL, at_noon as config, id, run};
 
 fn open(disk: &SimFs) -> JsonDecisionRepository {
     JsonDecisionRepository::open("/d", config(disk)).unwrap()
@@ -50,10 +26,6 @@ fn decision(id: &str, n: u32) -> Decision {
         "x".repeat(60)
     );
     Decision::from_json(&text).unwrap()
-}
-
-fn id(text: &str) -> DecisionId {
-    DecisionId::new(text).unwrap()
 }
 
 fn save(store: &JsonDecisionRepository, name: &str, n: u32) {

@@ -6,14 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use minutebook_core::{Decision, DecisionId};
+use minutebook_core::time::parse_timestamp;
+use minutebook_core::{Decision, DecisionId, ManualClock};
 use minutebook_fs::SimFs;
 use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
 
 /// Which run of the machine it is.
 pub(crate) const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 pub(crate) const JOURNAL: &str = "/d/decisions.journal.jsonl";
-pub(crate) const RING: &str = "/d/.decisions.ring";
 
 /// Without a runtime everything runs inline, so that each run takes the same steps.
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
@@ -25,6 +25,12 @@ pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
 
 pub(crate) fn config(disk: &SimFs) -> JsonDecisionConfig {
     JsonDecisionConfig::default().fs(Arc::new(disk.clone()))
+}
+
+/// With a clock that stands.
+pub(crate) fn at_noon(disk: &SimFs) -> JsonDecisionConfig {
+    let now = parse_timestamp("2025-06-01T12:00:00Z").unwrap();
+    config(disk).clock(Arc::new(ManualClock::at(now)))
 }
 
 pub(crate) fn open(disk: &SimFs) -> JsonDecisionRepository {

@@ -6,43 +6,22 @@
 )]
 
 mod catalog;
+#[path = "../common/mod.rs"]
+mod common;
 mod raw;
-
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use minutebook_core::time::parse_timestamp;
 use minutebook_core::{
     Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository, DecisionRepositoryExt,
-    ManualClock, RetentionPolicy, SaveMode, TimeRange,
+    RetentionPolicy, SaveMode, TimeRange,
 };
 use minutebook_fs::crash::{Crashed, Kind, Options, enumerate};
 use minutebook_fs::{Durability, Images, SimFs};
-use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
+use minutebook_json::JsonDecisionRepository;
+
+use common::{BOOT, at_noon as config, run};
 
 const DIR: &str = "/decisions";
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
-
-/// Without a runtime everything runs inline, so that each run takes the same steps.
-fn run<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    match future
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-    {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("it waits for something"),
-    }
-}
-
-fn config(disk: &SimFs) -> JsonDecisionConfig {
-    let now = parse_timestamp("2025-06-01T12:00:00Z").unwrap();
-    JsonDecisionConfig::default()
-        .fs(Arc::new(disk.clone()))
-        .clock(Arc::new(ManualClock::at(now)))
-}
 
 fn open(disk: &SimFs) -> Result<JsonDecisionRepository, String> {
     JsonDecisionRepository::open(DIR, config(disk)).map_err(|error| format!("{error:?}"))
@@ -119,59 +98,59 @@ fn check(
     operation: impl Fn(&JsonDecisionRepository) -> bool,
     states: &[&str],
 ) {
-    // Once where one run of the machine cannot be told from another, and once where it can.
-    for tells in [false, true] {
-        check_one(before, &operation, states, tells);
-    }
+    let prepare = |store: &JsonDecisionRepository| {
+        before.iter().try_for_each(|decision| save(store, decision))
+    };
+    check_with(&prepare, &operation, &found, states);
 }
 
-fn check_one(
-    before: &[Decision],
-    operation: &impl Fn(&JsonDecisionRepository) -> bool,
+/// As [`check`], of what `found` tells of the disk after a crash.
+fn check_with(
+    prepare: &dyn Fn(&JsonDecisionRepository) -> Result<(), String>,
+    operation: &dyn Fn(&JsonDecisionRepository) -> bool,
+    found: &dyn Fn(&SimFs) -> Result<String, String>,
     states: &[&str],
-    tells: bool,
 ) {
-    let run_of_the_machine = |disk: &SimFs, id: &str| {
-        if tells {
-            disk.put(BOOT, id.as_bytes())
-                .map_err(|error| error.to_string())
-        } else {
-            Ok(())
-        }
-    };
-    let (old, new) = (states[0], states[states.len() - 1]);
-    let images = Images::default().max(24);
-    let report = enumerate(
-        &Options::default().images(images),
-        |disk| {
-            let repository = open(disk)?;
-            before
-                .iter()
-                .try_for_each(|decision| save(&repository, decision))
-        },
-        |disk| open(disk).is_ok_and(|repository| operation(&repository)),
-        |crashed: &Crashed<'_, bool>| {
-            if crashed.kind == Kind::Power {
-                run_of_the_machine(&crashed.disk, "two")?;
-            }
-            let found = found(&crashed.disk)?;
-            let allowed = if *crashed.out {
-                found == new
+    // Once where one run of the machine cannot be told from another, and once where it can.
+    for tells in [false, true] {
+        let run_of_the_machine = |disk: &SimFs, id: &str| {
+            if tells {
+                disk.put(BOOT, id.as_bytes())
+                    .map_err(|error| error.to_string())
             } else {
-                states.contains(&found.as_str())
-            };
-            if allowed {
                 Ok(())
-            } else {
-                Err(format!(
-                    "found \"{found}\", acknowledged {}, old \"{old}\", new \"{new}\"",
-                    crashed.out
-                ))
             }
-        },
-    )
-    .unwrap_or_else(|failure| panic!("{failure}"));
-    assert!(report.states > 50, "{report:?}");
+        };
+        let report = enumerate(
+            &Options::default().images(Images::default().max(24)),
+            |disk| {
+                run_of_the_machine(disk, "one")?;
+                prepare(&open(disk)?)
+            },
+            |disk| open(disk).is_ok_and(|repository| operation(&repository)),
+            |crashed: &Crashed<'_, bool>| {
+                if crashed.kind == Kind::Power {
+                    run_of_the_machine(&crashed.disk, "two")?;
+                }
+                let found = found(&crashed.disk)?;
+                let allowed = if *crashed.out {
+                    states.last() == Some(&found.as_str())
+                } else {
+                    states.contains(&found.as_str())
+                };
+                if allowed {
+                    Ok(())
+                } else {
+                    let out = crashed.out;
+                    Err(format!(
+                        "found \"{found}\", acknowledged {out}, states {states:?}"
+                    ))
+                }
+            },
+        )
+        .unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(report.states > 50, "{report:?}");
+    }
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Text that is kept letter for letter, stopped at every step.
 
 use minutebook_core::{DecisionId, DecisionRepository, SaveMode};
-use minutebook_fs::crash::{Crashed, Kind, Options, enumerate};
-use minutebook_fs::{Images, SimFs};
+use minutebook_fs::SimFs;
 use minutebook_json::JsonDecisionRepository;
 
-use super::{BOOT, decision, open, run, save};
+use super::{check_with, decision, open, run, save};
 
 /// What is there after a crash, raw text included: `id=text` for each document.
 fn found_raw(disk: &SimFs) -> Result<String, String> {
@@ -38,51 +37,15 @@ fn check_raw(
     operation: impl Fn(&JsonDecisionRepository) -> bool,
     states: &[&str],
 ) {
-    for tells in [false, true] {
-        let save_raw = |repository: &JsonDecisionRepository, text: &str| {
+    let prepare = |store: &JsonDecisionRepository| {
+        before.iter().try_for_each(|text| {
             let known = minutebook_json::raw_fields(text).map_err(|error| error.to_string())?;
-            run(repository.save_raw(&known, text, SaveMode::Upsert))
+            run(store.save_raw(&known, *text, SaveMode::Upsert))
                 .map(drop)
                 .map_err(|error| error.to_string())
-        };
-        let run_of_the_machine = |disk: &SimFs, id: &str| {
-            if tells {
-                disk.put(BOOT, id.as_bytes())
-                    .map_err(|error| error.to_string())
-            } else {
-                Ok(())
-            }
-        };
-        let report = enumerate(
-            &Options::default().images(Images::default().max(24)),
-            |disk| {
-                run_of_the_machine(disk, "one")?;
-                let repository = open(disk)?;
-                before
-                    .iter()
-                    .try_for_each(|text| save_raw(&repository, text))
-            },
-            |disk| open(disk).is_ok_and(|repository| operation(&repository)),
-            |crashed: &Crashed<'_, bool>| {
-                if crashed.kind == Kind::Power {
-                    run_of_the_machine(&crashed.disk, "two")?;
-                }
-                let found = found_raw(&crashed.disk)?;
-                let allowed = if *crashed.out {
-                    states.last() == Some(&found.as_str())
-                } else {
-                    states.contains(&found.as_str())
-                };
-                if allowed {
-                    Ok(())
-                } else {
-                    Err(format!("found {found}, acknowledged {}", crashed.out))
-                }
-            },
-        )
-        .unwrap_or_else(|failure| panic!("{failure}"));
-        assert!(report.states > 50, "{report:?}");
-    }
+        })
+    };
+    check_with(&prepare, &operation, &found_raw, states);
 }
 
 const RAW_A: &str =
