@@ -9,6 +9,7 @@
 mod common;
 
 use minutebook_core::{Decision, DecisionRepository, DecisionRepositoryExt, SaveOutcome};
+use minutebook_fs::crash::{Kind, Options, enumerate};
 use minutebook_fs::{Durability, Fault, Images, OpKind, SimFs};
 use minutebook_json::JsonDecisionRepository;
 
@@ -18,7 +19,7 @@ use common::{BOOT, JOURNAL, config, decision, id, open, run};
 fn holds(disk: &SimFs, names: &[String]) {
     let images = disk.images_after_crash(&Images::default().max(16));
     for image in images {
-        image.fs.put(BOOT, b"two\n").unwrap();
+        image.fs.put(BOOT, b"three\n").unwrap();
         let store = open(&image.fs);
         for name in names {
             let found = run(store.get(&id(name))).unwrap();
@@ -123,4 +124,42 @@ fn lines_that_nobody_waited_for_leave_no_gap_after_a_checkpoint_that_failed() {
     run(store.create(&decision("d4", 4))).unwrap();
     let names: Vec<_> = (1..=4).map(|n| format!("d{n}")).collect();
     holds(&disk, &names);
+}
+
+/// Who writes the journal's end again may be stopped at every step, and leaves it to the next.
+#[test]
+fn writing_again_may_break_off_anywhere() {
+    let report = enumerate(
+        &Options::default().images(Images::default().max(12)),
+        |disk| {
+            disk.put(BOOT, b"one\n")
+                .map_err(|error| error.to_string())?;
+            let store = open(disk);
+            run(store.create(&decision("a", 1))).map_err(|error| error.to_string())?;
+            disk.inject(Fault::on(OpKind::SyncData).at("journal").errno(5));
+            match run(store.create(&decision("b", 2))) {
+                Ok(_) => Err("the sync did not fail".to_owned()),
+                Err(_) => Ok(()),
+            }
+        },
+        |disk| {
+            let store = JsonDecisionRepository::open("/d", config(disk));
+            store.is_ok_and(|store| run(store.create(&decision("c", 3))).is_ok())
+        },
+        |crashed| {
+            if crashed.kind == Kind::Power {
+                let put = crashed.disk.put(BOOT, b"two\n");
+                put.map_err(|error| error.to_string())?;
+            }
+            let mut names = vec!["a".to_owned()];
+            names.extend(crashed.out.then(|| "c".to_owned()));
+            run(open(&crashed.disk).create(&decision("next", 4)))
+                .map_err(|error| error.to_string())?;
+            names.push("next".to_owned());
+            holds(&crashed.disk, &names);
+            Ok(())
+        },
+    )
+    .unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(report.states > 30, "{report:?}");
 }
