@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import minutebook
+
 # What the tests and the programs that they start may address: enough for each, and far from what would have a machine swap.
 MEMORY = 8 << 30
 
@@ -23,3 +25,10 @@ def nothing_is_left_running():
     for process in multiprocessing.active_children():
         process.kill()
         process.join()
+
+
+@pytest.fixture
+def book(tmp_path):
+    """An empty store."""
+    with minutebook.create(tmp_path / "store", durability="buffered") as book:
+        yield book

@@ -18,12 +18,6 @@ pa = pytest.importorskip("pyarrow")
 pd = pytest.importorskip("pandas")
 
 
-@pytest.fixture
-def book(tmp_path):
-    with minutebook.create(tmp_path / "store", durability="buffered") as book:
-        yield book
-
-
 def decision(i, **more):
     return {"id": f"d-{i}", "timestamp": f"2025-03-{i + 1:02d}T10:00:00Z", "asset_pair": "BTCUSD", "action": "BUY", **more}
 
