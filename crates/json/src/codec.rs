@@ -126,13 +126,24 @@ pub(crate) struct Unreadable {
 
 /// Reads a document; `name` is for the problem.
 pub(crate) fn decode(name: &str, bytes: &[u8]) -> Result<Document, Unreadable> {
-    read(name, bytes).map_err(|unreadable| Unreadable {
+    let decision = read(name, bytes).map_err(|unreadable| Unreadable {
         digest: Some(Digest::of_bytes(bytes)),
         ..unreadable
+    })?;
+    Ok(Document::new(decision))
+}
+
+/// As [`decode`], for bytes of which the digest is known, which is a good part of the work; `None` if they are no decision.
+pub(crate) fn decode_known(name: &str, bytes: &[u8], digest: Digest) -> Option<Document> {
+    let decision = read(name, bytes).ok()?;
+    Some(Document {
+        decision,
+        digest,
+        raw: false,
     })
 }
 
-fn read(name: &str, bytes: &[u8]) -> Result<Document, Unreadable> {
+fn read(name: &str, bytes: &[u8]) -> Result<Decision, Unreadable> {
     let damaged = |problem| Unreadable {
         problem,
         damaged: true,
@@ -180,7 +191,7 @@ fn read(name: &str, bytes: &[u8]) -> Result<Document, Unreadable> {
         }
     })?;
     match Decision::from_fields(fields.clone()) {
-        Ok(decision) => Ok(Document::new(decision)),
+        Ok(decision) => Ok(decision),
         Err(error) => Err(other_kind(&fields, &error, other)),
     }
 }

@@ -211,7 +211,7 @@ impl JsonDecisionRepository {
         let done = done.map_err(|error| error.into_core(operation, &resource));
         if light && self.store.maintenance_is_due() {
             let maintain = |store: &Store| {
-                store.maintain();
+                store.maintain(0);
                 Ok(())
             };
             self.work(operation, &resource, maintain).await?;

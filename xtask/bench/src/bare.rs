@@ -118,6 +118,11 @@ pub(crate) fn sync_dir(directory: &Path) -> Result<()> {
     Ok(File::open(directory)?.sync_all()?)
 }
 
+/// Has everything written out that was written to the file system of this directory.
+pub(crate) fn settle(directory: &Path) -> Result<()> {
+    Ok(OsFs.sync_file_system(directory)?)
+}
+
 /// A file that is kept open for appending.
 pub(crate) fn appendable(path: &Path) -> Result<File> {
     Ok(OpenOptions::new().append(true).create(true).open(path)?)

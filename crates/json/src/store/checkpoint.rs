@@ -22,28 +22,35 @@ use crate::layout;
 
 /// So many files at most are read for a checkpoint, because nobody has yet.
 const READ: usize = 4_096;
+/// A batch that is this part of what is between two checkpoints is worth one.
+const LARGE_PART: u64 = 4;
 
 impl Store {
     /// Whether there is so much since the last checkpoint that another is worth its cost.
     pub(crate) fn maintenance_is_due(&self) -> bool {
-        self.checkpoint_is_due() || self.rotation_is_due()
+        self.checkpoint_is_due(0) || self.rotation_is_due()
     }
 
-    fn checkpoint_is_due(&self) -> bool {
+    /// After so many changes at once. A batch has one of its own before it is as long as the lines that an open reads at most: who
+    /// fills a store and opens it should not have to read all of it.
+    fn checkpoint_is_due(&self, together: u64) -> bool {
         let state = self.read_state();
         let every = self.config.checkpoint_every;
-        state.journal.lines >= every || state.restamped.len() as u64 >= every
+        let (lines, part) = (state.journal.lines, every / LARGE_PART);
+        lines >= every
+            || state.restamped.len() as u64 >= every
+            || (together > 1 && together.min(lines) >= part)
     }
 
-    /// Writes a checkpoint if one is due. A failure is logged: without it the next open has more to read, nothing else.
+    /// Writes a checkpoint if one is due after so many changes at once. A failure is logged: without it the next open has more to read, nothing else.
     ///
     /// Where one run of the machine can be told from another, nothing is synced for it: only after the machine was started anew
     /// is there anything to compare. Elsewhere every open has to, and the sync bounds how much.
-    pub(crate) fn maintain(&self) {
+    pub(crate) fn maintain(&self, together: u64) {
         if self.is_plain() {
             return;
         }
-        if self.checkpoint_is_due()
+        if self.checkpoint_is_due(together)
             && let Err(error) = self.checkpoint(self.boot.is_none())
         {
             tracing::warn!(%error, "no checkpoint could be written");

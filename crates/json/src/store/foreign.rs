@@ -256,7 +256,7 @@ impl Store {
                 self.recover_locked(log)?;
                 self.record_foreign(log)
             })?;
-        self.maintain();
+        self.maintain(0);
         Ok(true)
     }
 }

@@ -8,7 +8,7 @@ use minutebook_core::{Decision, DecisionId, Revision, SaveMode, SaveOutcome, Sav
 
 use super::read::{Found, Pick};
 use super::refresh::Freshness;
-use super::{Done, Store};
+use super::{Done, Prepared, Store};
 use crate::codec::{Document, Token};
 use crate::error::{JsonError, Result};
 use crate::journal::{self, Chain, Delete, Gone, Own, Put, Record};
@@ -41,6 +41,8 @@ pub(crate) struct Write {
     pub(crate) document: Arc<Document>,
     pub(crate) token: Token,
     pub(crate) at: DateTime<Utc>,
+    /// The file of a new one, written already and without a name.
+    pub(crate) prepared: Option<Arc<Prepared>>,
 }
 
 impl Write {
@@ -60,6 +62,8 @@ pub(crate) struct Coming {
     pub(super) text: String,
     /// Whether that is to come back letter for letter, also after a crash.
     pub(super) exact: bool,
+    /// Its file, which the one who saves may write meanwhile.
+    pub(super) prepared: Option<Arc<Prepared>>,
 }
 
 impl Coming {
@@ -72,6 +76,7 @@ impl Coming {
             compact,
             text,
             exact: false,
+            prepared: None,
         }
     }
 }
@@ -227,6 +232,7 @@ impl Store {
             compact,
             text,
             exact,
+            prepared,
         } = *coming;
         for found in &own {
             plan.keep_foreign(self, found)?;
@@ -263,6 +269,7 @@ impl Store {
                 document,
                 token,
                 at,
+                prepared,
             }),
             remove: put.gone.iter().map(|gone| Arc::clone(&gone.file)).collect(),
             done: Done::Saved(SaveReceipt {

@@ -46,6 +46,7 @@ impl From<Raw> for Coming {
             document: Arc::new(document),
             text,
             exact: true,
+            prepared: None,
         }
     }
 }

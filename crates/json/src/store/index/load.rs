@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use minutebook_core::DecisionId;
 use minutebook_fs::FileKind;
 
 use super::row::{ByName, ByTime, ByWritten, Content, Row, Stamp};
@@ -10,59 +11,98 @@ use super::{Index, layout};
 use crate::journal::Entry;
 use crate::store::facts::Facts;
 
-impl Index {
-    /// Takes over a listing of a directory on this device, and what the journal knows of the files. They are in doubt until they were
-    /// looked at. Gives the journal's files that are not there.
-    pub(crate) fn load(
-        &mut self,
+/// A listing, of which what the journal knows is taken in one by one: nothing is kept of it but the rows.
+#[derive(Debug)]
+pub(crate) struct Loading {
+    index: Index,
+    /// The device of the directory.
+    device: u64,
+    /// Names of which the journal has told nothing so far.
+    listed: HashSet<Arc<str>>,
+    rows: Vec<Arc<Row>>,
+    /// Files of decisions of which it is not known what they hold.
+    unseen: Vec<(Arc<str>, DecisionId)>,
+    /// The journal's files that are not there.
+    missing: Vec<Arc<str>>,
+}
+
+impl Loading {
+    pub(crate) fn new(
         names: Vec<Arc<str>>,
         not_files: BTreeMap<String, FileKind>,
-        entries: Vec<Entry>,
         device: u64,
-    ) -> Vec<Arc<str>> {
-        let words = std::mem::take(&mut self.words);
-        *self = Self {
-            words,
+    ) -> Self {
+        let index = Index {
             not_files,
-            ..Self::default()
+            ..Index::default()
         };
-        let mut listed: HashSet<Arc<str>> = names.into_iter().collect();
-        let (mut rows, mut unseen, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-        for Entry { id, known, seen } in entries {
-            let Some(name) = listed.take(&known.file) else {
-                missing.push(known.file);
-                continue;
-            };
-            let Some(seen) = seen.filter(|_| !known.raw) else {
-                unseen.push((name, id));
-                continue;
-            };
-            let misnamed = layout::id_of(&name).is_some_and(|claimed| claimed != id);
-            rows.push(Arc::new(Row {
-                content: Some(Content {
-                    time: known.effective(),
-                    at: known.at,
-                    token: known.token,
-                    journaled: true,
-                    facts: Facts::kept(&seen, &mut self.words),
-                }),
-                stamp: seen.sight.map(|sight| Stamp::of(sight, device)),
-                id: Some(id),
-                name,
-                absent: false,
-                misnamed,
-            }));
+        Self {
+            index,
+            device,
+            listed: names.into_iter().collect(),
+            rows: Vec::new(),
+            unseen: Vec::new(),
+            missing: Vec::new(),
         }
-        self.fill(&rows);
-        for (name, id) in unseen {
-            self.expect(&name, &id);
-        }
-        for name in listed {
-            self.suspect(name, None);
-        }
-        missing
     }
 
+    /// Takes over what the journal knows of one decision; `None` if what it has told so far does not count.
+    pub(crate) fn take(&mut self, entry: Option<Entry>) {
+        let Some(Entry { id, known, seen }) = entry else {
+            let rows = self.rows.drain(..).map(|row| Arc::clone(&row.name));
+            self.listed.extend(rows);
+            self.listed
+                .extend(self.unseen.drain(..).map(|(name, _)| name));
+            self.missing.clear();
+            return;
+        };
+        let Some(name) = self.listed.take(&known.file) else {
+            self.missing.push(known.file);
+            return;
+        };
+        let Some(seen) = seen.filter(|_| !known.raw) else {
+            self.unseen.push((name, id));
+            return;
+        };
+        let misnamed = layout::id_of(&name).is_some_and(|claimed| claimed != id);
+        self.rows.push(Arc::new(Row {
+            content: Some(Content {
+                time: known.effective(),
+                at: known.at,
+                token: known.token,
+                journaled: true,
+                facts: Facts::kept(&seen, &mut self.index.words),
+            }),
+            stamp: seen.sight.map(|sight| Stamp::of(sight, self.device)),
+            id: Some(id),
+            name,
+            absent: false,
+            misnamed,
+        }));
+    }
+
+    /// The index, with every file in doubt until it was looked at, and the journal's files that are not there.
+    pub(crate) fn finish(self) -> (Index, Vec<Arc<str>>) {
+        let Self {
+            mut index,
+            listed,
+            rows,
+            unseen,
+            missing,
+            ..
+        } = self;
+        index.fill(&rows);
+        for (name, id) in unseen {
+            index.expect(&name, &id);
+        }
+        for name in listed {
+            index.suspect(name, None);
+        }
+        (index, missing)
+    }
+}
+
+impl Index {
     /// Puts rows into the empty views, each in its order, which is faster than one by one.
     fn fill(&mut self, rows: &[Arc<Row>]) {
         self.rows.reserve(rows.len());

@@ -17,16 +17,20 @@ use super::facts::{Facts, Words};
 use crate::codec::Unreadable;
 use crate::layout;
 
-use row::{ByName, Claims};
+pub(crate) use load::Loading;
+use row::{ById, ByName};
 pub(crate) use row::{ByTime, ByWritten, Content, Row, Stamp};
+
+/// Room for so many names is not kept when none is left.
+const MANY: usize = 4_096;
 
 /// The files of the directory.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     rows: HashSet<ByName>,
-    by_id: HashMap<DecisionId, Claims>,
-    /// How many ids more than one file claims.
-    contested: usize,
+    by_id: HashSet<ById>,
+    /// The files of ids that more than one file claims, which are not in `by_id`.
+    contested: HashMap<DecisionId, Vec<Arc<Row>>>,
     by_time: BTreeSet<ByTime>,
     by_written: BTreeSet<ByWritten>,
     by_pair: HashMap<u32, BTreeSet<ByTime>>,
@@ -183,6 +187,10 @@ impl Index {
     pub(crate) fn confirm(&mut self, name: &str) {
         self.unchecked.remove(name);
         self.unread.remove(name);
+        if self.unchecked.is_empty() && self.unchecked.capacity() > MANY {
+            // After a look at every file it has room for all of their names.
+            self.unchecked = HashSet::new();
+        }
     }
 
     /// Forgets when files were first seen as they are, of those that are no longer there.
@@ -220,35 +228,25 @@ impl Index {
 
     fn claim(&mut self, row: &Arc<Row>) {
         let Some(id) = &row.id else { return };
-        match self.by_id.get_mut(id) {
-            None => drop(self.by_id.insert(id.clone(), Claims::One(Arc::clone(row)))),
-            Some(Claims::Many(rows)) => rows.push(Arc::clone(row)),
-            Some(claims @ Claims::One(_)) => {
-                let first = claims.as_slice().first().map(Arc::clone);
-                *claims = Claims::Many(first.into_iter().chain([Arc::clone(row)]).collect());
-                self.contested += 1;
-            }
+        if let Some(rows) = self.contested.get_mut(id) {
+            rows.push(Arc::clone(row));
+        } else if let Some(ById(first)) = self.by_id.take(id.as_str()) {
+            self.contested
+                .insert(id.clone(), vec![first, Arc::clone(row)]);
+        } else {
+            self.by_id.insert(ById(Arc::clone(row)));
         }
     }
 
     fn unclaim(&mut self, id: &DecisionId, row: &Arc<Row>) {
-        let left = match self.by_id.get_mut(id) {
-            Some(Claims::Many(rows)) => {
-                rows.retain(|other| !Arc::ptr_eq(other, row));
-                match rows.as_slice() {
-                    [last] => Some(Claims::One(Arc::clone(last))),
-                    _ => return,
-                }
-            }
-            Some(Claims::One(_)) => None,
-            None => return,
+        let Some(rows) = self.contested.get_mut(id) else {
+            self.by_id.remove(id.as_str());
+            return;
         };
-        match left {
-            Some(one) => {
-                self.contested -= 1;
-                self.by_id.insert(id.clone(), one);
-            }
-            None => drop(self.by_id.remove(id)),
+        rows.retain(|other| !Arc::ptr_eq(other, row));
+        if let [last] = rows.as_slice() {
+            self.by_id.insert(ById(Arc::clone(last)));
+            self.contested.remove(id);
         }
     }
 
@@ -284,12 +282,16 @@ impl Index {
 
     /// The files that hold the decision, as far as is known.
     pub(crate) fn files_of(&self, id: &DecisionId) -> &[Arc<Row>] {
-        self.by_id.get(id).map_or(&[], Claims::as_slice)
+        if let Some(rows) = self.contested.get(id) {
+            return rows;
+        }
+        let one = self.by_id.get(id.as_str());
+        one.map_or(&[], |ById(row)| std::slice::from_ref(row))
     }
 
     /// How many decisions there are, if no file's content is in question and each id has one file.
     pub(crate) fn plain_count(&self) -> Option<u64> {
-        let plain = self.contested == 0 && self.unchecked.is_empty();
+        let plain = self.contested.is_empty() && self.unchecked.is_empty();
         plain.then_some(self.by_time.len() as u64)
     }
 

@@ -192,18 +192,32 @@ impl PartialEq for ByName {
 
 impl Eq for ByName {}
 
-/// The files of one id: nearly always one.
+/// A row under the id that its file claims.
 #[derive(Debug)]
-pub(super) enum Claims {
-    One(Arc<Row>),
-    Many(Vec<Arc<Row>>),
-}
+pub(super) struct ById(pub(super) Arc<Row>);
 
-impl Claims {
-    pub(super) fn as_slice(&self) -> &[Arc<Row>] {
-        match self {
-            Self::One(row) => std::slice::from_ref(row),
-            Self::Many(rows) => rows,
-        }
+impl ById {
+    fn id(&self) -> &str {
+        self.0.id.as_ref().map_or("", DecisionId::as_str)
     }
 }
+
+impl Borrow<str> for ById {
+    fn borrow(&self) -> &str {
+        self.id()
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for ById {}

@@ -29,6 +29,10 @@ pub(super) use fresh::case;
 const SECTION: &str = "A.decisions";
 /// How many tasks save at the same time.
 const SAVERS: usize = 64;
+/// So many documents at most are given to one call.
+const AT_ONCE: usize = 100_000;
+/// A store of so many is filled once, synced: it takes minutes, and gigabytes of the disk.
+const LARGE: usize = 1_000_000;
 
 /// A store of one size and what is asked of it.
 struct Bench<'a> {
@@ -89,8 +93,12 @@ pub(super) fn run(config: &Config) -> Result<()> {
 
 impl Bench<'_> {
     fn run(&mut self) -> Result<()> {
-        self.save_n(BUFFERED, Durability::Buffered)?;
+        if self.n < LARGE {
+            self.save_n(BUFFERED, Durability::Buffered)?;
+        }
         self.save_n(OURS, Durability::Synced)?;
+        // Else what comes next would wait for the system while it writes all that out.
+        bare::settle(&self.directory)?;
         let repo = store::decisions(&self.directory, Durability::Synced)?;
         self.check(&repo)?;
         self.reads(&repo)?;
@@ -123,17 +131,15 @@ impl Bench<'_> {
             Plan::of(self.runs()).cold(),
             || {
                 directory = folders.fresh()?;
-                Ok((
-                    store::decisions(&directory, durability)?,
-                    self.documents.to_vec(),
-                ))
+                store::decisions(&directory, durability)
             },
-            |(repo, documents)| {
-                let saved = self
-                    .runtime
-                    .block_on(repo.save_all(documents, SaveMode::Upsert));
-                for receipt in saved {
-                    receipt?;
+            |repo| {
+                for part in self.documents.chunks(AT_ONCE) {
+                    // A copy shares the texts.
+                    let saved = repo.save_all(part.to_vec(), SaveMode::Upsert);
+                    for receipt in self.runtime.block_on(saved) {
+                        receipt?;
+                    }
                 }
                 Ok(repo)
             },
