@@ -35,8 +35,8 @@ pub use append::{
     AppendLog, AppendOptions, Appended, Expecting, Locked, TornTail, complete_len, torn_tail,
 };
 pub use atomic::{
-    Created, Unnamed, create_dir_all, create_new, create_seen, read, read_seen, remove,
-    remove_below, rename, rename_new, replace, replace_dated, replace_seen,
+    Created, create_dir_all, create_new, create_seen, read, read_seen, remove, remove_below,
+    rename, rename_new, replace, replace_dated, replace_seen,
 };
 pub use durability::Durability;
 pub use error::{Applied, FsError};

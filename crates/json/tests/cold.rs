@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minutebook_core::{
     Action, Clock, Decision, DecisionFilter, DecisionId, DecisionQuery, DecisionRepository,
-    DecisionRepositoryExt, Order, StoredDecision, SystemClock,
+    DecisionRepositoryExt, Order, SaveMode, StoredDecision, SystemClock,
 };
 use minutebook_fs::{Durability, OpKind, SimFs};
 use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
@@ -241,6 +241,21 @@ async fn without_a_journal_too_the_files_name_is_enough() {
     assert!(fresh.get(&hidden).await.unwrap().is_some());
     let nobody = DecisionId::new("nobody").unwrap();
     assert!(fresh.get(&nobody).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_large_batch_has_a_checkpoint_of_its_own() {
+    for (count, has_one) in [(60, false), (300, true)] {
+        let disk = SimFs::new();
+        let store = JsonDecisionRepository::open("/d", config(&disk.new_process())).unwrap();
+        for saved in store
+            .save_all((0..count).map(decision).collect(), SaveMode::Create)
+            .await
+        {
+            saved.unwrap();
+        }
+        assert_eq!(disk.get(HEAD).is_some(), has_one, "{count}");
+    }
 }
 
 #[tokio::test]

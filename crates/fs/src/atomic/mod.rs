@@ -92,7 +92,11 @@ pub fn replace_seen(
         let before = file.metadata().ok();
         fs.rename(temp, path)
             .map_err(|e| rename_error(OP, path, e))?;
-        seen.set(unchanged(before, file));
+        let after = file.metadata().ok();
+        seen.set(before.zip(after).and_then(|(before, after)| {
+            let same = (before.modified, before.len) == (after.modified, after.len);
+            same.then_some(after)
+        }));
         Ok(Created::Created)
     })
     .map(|_| seen.get())
@@ -113,79 +117,39 @@ pub fn create_seen(
     durability: Durability,
 ) -> Result<(Created, Option<Metadata>), FsError> {
     const OP: &str = "create";
+    let seen = Cell::new(None);
+    let note = |before: Option<Metadata>, file: &dyn FsFile| {
+        let after = file.metadata().ok();
+        seen.set(before.zip(after).and_then(|(before, after)| {
+            let same = (before.modified, before.len) == (after.modified, after.len);
+            same.then_some(after)
+        }));
+    };
     if let Ok(file) = fs.open_unnamed(&parent_of(path)) {
         fill(&*file, bytes, None, durability)
             .map_err(|(step, e)| FsError::not_applied(OP, step, path, e))?;
-        match Unnamed::of(file).link(path) {
-            Ok((Created::Created, seen)) => {
+        let before = file.metadata().ok();
+        match file.link_to(path) {
+            Ok(()) => {
+                note(before, &*file);
                 sync_parent(fs, path, durability)
                     .map_err(|e| FsError::unknown(OP, "sync the directory", path, e))?;
-                return Ok((Created::Created, seen));
+                return Ok((Created::Created, seen.get()));
             }
-            Ok(taken) => return Ok(taken),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                return Ok((Created::AlreadyExists, None));
+            }
             // What has no way to name them does it by a temporary name, and what fails otherwise says why.
             Err(error) => tracing::debug!(%error, "a file without a name could not be given one"),
         }
     }
-    let seen = Cell::new(None);
     let created = put(fs, path, bytes, durability, OP, None, |temp, file| {
         let before = file.metadata().ok();
         let created = move_new(fs, temp, path, OP)?;
-        seen.set(unchanged(before, file));
+        note(before, file);
         Ok(created)
     })?;
     Ok((created, seen.get().filter(|_| created.is_created())))
-}
-
-/// A file with its content that has no name yet, so that nobody sees it and a process that dies leaves nothing of it.
-#[derive(Debug)]
-pub struct Unnamed {
-    file: Box<dyn FsFile>,
-    before: Option<Metadata>,
-}
-
-impl Unnamed {
-    /// Writes one on the file system of this directory, without a sync.
-    ///
-    /// # Errors
-    ///
-    /// `Unsupported` where there are no such files; any I/O error.
-    pub fn write(fs: &dyn Fs, dir: &Path, bytes: &[u8]) -> io::Result<Self> {
-        let file = fs.open_unnamed(dir)?;
-        file.write_all(bytes)?;
-        Ok(Self::of(file))
-    }
-
-    fn of(file: Box<dyn FsFile>) -> Self {
-        Self {
-            before: file.metadata().ok(),
-            file,
-        }
-    }
-
-    /// Gives it a name, if that is free, and says how the file looks to whoever looks at it next, as [`create_seen`] does.
-    ///
-    /// # Errors
-    ///
-    /// Any I/O error.
-    pub fn link(self, path: &Path) -> io::Result<(Created, Option<Metadata>)> {
-        match self.file.link_to(path) {
-            Ok(()) => Ok((Created::Created, unchanged(self.before, &*self.file))),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                Ok((Created::AlreadyExists, None))
-            }
-            Err(e) => Err(e),
-        }
-    }
-}
-
-/// How the file looks, if nobody wrote to it since it looked like this.
-fn unchanged(before: Option<Metadata>, file: &dyn FsFile) -> Option<Metadata> {
-    let after = file.metadata().ok();
-    before.zip(after).and_then(|(before, after)| {
-        let same = (before.modified, before.len) == (after.modified, after.len);
-        same.then_some(after)
-    })
 }
 
 /// How much later a time is set than one that it has to differ from, on file systems that keep times ever less exactly.

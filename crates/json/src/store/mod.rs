@@ -11,7 +11,6 @@ mod mend;
 mod open;
 mod plain;
 mod plan;
-mod prepared;
 mod query;
 mod raw;
 mod read;
@@ -25,7 +24,7 @@ mod watching;
 mod write;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use minutebook_core::{DecisionFilter, DecisionId, Revision, SaveMode, SaveReceipt};
@@ -41,7 +40,6 @@ pub use open::whole_journal;
 pub(crate) use open::with_whole_journal;
 pub(crate) use plain::needs_journal;
 pub(crate) use plan::Coming;
-use prepared::Prepared;
 pub(crate) use raw::{Raw, RawBytes};
 use state::State;
 use watching::Watching;
@@ -87,8 +85,6 @@ pub(crate) struct Store {
     seal_from: AtomicU64,
     /// Whether a sync of documents or their names has failed, after which the system may take for written what is not.
     sync_failed: AtomicBool,
-    /// How many files are prepared that have no name yet.
-    prepared: Arc<AtomicUsize>,
 }
 
 impl Store {
@@ -115,21 +111,13 @@ impl Store {
 
     /// Carries out mutations, together with those of others that wait. `inline` does it on this thread, and leaves maintenance to the
     /// caller.
-    pub(crate) async fn submit(
-        self: &Arc<Self>,
-        mut ops: Vec<Op>,
-        inline: bool,
-    ) -> Vec<Result<Done>> {
-        let prepared = if inline { None } else { self.prepare(&mut ops) };
+    pub(crate) async fn submit(self: &Arc<Self>, ops: Vec<Op>, inline: bool) -> Vec<Result<Done>> {
         let (results, leads) = self.queue.enter(ops);
         if leads && inline {
             self.queue.lead(|ops| self.run(ops));
         } else if leads {
             let leader = Leader(Some(Arc::clone(self)));
             minutebook_fs::task::detached(move || leader.lead());
-        }
-        if let Some(prepared) = prepared {
-            prepared.write(&*self.fs, &self.dir);
         }
         results.await
     }

@@ -67,7 +67,6 @@ impl Store {
             learning: Mutex::new(()),
             seal_from: AtomicU64::new(0),
             sync_failed: AtomicBool::new(false),
-            prepared: Arc::default(),
             dir,
             fs,
             config,

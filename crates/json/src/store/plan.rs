@@ -8,7 +8,7 @@ use minutebook_core::{Decision, DecisionId, Revision, SaveMode, SaveOutcome, Sav
 
 use super::read::{Found, Pick};
 use super::refresh::Freshness;
-use super::{Done, Prepared, Store};
+use super::{Done, Store};
 use crate::codec::{Document, Token};
 use crate::error::{JsonError, Result};
 use crate::journal::{self, Chain, Delete, Gone, Own, Put, Record};
@@ -41,8 +41,6 @@ pub(crate) struct Write {
     pub(crate) document: Arc<Document>,
     pub(crate) token: Token,
     pub(crate) at: DateTime<Utc>,
-    /// The file of a new one, written already and without a name.
-    pub(crate) prepared: Option<Arc<Prepared>>,
 }
 
 impl Write {
@@ -62,8 +60,6 @@ pub(crate) struct Coming {
     pub(super) text: String,
     /// Whether that is to come back letter for letter, also after a crash.
     pub(super) exact: bool,
-    /// Its file, which the one who saves may write meanwhile.
-    pub(super) prepared: Option<Arc<Prepared>>,
 }
 
 impl Coming {
@@ -76,7 +72,6 @@ impl Coming {
             compact,
             text,
             exact: false,
-            prepared: None,
         }
     }
 }
@@ -232,7 +227,6 @@ impl Store {
             compact,
             text,
             exact,
-            prepared,
         } = *coming;
         for found in &own {
             plan.keep_foreign(self, found)?;
@@ -269,7 +263,6 @@ impl Store {
                 document,
                 token,
                 at,
-                prepared,
             }),
             remove: put.gone.iter().map(|gone| Arc::clone(&gone.file)).collect(),
             done: Done::Saved(SaveReceipt {

@@ -46,7 +46,6 @@ impl From<Raw> for Coming {
             document: Arc::new(document),
             text,
             exact: true,
-            prepared: None,
         }
     }
 }

@@ -408,14 +408,6 @@ impl Store {
     /// Writes the document's file.
     fn write_document(&self, write: &Write) -> Result<Option<Stamp>, FsError> {
         let (path, bytes) = (self.path(&write.name), write.text.as_bytes());
-        let prepared = write.prepared.as_ref().filter(|_| write.new);
-        if let Some(file) = prepared.and_then(|prepared| prepared.take()) {
-            match file.link(&path) {
-                Ok((Created::Created, seen)) => return Ok(seen.as_ref().map(Stamp::from)),
-                // As below.
-                Ok((Created::AlreadyExists, _)) | Err(_) => {}
-            }
-        }
         if write.new {
             match create_seen(&*self.fs, &path, bytes, Durability::Buffered) {
                 Ok((Created::Created, seen)) => return Ok(seen.as_ref().map(Stamp::from)),
