@@ -47,8 +47,8 @@ pub struct JsonDecisionConfig {
     pub max_decisions: usize,
     /// The largest document, in bytes of its file. 16 MiB.
     pub max_document_bytes: u64,
-    /// After how many journal lines a checkpoint is written, which bounds what an open has to read; it grows with the
-    /// store. 1,024.
+    /// After how many journal lines a checkpoint is written, which bounds what an open has to read; a batch of a quarter of that
+    /// or more ends with one. 1,024.
     pub checkpoint_every: u64,
     /// How long the journal's active file gets before it is sealed, compressed, and another is started. 64 MiB.
     pub segment_bytes: u64,

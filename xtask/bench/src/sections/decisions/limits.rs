@@ -1,11 +1,13 @@
 //! The least that the machine needs for what is measured: bare system calls.
 
 use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use minutebook_core::Decision;
 use minutebook_fs::Durability;
+use minutebook_fs::task::blocking;
 
 use super::{AT_ONCE, Bench, SAVERS};
 use crate::bare;
@@ -49,6 +51,30 @@ impl Bench<'_> {
                 bare::create_file(&scratch, &format!("{i}.json"), text.as_bytes())?;
             }
             Ok(())
+        })
+    }
+
+    /// The same, each handed to another thread and waited for, as an asynchronous program has to that may not wait for the disk itself.
+    pub(super) fn bare_save_handed_over(&self) -> Result<Timing> {
+        let scratch = self.folders.fresh()?;
+        let text: Arc<str> = self.documents[0].to_json_pretty().into();
+        let journal = Arc::new(Mutex::new(bare::Room::new(&scratch.join("journal"))?));
+        let mut i = 0_usize;
+        measure(Plan::of(self.config.runs).inner(100), || {
+            self.runtime.block_on(async {
+                for _ in 0..100 {
+                    i += 1;
+                    let (name, scratch) = (format!("{i}.json"), scratch.clone());
+                    let (text, journal) = (Arc::clone(&text), Arc::clone(&journal));
+                    let saved = blocking(move || {
+                        let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+                        journal.write(text.as_bytes())?;
+                        bare::create_file(&scratch, &name, text.as_bytes())
+                    });
+                    saved.await??;
+                }
+                Ok(())
+            })
         })
     }
 

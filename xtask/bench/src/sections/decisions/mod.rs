@@ -323,10 +323,15 @@ impl Bench<'_> {
             Durability::Synced => "one line written over another and fdatasync; one file made",
             Durability::Buffered => "one file made",
         };
-        self.record("save_one", peer, durability)
+        let mut record = self
+            .record("save_one", peer, durability)
             .timed(&timing)
-            .limit(&self.bare_save(durability)?, what)
-            .write(self.config)
+            .limit(&self.bare_save(durability)?, what);
+        if durability == Durability::Synced {
+            let handed_over = self.bare_save_handed_over()?;
+            record = record.with("limit_handed_over_s", handed_over.median());
+        }
+        record.write(self.config)
     }
 
     /// Many tasks at once, each with its own documents: what waits together may share a sync.
