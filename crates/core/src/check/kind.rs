@@ -262,7 +262,7 @@ kinds! {
         "a new version is committed without it, and its rows are lost; where an earlier version has the same rows, or no others are left, the new one goes on with those";
     SegmentDamaged = "segment-damaged", Series, Damage,
         "a file of rows that does not fit its size, its digest or its checksums",
-        "a new version is committed without it and with those of its rows that can still be read (of an adopted file without checksums none, since a wrong value reads as well as a right one), or goes on with those of an earlier version as for `segment-missing`; the file is moved to quarantine";
+        "a new version is committed without it and with those of its rows that can still be read (those of pages with a checksum: of an adopted file without any none, since a wrong value reads as well as a right one), or goes on with those of an earlier version as for `segment-missing`; the file is moved to quarantine. Of ticks, the segment that was moved to it last is read from the tick files again if it is still there and nothing else changed rows since";
     GroupDamaged = "group-damaged", Series, Damage,
         "a list of segments that is missing, or does not fit its digest",
         "a new version is committed without its segments, or goes on with those of an earlier version as for `segment-missing`; they are moved to quarantine";
