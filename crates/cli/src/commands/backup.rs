@@ -54,7 +54,7 @@ pub(crate) struct Backup {
     /// Make no backup; read a generation (the newest unless --generation is given) and compare every file with its digest
     #[arg(long, conflicts_with_all = ["keep", "prune"])]
     verify: bool,
-    /// With --verify: this generation, or \"all\"
+    /// With --verify: this generation, or "all"
     #[arg(long, value_name = "NAME", requires = "verify")]
     generation: Option<String>,
     /// Make no backup; remove all but the newest --keep generations

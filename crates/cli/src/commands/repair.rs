@@ -20,7 +20,8 @@ Asks first; needs --yes when nobody can be asked. Nothing is thrown away: quaran
 manifest.jsonl that says where each file came from and why. An interrupted repair is finished by the next one. \
 While series are mended nobody should write to them.
 
-Exit code: 0 if the store is in order afterwards, 6 if something is still damaged (also if you said no), 7 if another repair goes on.
+Exit code: 0 if the store is in order afterwards, 6 if something is still damaged (also if you said no), 1 if something could not be \
+read, 7 if another repair goes on.
 
 Examples:
   minutebook repair --dry-run
