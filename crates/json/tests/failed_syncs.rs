@@ -17,7 +17,7 @@ use common::{BOOT, JOURNAL, config, decision, id, open, run};
 
 /// After a power cut now: these decisions are there, and the chain holds.
 fn holds(disk: &SimFs, names: &[String]) {
-    let images = disk.images_after_crash(&Images::default().max(16));
+    let images = disk.images_after_crash(&Images::default().max(10));
     for image in images {
         image.fs.put(BOOT, b"three\n").unwrap();
         let store = open(&image.fs);
@@ -130,7 +130,7 @@ fn lines_that_nobody_waited_for_leave_no_gap_after_a_checkpoint_that_failed() {
 #[test]
 fn writing_again_may_break_off_anywhere() {
     let report = enumerate(
-        &Options::default().images(Images::default().max(12)),
+        &Options::default().images(Images::default().max(6)),
         |disk| {
             disk.put(BOOT, b"one\n")
                 .map_err(|error| error.to_string())?;
