@@ -271,7 +271,7 @@ impl AppendLog {
             if self.behind.load(Ordering::Relaxed) {
                 self.put_back(&mut writer)?;
             }
-            let mut locked = Locked::new(self, &mut writer, held)?;
+            let mut locked = Locked::new(self, &mut writer, held, durability)?;
             let value = f(&mut locked)?;
             (value, locked.written())
         };

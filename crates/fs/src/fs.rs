@@ -256,6 +256,12 @@ pub trait FsFile: Debug + Send + Sync + 'static {
     /// Makes content, length and attributes durable. After an error, as [`sync_data`](FsFile::sync_data).
     fn sync_all(&self) -> io::Result<()>;
 
+    /// Begins to write out `len` bytes from `offset` on, and does not wait for it, so that a [`sync_data`](FsFile::sync_data) that is to come finds less
+    /// to do. It promises nothing: what fails of it, that sync tells. Nothing where the platform has no such call.
+    fn write_out(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+
     /// What is known about the open file.
     fn metadata(&self) -> io::Result<Metadata>;
 

@@ -173,6 +173,10 @@ impl FsFile for OsFile {
         self.0.sync_all()
     }
 
+    fn write_out(&self, offset: u64, len: u64) {
+        platform::write_out(&self.0, offset, len);
+    }
+
     fn metadata(&self) -> io::Result<Metadata> {
         self.0.metadata().map(|m| platform::metadata(&m))
     }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::buffers::Buffer;
 use crate::error::{Failure, JsonlError};
 
 /// So many pieces may be made and not yet used.
@@ -22,7 +23,7 @@ pub(crate) fn threads(items: usize, least: usize) -> usize {
 pub(crate) fn in_order<M: Send, T>(
     pieces: usize,
     threads: usize,
-    make: impl Fn(usize, Vec<u8>) -> (Vec<u8>, M) + Sync,
+    make: impl Fn(usize, Buffer) -> (Buffer, M) + Sync,
     use_all: impl FnOnce(&mut dyn Iterator<Item = Result<Made<'_, M>, JsonlError>>) -> T,
 ) -> T {
     let line = Line {
@@ -51,7 +52,7 @@ pub(crate) fn in_order<M: Send, T>(
 
 /// A piece, and its place in the line.
 pub(crate) struct Made<'l, M> {
-    bytes: Vec<u8>,
+    bytes: Buffer,
     /// What was made beside the bytes.
     pub(crate) more: Option<M>,
     used: &'l dyn Used,
@@ -59,7 +60,7 @@ pub(crate) struct Made<'l, M> {
 
 impl<M> Made<'_, M> {
     /// The bytes, to be kept.
-    pub(crate) fn take(mut self) -> Vec<u8> {
+    pub(crate) fn take(mut self) -> Buffer {
         std::mem::take(&mut self.bytes)
     }
 }
@@ -72,13 +73,15 @@ impl<M> AsRef<[u8]> for Made<'_, M> {
 
 impl<M> Drop for Made<'_, M> {
     fn drop(&mut self) {
-        self.used.used(std::mem::take(&mut self.bytes));
+        // Its memory first, for the piece that can be made then.
+        drop(std::mem::take(&mut self.bytes));
+        self.used.used();
     }
 }
 
 trait Used {
-    /// A piece was used; its memory is free.
-    fn used(&self, bytes: Vec<u8>);
+    /// A piece was used.
+    fn used(&self);
 }
 
 struct Line<M, F> {
@@ -93,8 +96,7 @@ struct State<M> {
     next: usize,
     /// Used so far.
     used: usize,
-    ready: HashMap<usize, (Vec<u8>, M)>,
-    free: Vec<Vec<u8>>,
+    ready: HashMap<usize, (Buffer, M)>,
     /// Nobody wants more.
     ended: bool,
     /// A helper panicked, so a piece will never come.
@@ -107,7 +109,6 @@ impl<M> Default for State<M> {
             next: 0,
             used: 0,
             ready: HashMap::new(),
-            free: Vec::new(),
             ended: false,
             panicked: false,
         }
@@ -115,27 +116,27 @@ impl<M> Default for State<M> {
 }
 
 impl<M> State<M> {
-    /// The number of a piece that can be made now, and memory for it.
-    fn claim(&mut self, pieces: usize) -> Option<(usize, Vec<u8>)> {
+    /// The number of a piece that can be made now.
+    fn claim(&mut self, pieces: usize) -> Option<usize> {
         let number = self.next;
         (number < pieces && number < self.used + AHEAD).then(|| {
             self.next += 1;
-            (number, self.free.pop().unwrap_or_default())
+            number
         })
     }
 }
 
-impl<M, F: Fn(usize, Vec<u8>) -> (Vec<u8>, M)> Line<M, F> {
+impl<M, F: Fn(usize, Buffer) -> (Buffer, M)> Line<M, F> {
     fn help(&self) {
         let guard = Helper(self);
         let mut state = self.state();
         while !state.ended && state.next < self.pieces {
-            let Some((number, buffer)) = state.claim(self.pieces) else {
+            let Some(number) = state.claim(self.pieces) else {
                 state = self.wait(state);
                 continue;
             };
             drop(state);
-            let made = (self.make)(number, buffer);
+            let made = (self.make)(number, Buffer::new());
             state = self.state();
             state.ready.insert(number, made);
             self.changed.notify_all();
@@ -161,12 +162,12 @@ impl<M, F: Fn(usize, Vec<u8>) -> (Vec<u8>, M)> Line<M, F> {
             if state.panicked {
                 return Some(Err(JsonlError::Shared(Failure::panicked())));
             }
-            let Some((claimed, buffer)) = state.claim(self.pieces) else {
+            let Some(claimed) = state.claim(self.pieces) else {
                 state = self.wait(state);
                 continue;
             };
             drop(state);
-            let made = (self.make)(claimed, buffer);
+            let made = (self.make)(claimed, Buffer::new());
             state = self.state();
             state.ready.insert(claimed, made);
         }
@@ -186,14 +187,8 @@ impl<M, F> Line<M, F> {
 }
 
 impl<M, F> Used for Line<M, F> {
-    fn used(&self, mut bytes: Vec<u8>) {
-        bytes.clear();
-        let mut state = self.state();
-        if bytes.capacity() > 0 {
-            state.free.push(bytes);
-        }
-        state.used += 1;
-        drop(state);
+    fn used(&self) {
+        self.state().used += 1;
         self.changed.notify_all();
     }
 }
@@ -228,7 +223,7 @@ mod tests {
     fn pieces_come_in_order_and_few_are_made_ahead() {
         for threads in [1, 2, 4] {
             let made = AtomicUsize::new(0);
-            let make = |number: usize, mut buffer: Vec<u8>| {
+            let make = |number: usize, mut buffer: Buffer| {
                 assert!(buffer.is_empty());
                 made.fetch_add(1, Ordering::SeqCst);
                 buffer.extend_from_slice(number.to_string().as_bytes());
@@ -251,7 +246,7 @@ mod tests {
 
     #[test]
     fn who_stops_early_ends_the_others() {
-        let make = |number: usize, buffer: Vec<u8>| (buffer, number);
+        let make = |number: usize, buffer: Buffer| (buffer, number);
         let first = in_order(1_000, 4, make, |pieces| {
             pieces.next().and_then(|piece| piece.unwrap().more.take())
         });
@@ -263,7 +258,7 @@ mod tests {
     #[test]
     fn a_panic_in_a_helper_is_an_error_in_place_of_its_piece() {
         let user = std::thread::current().id();
-        let make = |number: usize, buffer: Vec<u8>| {
+        let make = |number: usize, buffer: Buffer| {
             // The one that uses them makes none, so that a helper has to.
             assert!(std::thread::current().id() == user, "as planned");
             std::thread::sleep(std::time::Duration::from_millis(1));

@@ -13,6 +13,7 @@
 //! Rows cannot be replaced, and come in the order written: the capabilities say so. How the files look is in `docs/format/ticks.md`.
 
 mod appender;
+mod buffers;
 mod check;
 mod codec;
 mod config;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::tail::{TornTail, torn_tail_of};
 use super::{AppendLog, Appended, Current, Held, OP, Segment, Writer};
+use crate::durability::Durability;
 use crate::error::FsError;
 use crate::fs::{FsFile, OpenMode};
 
@@ -18,6 +19,8 @@ pub struct Locked<'a> {
     len: u64,
     ticket: Option<u64>,
     repaired: Option<TornTail>,
+    /// Of a log that is synced at the end: up to where it was told to write out what was appended.
+    out: Option<u64>,
     /// Released last.
     _held: Held,
 }
@@ -27,6 +30,7 @@ impl<'a> Locked<'a> {
         log: &'a AppendLog,
         writer: &'a mut Writer,
         held: Held,
+        durability: Durability,
     ) -> Result<Self, FsError> {
         let mut held = held;
         let mut len = log.refresh(writer)?;
@@ -41,6 +45,7 @@ impl<'a> Locked<'a> {
             len,
             ticket: None,
             repaired: None,
+            out: durability.is_synced().then_some(len),
             _held: held,
         };
         locked.close_torn_tail()?;
@@ -245,12 +250,30 @@ impl<'a> Locked<'a> {
         let len = before + bytes.len() as u64;
         current.clean_len = Some(len);
         let ticket = current.segment.note_written();
+        let file = Arc::clone(&current.segment);
         self.len = len;
         self.ticket = Some(ticket);
+        self.write_out(&file);
         if log.ring.is_some() {
             self.writer.ring.note(before, bytes);
         }
         Ok(())
+    }
+
+    /// Of much that is to be synced, has the system write out the first while the rest is still being made: the sync then finds little to do.
+    fn write_out(&mut self, segment: &Segment) {
+        /// So much at a time: less makes many short writes of it.
+        const MUCH: u64 = 1 << 20;
+        /// What is written out once should not be changed again.
+        const PAGE: u64 = 64 << 10;
+        let Some(out) = self.out else { return };
+        // A file that was begun anew.
+        let out = out.min(self.len);
+        if self.len - out >= MUCH {
+            let end = self.len / PAGE * PAGE;
+            segment.file().write_out(out, end - out);
+            self.out = Some(end);
+        }
     }
 
     /// Before the first line of a handle: writes the newline before it once more. If what is there was lost by a sync that failed, the system may

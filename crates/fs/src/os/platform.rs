@@ -71,6 +71,21 @@ mod unix {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// Telling Linux that bytes are not needed in memory makes it begin to write out those that are dirty. It keeps what it is writing, so what was written
+    /// a moment ago stays in memory for readers.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) fn write_out(file: &File, offset: u64, len: u64) {
+        use rustix::fs::{Advice, fadvise};
+        if let Some(len) = std::num::NonZeroU64::new(len)
+            && let Err(error) = fadvise(file, offset, Some(len), Advice::DontNeed)
+        {
+            tracing::debug!(%error, "nothing is written out before it is synced");
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn write_out(_: &File, _: u64, _: u64) {}
+
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -217,6 +232,8 @@ mod other {
     pub(crate) fn sync_file_system(_: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
+
+    pub(crate) fn write_out(_: &File, _: u64, _: u64) {}
 
     pub(crate) fn rename_no_replace(_: &Path, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())

@@ -170,7 +170,7 @@ fn put(
 ) -> Result<(Appended, Part, Ends), JsonlError> {
     let mut ends = Ends::default();
     if let Some(encoded) = encoded {
-        let appended = log.append_parts(encoded.parts.iter().map(Vec::as_slice))?;
+        let appended = log.append_parts(encoded.parts.iter().map(|part| part.as_slice()))?;
         encoded.parts.iter().for_each(|piece| ends.add(piece));
         return Ok((appended, encoded.part, ends));
     }

@@ -8,6 +8,7 @@ use arrow_array::{RecordBatch, TimestampNanosecondArray};
 use arrow_schema::DataType;
 use minutebook_core::series::batch::timestamps;
 
+use crate::buffers::{Buffer, PIECE_BYTES};
 use crate::codec::kind::{ColumnType, Seen};
 use crate::error::JsonlError;
 use crate::in_order::{self, Made, in_order};
@@ -15,7 +16,7 @@ use crate::index::{BLOCK_BYTES, Block, Part};
 use column::Source;
 use time::Stamps;
 
-pub(crate) use text::{push as push_text, push_json};
+pub(crate) use text::{Fixed, push as push_text, push_json};
 pub(crate) use time::push_instant;
 
 /// Pieces of lines in order, each with what is in it.
@@ -27,7 +28,7 @@ pub(crate) type Pieces<'a, 'p> =
 pub(crate) struct Rows {
     times: TimestampNanosecondArray,
     /// The columns apart from the time, each with what stands before its values.
-    sources: Vec<(Vec<u8>, Source)>,
+    sources: Vec<(Fixed, Source)>,
     /// The columns apart from the time.
     pub(crate) columns: Vec<EncodedColumn>,
     max_line_bytes: usize,
@@ -37,7 +38,7 @@ pub(crate) struct Rows {
 #[derive(Debug, Default)]
 pub(crate) struct Encoded {
     /// The lines, each ended by `\n`, in pieces of complete lines; none is empty.
-    pub(crate) parts: Vec<Vec<u8>>,
+    pub(crate) parts: Vec<Buffer>,
     /// What is in them, with offsets from the first byte.
     pub(crate) part: Part,
 }
@@ -45,7 +46,7 @@ pub(crate) struct Encoded {
 impl Encoded {
     /// The lines' bytes.
     pub(crate) fn len(&self) -> usize {
-        self.parts.iter().map(Vec::len).sum()
+        self.parts.iter().map(|part| part.len()).sum()
     }
 }
 
@@ -61,9 +62,6 @@ pub(crate) struct EncodedColumn {
 
 /// From so many rows on, several threads write them.
 const PARALLEL: usize = 4_096;
-
-/// About so many bytes are written as one piece: they stay in the processor's cache until they are in the file.
-const PIECE_BYTES: usize = 256 << 10;
 
 impl Rows {
     /// The rows of a checked batch: the time first, then every column.
@@ -169,8 +167,8 @@ impl Rows {
         &self,
         first: usize,
         rows: usize,
-        mut bytes: Vec<u8>,
-    ) -> (Vec<u8>, Result<Part, JsonlError>) {
+        mut bytes: Buffer,
+    ) -> (Buffer, Result<Part, JsonlError>) {
         let mut part = Part::default();
         let mut block = Block::at(0, 0);
         let mut stamps = Stamps::default();
@@ -184,7 +182,7 @@ impl Rows {
             stamps.push(&mut bytes, *nanos);
             bytes.push(b'"');
             for (key, source) in &self.sources {
-                bytes.extend_from_slice(key);
+                key.push(&mut bytes);
                 if let Err(error) = source.push(row, &mut bytes) {
                     return (bytes, Err(error));
                 }
@@ -221,11 +219,11 @@ impl Rows {
 }
 
 /// `,"name":`
-fn key(name: &str) -> Result<Vec<u8>, JsonlError> {
+fn key(name: &str) -> Result<Fixed, JsonlError> {
     let mut key = vec![b','];
     push_json(&mut key, name)?;
     key.push(b':');
-    Ok(key)
+    Ok(Fixed::new(&key))
 }
 
 /// The type as which a column comes back.

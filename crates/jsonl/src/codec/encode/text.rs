@@ -1,5 +1,7 @@
 //! Scalars as JSON text.
 
+use std::io;
+
 use serde::Serialize;
 
 use crate::error::JsonlError;
@@ -10,8 +12,94 @@ pub(crate) fn push_json<T: Serialize + ?Sized>(
     out: &mut Vec<u8>,
     value: &T,
 ) -> Result<(), JsonlError> {
-    serde_json::to_writer(out, value)
+    serde_json::to_writer(Short(out), value)
         .map_err(|error| JsonlError::Input(format!("a value has no JSON text: {error}")))
+}
+
+/// Appends a few bytes. Copies of a length that the compiler knows need no call, which would take longer than the copy: so it is two that overlap.
+#[inline]
+pub(crate) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    #[inline]
+    fn two<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+        if bytes.len() <= 2 * N
+            && let (Some(head), Some(tail)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>())
+        {
+            let end = out.len() + bytes.len();
+            out.extend_from_slice(head);
+            out.truncate(end - N);
+            out.extend_from_slice(tail);
+            return true;
+        }
+        false
+    }
+    let is_done = match bytes.len() {
+        4..=8 => two::<4>(out, bytes),
+        9..=16 => two::<8>(out, bytes),
+        17..=32 => two::<16>(out, bytes),
+        _ => false,
+    };
+    if !is_done {
+        out.extend_from_slice(bytes);
+    }
+}
+
+/// Takes what the library writes, mostly the few digits of a number.
+struct Short<'o>(&'o mut Vec<u8>);
+
+impl io::Write for Short<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        push_bytes(self.0, bytes);
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        push_bytes(self.0, bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A text that is appended again and again: what stands before the values of a column.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    /// The whole text, if it is short.
+    head: [u8; Self::HEAD],
+    text: Box<[u8]>,
+}
+
+impl Fixed {
+    const HEAD: usize = 32;
+
+    pub(crate) fn new(text: &[u8]) -> Self {
+        let mut head = [0; Self::HEAD];
+        for (to, from) in head.iter_mut().zip(text) {
+            *to = *from;
+        }
+        Self {
+            head,
+            text: text.into(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    #[inline]
+    pub(crate) fn push(&self, out: &mut Vec<u8>) {
+        if self.text.len() <= Self::HEAD {
+            let end = out.len() + self.text.len();
+            out.extend_from_slice(&self.head);
+            out.truncate(end);
+        } else {
+            out.extend_from_slice(&self.text);
+        }
+    }
 }
 
 /// Appends text as a JSON string.
@@ -19,9 +107,8 @@ pub(crate) fn push_json<T: Serialize + ?Sized>(
 pub(crate) fn push(out: &mut Vec<u8>, text: &str) -> Result<(), JsonlError> {
     // Nearly always there is nothing to escape.
     if is_plain(text.as_bytes()) {
-        out.reserve(text.len() + 2);
         out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
+        push_bytes(out, text.as_bytes());
         out.push(b'"');
         Ok(())
     } else {
@@ -73,6 +160,21 @@ mod tests {
             let mut out = Vec::new();
             push(&mut out, &text).unwrap();
             prop_assert_eq!(String::from_utf8(out).unwrap(), serde_json::to_string(&text).unwrap());
+        }
+
+        #[test]
+        fn a_few_bytes_are_appended_as_they_are(
+            before in prop::collection::vec(any::<u8>(), 0..4),
+            bytes in prop::collection::vec(any::<u8>(), 0..70),
+        ) {
+            let expected = [before.clone(), bytes.clone()].concat();
+            let mut out = before.clone();
+            push_bytes(&mut out, &bytes);
+            prop_assert_eq!(&out, &expected);
+            let mut out = before;
+            let fixed = Fixed::new(&bytes);
+            fixed.push(&mut out);
+            prop_assert_eq!((out, fixed.len()), (expected, bytes.len()));
         }
 
         #[test]

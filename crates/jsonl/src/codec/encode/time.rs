@@ -57,7 +57,10 @@ impl Stamps {
             }
         }
         let len = start.len() + 2 + if width > 0 { width + 1 } else { 0 } + 1;
-        out.extend_from_slice(text.get(..len).unwrap_or_default());
+        // All of it, whose length is known, and what is too much away again.
+        let end = out.len() + len;
+        out.extend_from_slice(&text);
+        out.truncate(end);
     }
 }
 

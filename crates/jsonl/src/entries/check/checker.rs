@@ -7,6 +7,7 @@ use minutebook_core::series::batch::TIMESTAMP;
 use serde::Serialize;
 
 use super::{Lines, Values, serialise};
+use crate::buffers::{Buffer, PIECE_BYTES};
 use crate::codec::encode::push_instant;
 use crate::codec::fields::{Fields, Flaw, Shape};
 use crate::codec::instant::{self, Instants};
@@ -107,6 +108,32 @@ impl<'a> Checker<'a> {
         let made = self.entry(entry);
         self.text = text;
         made
+    }
+
+    /// Many items, as lines in pieces.
+    pub(super) fn in_pieces<T>(
+        mut self,
+        items: &[T],
+        add: impl Fn(&mut Self, &T) -> Result<(), JsonlError>,
+    ) -> Result<Lines, JsonlError> {
+        let mut piece = Buffer::new();
+        std::mem::swap(&mut *piece, &mut self.lines.bytes);
+        for item in items {
+            add(&mut self, item)?;
+            if self.lines.bytes.len() >= PIECE_BYTES {
+                self.turn(Buffer::new());
+            }
+        }
+        self.turn(Buffer::default());
+        Ok(self.lines)
+    }
+
+    /// Puts the lines so far behind those before, and goes on in `next`.
+    fn turn(&mut self, mut next: Buffer) {
+        std::mem::swap(&mut *next, &mut self.lines.bytes);
+        if !next.is_empty() {
+            self.lines.more.push(next);
+        }
     }
 
     fn end_line(&mut self, start: usize) -> Result<(), String> {
@@ -311,7 +338,12 @@ impl<'a> Checker<'a> {
     }
 }
 
+#[inline]
 fn trimmed(entry: &str) -> &str {
+    // As nearly all are.
+    if entry.starts_with('{') && entry.ends_with('}') {
+        return entry;
+    }
     entry.trim_matches([' ', '\t', '\r', '\n'])
 }
 

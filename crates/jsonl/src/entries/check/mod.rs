@@ -8,6 +8,7 @@ mod value;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
+use crate::buffers::{Buffer, PIECE_BYTES};
 use crate::config::{EpochUnit, TimeField};
 use crate::error::JsonlError;
 use crate::in_order::{self, in_order};
@@ -22,8 +23,8 @@ const PARALLEL: usize = 4_096;
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     pub(crate) bytes: Vec<u8>,
-    /// What follows `bytes`, also complete lines: what other threads made.
-    pub(crate) more: Vec<Vec<u8>>,
+    /// What follows `bytes`, also complete lines: the pieces of many.
+    pub(crate) more: Vec<Buffer>,
     pub(crate) count: u64,
     /// The unit that readers must know, since a stored `timestamp` is a number.
     pub(crate) unit: Option<EpochUnit>,
@@ -42,7 +43,7 @@ impl Lines {
     /// The lines, in pieces.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(&self.bytes)
-            .chain(&self.more)
+            .chain(self.more.iter().map(|piece| &**piece))
             .map(Vec::as_slice)
             .filter(|part| !part.is_empty())
     }
@@ -64,11 +65,15 @@ pub(crate) fn lines<T: AsRef<str> + Sync>(
         // With a pointer, each gets a time in front as well.
         let front = if time.pointer.is_some() { 64 } else { 0 };
         let room = entries.iter().map(|entry| entry.as_ref().len() + front + 1);
-        checker.lines.bytes.reserve_exact(room.sum());
-        for entry in entries {
-            checker.entry(entry.as_ref())?;
+        let room = room.sum();
+        if room < PIECE_BYTES {
+            checker.lines.bytes.reserve_exact(room);
+            for entry in entries {
+                checker.entry(entry.as_ref())?;
+            }
+            return Ok(checker.lines);
         }
-        Ok(checker.lines)
+        checker.in_pieces(entries, |checker, entry| checker.entry(entry.as_ref()))
     })
     .map(joined)
 }
@@ -129,7 +134,7 @@ impl Append for Checked<'_> {
     }
 
     fn append_to(&self, log: &mut Locked<'_>) -> Result<Appended, JsonlError> {
-        let make = |number: usize, mut bytes: Vec<u8>| {
+        let make = |number: usize, mut bytes: Buffer| {
             match self.pieces.get(number) {
                 Some(Piece::AsGiven(texts, len)) => {
                     bytes.reserve(*len);
@@ -156,8 +161,6 @@ pub(crate) fn checked<'e, T: AsRef<str> + Sync>(
     time: &TimeField,
     max_line_bytes: usize,
 ) -> Option<Result<Checked<'e>, JsonlError>> {
-    /// About so many bytes are written as one piece: they stay in the processor's cache until they are in the file.
-    const PIECE_BYTES: usize = 256 << 10;
     if entries.len() < PARALLEL || time.pointer.is_some() {
         return None;
     }
@@ -194,7 +197,12 @@ pub(crate) fn lines_of_values<T: Serialize + Sync>(
         return line_of_value(value, time, max_line_bytes);
     }
     side_by_side(values, |values, from| {
+        /// Fewer may be little more than a line each.
+        const MANY: usize = 1_024;
         let mut checker = Checker::new(time, max_line_bytes, from);
+        if values.len() >= MANY {
+            return checker.in_pieces(values, Checker::value);
+        }
         for value in values {
             checker.value(value)?;
             if checker.lines.count == 1 {
@@ -255,7 +263,10 @@ fn joined(parts: Vec<Lines>) -> Lines {
     for part in parts {
         all.count += part.count;
         all.unit = all.unit.or(part.unit);
-        all.more.push(part.bytes);
+        if !part.bytes.is_empty() {
+            all.more.push(Buffer::of(part.bytes));
+        }
+        all.more.extend(part.more);
     }
     all
 }

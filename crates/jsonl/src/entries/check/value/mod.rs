@@ -15,7 +15,7 @@ use serde::ser::{Impossible, SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::serialise;
-use crate::codec::encode::push_text;
+use crate::codec::encode::{Fixed, push_text};
 use crate::codec::instant::Instants;
 use crate::codec::token::Token;
 use crate::config::EpochUnit;
@@ -56,8 +56,10 @@ pub(super) struct Values {
 #[derive(Debug)]
 struct Key {
     name: Box<str>,
+    /// Where a name lies that is there as long as the program runs, and is this one.
+    lies_at: Option<usize>,
     /// `,"name":`
-    text: Box<[u8]>,
+    text: Fixed,
     is_time: bool,
 }
 
@@ -97,6 +99,25 @@ impl Values {
         Ok(token.is_number())
     }
 
+    /// As [`key`](Self::key), for the name of a struct's field: it is known by where it lies.
+    #[inline]
+    fn field(&mut self, name: &'static str) -> Result<&Key, Left> {
+        let lies_at = name.as_ptr().addr();
+        let is_next = self
+            .keys
+            .get(self.next)
+            .is_some_and(|key| key.lies_at == Some(lies_at) && key.name.len() == name.len());
+        if !is_next {
+            self.key(name)?;
+            if let Some(key) = self.keys.get_mut(self.next - 1) {
+                key.lies_at = Some(lies_at);
+            }
+            return self.keys.get(self.next - 1).ok_or(Left);
+        }
+        self.next += 1;
+        self.keys.get(self.next - 1).ok_or(Left)
+    }
+
     /// Finds a key behind the one before.
     #[inline]
     fn key(&mut self, name: &str) -> Result<&Key, Left> {
@@ -121,7 +142,8 @@ impl Values {
         text.push(b':');
         let key = Key {
             name: name.into(),
-            text: text.into(),
+            lies_at: None,
+            text: Fixed::new(&text),
             is_time: name == TIMESTAMP,
         };
         self.keys.insert(self.next, key);
@@ -148,7 +170,17 @@ impl Fields<'_, '_> {
     fn key(&mut self, name: &str) -> Result<(), Left> {
         let Entry { values, out, .. } = &mut self.entry;
         let key = values.key(name)?;
-        out.extend_from_slice(&key.text);
+        key.text.push(out);
+        self.is_time = key.is_time;
+        Ok(())
+    }
+
+    /// As [`key`](Self::key), of a struct.
+    #[inline]
+    fn field(&mut self, name: &'static str) -> Result<(), Left> {
+        let Entry { values, out, .. } = &mut self.entry;
+        let key = values.field(name)?;
+        key.text.push(out);
         self.is_time = key.is_time;
         Ok(())
     }
@@ -248,7 +280,7 @@ impl SerializeStruct for Fields<'_, '_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), Left> {
-        self.key(key)?;
+        self.field(key)?;
         self.value(value)
     }
 
