@@ -4,6 +4,7 @@ mod append;
 mod check;
 mod follow;
 mod group;
+mod judge;
 mod query;
 mod read;
 mod stream;

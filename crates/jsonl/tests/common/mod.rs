@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray};
+use arrow_schema::DataType;
 use minutebook_core::series::batch::{TIMESTAMP, timestamps};
 use minutebook_core::{
     ProblemKind, ReadReport, Result, ScanQuery, SeriesId, TimeRange, TimeSeriesRepository,
@@ -77,6 +78,22 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// The columns of a batch apart from the time.
+pub(crate) fn types(batch: &RecordBatch) -> Vec<(String, DataType)> {
+    let schema = batch.schema();
+    let fields = schema.fields().iter().skip(1);
+    fields
+        .map(|f| (f.name().clone(), f.data_type().clone()))
+        .collect()
+}
+
+pub(crate) fn named(pairs: &[(&str, DataType)]) -> Vec<(String, DataType)> {
+    pairs
+        .iter()
+        .map(|(name, t)| ((*name).to_owned(), t.clone()))
+        .collect()
 }
 
 pub(crate) async fn scan(

@@ -12,7 +12,7 @@ use minutebook_fs::{
 
 use super::{FollowFrom, FollowQuery, Position};
 use crate::entries::Entry;
-use crate::entries::read::{Judge, Place};
+use crate::entries::judge::{Judge, Place};
 use crate::error::JsonlError;
 use crate::segments::{SealedFile, View};
 use crate::store::{Series, Store};
