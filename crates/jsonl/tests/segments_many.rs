@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::*;
 use futures_util::StreamExt as _;
-use minutebook_core::{ErrorKind, ScanQuery, TimeSeriesRepository};
+use minutebook_core::{BatchStream, ErrorKind, ScanQuery, TimeSeriesRepository};
 use minutebook_fs::{Durability, LockWait, OsFs};
 use minutebook_jsonl::{EntryQuery, JsonlConfig, JsonlTimeSeriesRepository};
 
@@ -111,34 +111,76 @@ fn a_read_of_many_segments_opens_few_at_a_time() {
     });
 }
 
+fn sealed_files(place: &Place) -> usize {
+    let names = names(&place.file("btcusd~sealed"));
+    names
+        .iter()
+        .filter(|name| name.strip_suffix(".jsonl.zst").is_some())
+        .count()
+}
+
+/// A read of many segments that has come to the first of them.
+async fn begun(place: &Place) -> (BatchStream, Vec<Option<i64>>) {
+    let query = ScanQuery::new().batch_size(10);
+    let mut stream = place.repo.scan(&btc(), &query).await.unwrap();
+    let found = ints(&stream.next().await.unwrap().unwrap(), "n");
+    (stream, found)
+}
+
 #[test]
 fn segments_that_a_read_has_not_come_to_are_not_taken_away() {
     run(async {
         let place = filled().await;
         let mover = again(&place, config());
-        let query = ScanQuery::new().batch_size(10);
-        let mut stream = place.repo.scan(&btc(), &query).await.unwrap();
-        let mut found = ints(&stream.next().await.unwrap().unwrap(), "n");
+        let (mut stream, mut found) = begun(&place).await;
         let mut held = mover.hand_over(&btc()).await.unwrap().unwrap();
         let numbers: Vec<_> = held.segments().iter().map(|one| one.number).collect();
         assert_eq!(numbers.len(), SEGMENTS);
-        let refused = held.remove(&numbers).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Locked, "{refused}");
-        assert_eq!(held.segments().len(), SEGMENTS);
-        // Appends and rotations go on.
+        // They are no segments any more, and nobody waits for the read; their files stay as long as it may come to them.
+        assert_eq!(held.remove(&numbers[..100]).await.unwrap(), 0);
+        assert_eq!(held.remove(&numbers[100..]).await.unwrap(), 0);
+        assert_eq!(held.segments().len(), 0);
+        assert_eq!(sealed_files(&place), SEGMENTS);
+        let left = mover.summary(&btc()).await.unwrap().unwrap();
+        assert_eq!(left.rows, EACH as u64);
         drop(held);
         mover.append_entries(&btc(), &[entry(0)]).await.unwrap();
         mover.rotate(&btc()).await.unwrap().unwrap();
+        assert_eq!(sealed_files(&place), SEGMENTS + 1);
         while let Some(batch) = stream.next().await {
             found.extend(ints(&batch.unwrap(), "n"));
         }
         let all: Vec<_> = (0..i64::try_from(ENTRIES).unwrap()).map(Some).collect();
         assert_eq!(found, all);
         drop(stream);
-        let mut held = mover.hand_over(&btc()).await.unwrap().unwrap();
-        assert!(held.remove(&numbers).await.unwrap() > 0);
+        // Whoever comes next removes them, in another process too.
+        let other = again(&place, config());
+        assert!(other.hand_over(&btc()).await.unwrap().is_some());
+        assert_eq!(sealed_files(&place), 1);
         let left = place.repo.summary(&btc()).await.unwrap().unwrap();
         assert_eq!(left.rows, EACH as u64 + 1);
+    });
+}
+
+#[test]
+fn where_the_lock_of_reads_was_not_there_they_are_waited_for_once() {
+    run(async {
+        let place = filled().await;
+        // As an earlier release, or a copy of the segments alone, leaves it.
+        std::fs::remove_file(place.file(".btcusd~.lock")).unwrap();
+        let (mut stream, mut found) = begun(&place).await;
+        let mover = again(&place, config());
+        let mut held = mover.hand_over(&btc()).await.unwrap().unwrap();
+        let numbers: Vec<_> = held.segments().iter().map(|one| one.number).collect();
+        assert_eq!(held.remove(&numbers).await.unwrap(), 0);
+        while let Some(batch) = stream.next().await {
+            found.extend(ints(&batch.unwrap(), "n"));
+        }
+        assert_eq!(found.len(), ENTRIES);
+        assert_eq!(sealed_files(&place), SEGMENTS);
+        drop(held);
+        assert!(mover.hand_over(&btc()).await.unwrap().is_some());
+        assert_eq!(sealed_files(&place), 0);
     });
 }
 

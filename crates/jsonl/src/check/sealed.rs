@@ -15,6 +15,9 @@ use crate::error::JsonlError;
 use crate::layout::Names;
 use crate::segments::{Entry, Known, Manifest, Member, Paths, SealedFile, member};
 
+/// Why a file is not read that a repair, or the next rotation, takes into the series.
+const CAME_LATE: &str = "it came after the list of segments was put together from those that were there; the next rotation takes it into the series";
+
 /// What was found in one directory of segments.
 #[derive(Default)]
 struct Look {
@@ -214,6 +217,22 @@ impl Check<'_> {
                 Member::Sealed(number)
                     if number == manifest.next && has(Member::Raw(number)) => {}
                 Member::Sealed(number) if number >= manifest.next => is_older = true,
+                Member::Raw(number) | Member::Sealed(number)
+                    if manifest.leaving.contains(&number) =>
+                {
+                    look.tell(
+                        unfinished(path, "it was taken out of the series, and was to be removed"),
+                        id,
+                    );
+                }
+                Member::Raw(_) if !manifest.knows_its_holes() => {
+                    look.tell(unfinished(path, CAME_LATE), id);
+                }
+                Member::Sealed(number)
+                    if !manifest.knows_its_holes() && self.is_whole(path, number) =>
+                {
+                    look.tell(unfinished(path, CAME_LATE), id);
+                }
                 Member::Raw(_) | Member::Sealed(_) => look.tell(
                     Finding::new(
                         FindingKind::SealedSegmentOrphaned,
@@ -233,6 +252,12 @@ impl Check<'_> {
                 id,
             );
         }
+    }
+
+    /// Whether a file is a whole segment of this number.
+    fn is_whole(&self, path: &std::path::Path, number: u64) -> bool {
+        SealedFile::open(&*self.config.fs, path)
+            .is_ok_and(|file| file.is_some_and(|file| matches!(file.whole(number), Ok(Some(_)))))
     }
 
     /// Each segment by itself, where no manifest can be put together because of some of them.

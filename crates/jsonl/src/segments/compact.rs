@@ -128,7 +128,8 @@ impl SegmentHandover {
         Ok(BatchStream::new(schema, batches))
     }
 
-    /// Takes segments out of the series, and gives how many bytes of files that were: their rows must be kept elsewhere durably.
+    /// Takes segments out of the series, and gives how many bytes of files were removed: their rows must be kept elsewhere durably. Files that a read of more than 64 segments may
+    /// still come to are removed by whoever rotates or compacts the series when it has ended.
     ///
     /// # Errors
     /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if the disk fails; the call can be made again.

@@ -79,6 +79,16 @@ impl SealedFile {
         Ok(sealed.stats()?.entry(number, sealed))
     }
 
+    /// What a manifest keeps of it, if it is a segment of this number and all its lines are those that were sealed.
+    pub(crate) fn whole(&self, number: u64) -> Result<Option<Entry>, JsonlError> {
+        let stats = self.stats()?;
+        let (digest, _) = self.digest()?;
+        if stats.number != number || digest != stats.digest {
+            return Ok(None);
+        }
+        self.entry(number).map(Some)
+    }
+
     fn frame(&self, sealed: &Sealed, number: usize) -> io::Result<Arc<Vec<u8>>> {
         let lock = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, lines)) = lock().as_ref().filter(|(known, _)| *known == number) {

@@ -34,6 +34,12 @@ pub(crate) struct Manifest {
     /// Ids under which segments of this very series were sealed before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) earlier: Vec<String>,
+    /// It was put together from the segments that were there: which numbers below `next` were given away before, it cannot tell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    rebuilt: bool,
+    /// Numbers of segments that were taken out of the series, and whose files may still be there: they are to be removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) leaving: Vec<u64>,
     /// Grows with every change.
     pub(crate) generation: u64,
     /// The number that the plain file gets when it is sealed.
@@ -86,6 +92,8 @@ impl Manifest {
             version: VERSION,
             id,
             earlier: Vec::new(),
+            rebuilt: false,
+            leaving: Vec::new(),
             generation: 1,
             next: 1,
             gone_bytes: 0,
@@ -116,6 +124,33 @@ impl Manifest {
     /// The segment of a number.
     pub(crate) fn get(&self, number: u64) -> Option<&Entry> {
         self.segments.iter().find(|entry| entry.number == number)
+    }
+
+    /// Whether a number is neither that of a segment nor that of one that was taken out.
+    pub(crate) fn is_unnamed(&self, number: u64) -> bool {
+        self.get(number).is_none() && !self.leaving.contains(&number)
+    }
+
+    /// Whether each number below `next` that it does not name is one that it gave away.
+    pub(crate) fn knows_its_holes(&self) -> bool {
+        // Earlier releases left only the former ids.
+        !self.rebuilt && self.earlier.is_empty()
+    }
+
+    /// Notes that the segment of a number is no longer one of the series.
+    pub(crate) fn leaves(&mut self, number: u64) {
+        if !self.leaving.contains(&number) {
+            self.leaving.push(number);
+        }
+    }
+
+    /// Names a segment that lies in the directory, in its place.
+    pub(crate) fn take_in(&mut self, entry: Entry) {
+        if !self.is_of(&entry.id) {
+            self.earlier.push(entry.id.clone());
+        }
+        self.segments.push(entry);
+        self.segments.sort_unstable_by_key(|entry| entry.number);
     }
 
     /// Writes the manifest as a later one than it was.
@@ -184,6 +219,7 @@ impl Manifest {
         numbers.sort_unstable();
         let after = numbers.last().map_or(1, |last| last + 1);
         let mut manifest = Self::new(String::new());
+        manifest.rebuilt = true;
         // Of what is sealed and not compressed the manifest had announced the number.
         raw.retain(|number| *number >= after);
         manifest.next = raw.into_iter().min().unwrap_or(after);
@@ -194,11 +230,7 @@ impl Manifest {
                 .map_err(|error| FsError::not_applied("read", "open", &path, error))?;
             let sealed = Sealed::open(file.into(), &path)?;
             let stats: Stats = sealed.stats()?;
-            let entry = stats.entry(number, &sealed);
-            if !manifest.is_of(&entry.id) {
-                manifest.earlier.push(entry.id.clone());
-            }
-            manifest.segments.push(entry);
+            manifest.take_in(stats.entry(number, &sealed));
         }
         Ok(Some(manifest))
     }

@@ -78,6 +78,7 @@ fn mend(
         manifest
             .segments
             .retain(|known| known.number != entry.number);
+        manifest.leaves(entry.number);
         manifest.write(fs, &series.sealed)?;
         remove(fs, &path, Durability::Synced)?;
         remove(fs, &series.sealed.part(entry.number), Durability::Synced)?;

@@ -14,7 +14,7 @@ use crate::store::{Series, Store};
 /// So many compressed segments a read keeps open.
 const MOST: usize = 64;
 
-/// So long a removal waits for reads of many segments, if it may wait for ever for everything else: a read may never be finished.
+/// So long a read of many segments waits for a removal, if it may wait for ever for everything else.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The compressed segments of a read. Few are opened at once, and then stay readable whatever becomes of their names. Of many, those that were used last are
@@ -126,24 +126,32 @@ fn shared(store: &Store, series: &Series) -> Result<Option<Box<dyn FsFile>>, Jso
     Ok(Some(file))
 }
 
-/// Keeps out reads of many segments while some are removed.
-pub(super) fn exclusive(store: &Store, series: &Series) -> Result<LockGuard, JsonlError> {
+/// Keeps out reads of many segments while some are removed; `None` if one is going on, or may be: as long as the file of the lock was not there, reads held none.
+pub(super) fn if_nobody_reads(
+    store: &Store,
+    series: &Series,
+) -> Result<Option<LockGuard>, JsonlError> {
+    if make_lock(store, series)? {
+        return Ok(None);
+    }
     let path = &series.reads;
-    let lock = store
-        .config
-        .fs
-        .lock(path, LockMode::Exclusive, patient(store));
-    Ok(lock.map_err(|error| FsError::not_applied("compact", "lock", path, error))?)
+    let fs = &store.config.fs;
+    match fs.lock(path, LockMode::Exclusive, LockWait::Try) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(FsError::not_applied("compact", "lock", path, error).into()),
+    }
 }
 
-/// Makes the file of the lock, for reads to come.
-pub(super) fn make_lock(store: &Store, series: &Series) -> Result<(), JsonlError> {
+/// Makes the file of the lock, for reads to come; `false` if it is there.
+pub(super) fn make_lock(store: &Store, series: &Series) -> Result<bool, JsonlError> {
     let path = &series.reads;
-    if store.metadata(path)?.is_none() {
-        let made = store.config.fs.open(path, OpenMode::Lock);
-        made.map_err(|error| FsError::not_applied("rotate", "make", path, error))?;
+    if store.metadata(path)?.is_some() {
+        return Ok(false);
     }
-    Ok(())
+    let made = store.config.fs.open(path, OpenMode::Lock);
+    made.map_err(|error| FsError::not_applied("rotate", "make", path, error))?;
+    Ok(true)
 }
 
 fn patient(store: &Store) -> LockWait {

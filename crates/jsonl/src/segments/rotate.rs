@@ -1,4 +1,4 @@
-//! Sealing the plain file, and compressing what was sealed. Both can be stopped anywhere and are gone on with by whoever comes next.
+//! Sealing the plain file, and compressing what was sealed. Both can be stopped anywhere and are gone on with by whoever comes next ([`finish`](super::finish)).
 
 use std::io;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use minutebook_fs::{
 use super::file::SealedFile;
 use super::format::Writer;
 use super::stats::Stats;
-use super::{Entry, FRAME_BYTES, Guard, Known, Manifest, Member, member, opened};
+use super::{Entry, FRAME_BYTES, Guard, Manifest, finish, opened};
 use crate::error::JsonlError;
 use crate::index::{self, Flawed, Index};
-use crate::store::{Segments, Series, State, Store};
+use crate::store::{Series, Store};
 
 /// Seals the plain file and compresses it; first what an interrupted rotation left. `None` if there is nothing in the plain file.
 pub(crate) fn rotate(
@@ -75,7 +75,7 @@ pub(crate) fn seal(
     })
 }
 
-fn new_id(store: &Store, series: &Series) -> String {
+pub(super) fn new_id(store: &Store, series: &Series) -> String {
     let unique = format!("{} {}", store.config.fs.temp_name(), series.data.display());
     let hash = blake3::hash(unique.as_bytes()).to_hex();
     hash.chars().take(32).collect()
@@ -90,82 +90,6 @@ pub(super) fn manifest(
     let known = &mut state.segments.known;
     known.refresh(&*store.config.fs, &series.sealed)?;
     Ok(known.manifest.clone())
-}
-
-/// Compresses what is sealed and not yet compressed, and clears away what an interruption left. Gives the newest segment, if one was made.
-pub(crate) fn finish(
-    store: &Store,
-    series: &Series,
-    _guard: &Guard,
-) -> Result<Option<Entry>, JsonlError> {
-    let fs = &*store.config.fs;
-    let Some(manifest) = manifest(store, series)? else {
-        return Ok(None);
-    };
-    let mut manifest = (*manifest).clone();
-    if series.state().segments.known.problem.is_some() {
-        // What the segments say is written down again.
-        if manifest.id.is_empty() {
-            manifest.id = new_id(store, series);
-        }
-        manifest.write(fs, &series.sealed)?;
-    }
-    let mut found = Vec::new();
-    let dir = &series.sealed.dir;
-    fs.visit_dir(dir, &mut |entry| {
-        let path = dir.join(entry.name);
-        found.extend(member(&path).map(|member| (member, path)));
-        true
-    })
-    .map_err(|error| FsError::not_applied("rotate", "read the directory", dir, error))?;
-    found.sort_unstable_by(|a, b| a.1.cmp(&b.1));
-    if manifest.is_behind(found.iter().map(|(member, _)| *member)) {
-        // It was told so late: files came into the directory since it was read. Now it is put together from the segments.
-        series.state().segments.known = Known::default();
-        let Some(newer) = self::manifest(store, series)? else {
-            return Ok(None);
-        };
-        manifest = (*newer).clone();
-        if manifest.is_behind(found.iter().map(|(member, _)| *member)) {
-            return Err(JsonlError::Older(dir.display().to_string()));
-        }
-        if manifest.id.is_empty() {
-            manifest.id = new_id(store, series);
-        }
-        manifest.write(fs, &series.sealed)?;
-    }
-    let mut made = None;
-    for (member, path) in found {
-        match member {
-            Member::Part => {
-                remove(fs, &path, Durability::Synced)?;
-            }
-            Member::Sealed(number) if number < manifest.next && manifest.get(number).is_none() => {
-                // Moved away, and what was left to do is to remove it.
-                remove(fs, &path, Durability::Synced)?;
-            }
-            Member::Sealed(_) => {}
-            Member::Raw(number) if number == manifest.next => {
-                made = Some(compress(store, series, &mut manifest, number)?);
-            }
-            Member::Raw(number) => {
-                let len = store.metadata(&path)?.map_or(0, |meta| meta.len);
-                match manifest.get(number) {
-                    Some(entry) if entry.bytes == len => {
-                        remove(fs, &path, Durability::Synced)?;
-                    }
-                    // A program that takes no lock has appended to it meanwhile.
-                    Some(_) => {
-                        compress(store, series, &mut manifest, number)?;
-                    }
-                    None => {
-                        tracing::warn!(path = %path.display(), "a segment that the manifest does not know was left alone");
-                    }
-                }
-            }
-        }
-    }
-    Ok(made)
 }
 
 /// Compresses a sealed segment, checks what was written, names it in the manifest, and removes the plain one.
@@ -329,82 +253,4 @@ fn checked(
         )));
     }
     file.entry(number)
-}
-
-/// Deletes all segments. Under both locks.
-pub(crate) fn delete(
-    store: &Store,
-    series: &Series,
-    state: &mut State,
-    _guard: &Guard,
-) -> Result<(), JsonlError> {
-    let fs = &*store.config.fs;
-    let known = &mut state.segments.known;
-    known.refresh(fs, &series.sealed)?;
-    let Some(manifest) = &known.manifest else {
-        return Ok(());
-    };
-    let mut manifest = (**manifest).clone();
-    // They go in one step: no number that lies in the directory is one of the series any more.
-    manifest.segments.clear();
-    manifest.next += 1;
-    manifest.write(fs, &series.sealed)?;
-    state.segments = Segments::default();
-    let dir = &series.sealed.dir;
-    let mut found = Vec::new();
-    fs.visit_dir(dir, &mut |entry| {
-        let path = dir.join(entry.name);
-        if member(&path).is_some() {
-            found.push(path);
-        }
-        true
-    })
-    .map_err(|error| FsError::not_applied("delete", "read the directory", dir, error))?;
-    for path in found {
-        store.root.remove(&path, store.config.durability)?;
-    }
-    let manifest = series.sealed.manifest();
-    store.root.remove(&manifest, store.config.durability)?;
-    match store.root.remove_dir(dir) {
-        Ok(()) => {}
-        // What is none of ours stays, and its directory with it.
-        Err(error) => {
-            tracing::debug!(path = %dir.display(), %error, "the directory of the segments stays");
-        }
-    }
-    Ok(())
-}
-
-/// Takes segments out of the series whose rows are kept elsewhere now. Gives how many bytes of files that were.
-pub(crate) fn drop_segments(
-    store: &Store,
-    series: &Series,
-    _guard: &Guard,
-    numbers: &[u64],
-) -> Result<u64, JsonlError> {
-    let fs = &*store.config.fs;
-    let Some(manifest) = manifest(store, series)? else {
-        return Ok(0);
-    };
-    let mut manifest = (*manifest).clone();
-    let before = manifest.segments.len();
-    let mut gone = Vec::new();
-    manifest.segments.retain(|entry| {
-        let stays = !numbers.contains(&entry.number);
-        if !stays {
-            gone.push(entry.clone());
-        }
-        stays
-    });
-    if manifest.segments.len() == before {
-        return Ok(0);
-    }
-    let _reads = opened::exclusive(store, series)?;
-    manifest.gone_bytes += gone.iter().map(|entry| entry.bytes).sum::<u64>();
-    manifest.write(fs, &series.sealed)?;
-    for entry in &gone {
-        remove(fs, &series.sealed.sealed(entry.number), Durability::Synced)?;
-        series.state().segments.forget_index(entry.number);
-    }
-    Ok(gone.iter().map(|entry| entry.stored).sum())
 }

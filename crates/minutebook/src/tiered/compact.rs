@@ -30,7 +30,7 @@ pub struct CompactedSeries {
     pub resumed: Vec<SegmentInfo>,
     /// Segments that stay as they are, and why.
     pub refused: Vec<RefusedSegment>,
-    /// Bytes of files that were removed.
+    /// Bytes of files that were removed. What a read of many segments may still come to is removed by the rotation or compaction after it.
     pub freed_bytes: u64,
     /// What ended it early, where [`compact_ticks`](Minutebook::compact_ticks) went on with the next series. What is told above was done before.
     pub failed: Option<Error>,
@@ -165,7 +165,15 @@ fn absorbed(cold: Option<&AbsorbedState>, segment: &SegmentInfo) -> Option<Resul
     {
         return Some(Ok(()));
     }
-    let why = "Parquet has taken over a segment of this number, and it is not known to be this one: the tick files are older than the Parquet files";
+    let lost = absorbed
+        .last
+        .as_ref()
+        .is_some_and(|last| last.digest.is_empty());
+    let why = if lost {
+        "Parquet has taken over a segment of this number, and a repair of it has lost rows since, which may have been this one's"
+    } else {
+        "Parquet has taken over a segment of this number, and it is not known to be this one: the tick files are older than the Parquet files"
+    };
     Some(Err(
         Error::new(ErrorKind::Conflict, why).with_resource(segment.path.display())
     ))
