@@ -236,8 +236,8 @@ kinds! {
         "the manifest of the sealed segments is missing, damaged, or older than the segments (it does not name one that came after it); reads put it together from them",
         "it is written again from what the segments say of themselves";
     SealingUnfinished = "sealing-unfinished", Ticks, Untidy,
-        "what a rotation that was interrupted left: a segment that is not compressed, or a part of one; reads see every line once",
-        "the rotation is finished";
+        "what a rotation or compaction that was interrupted left: a segment that is not compressed, a part of one, or one that is to be removed; or a segment that came after a lost list of segments was put together. Reads see every line once, but of the last none",
+        "the rotation is finished, and the segment taken into the series";
     TickIndexDamaged = "tick-index-damaged", Ticks, Untidy,
         "the index beside a tick file does not fit its checksum; it is left aside, and the file is read instead",
         "it is moved to quarantine; writers make another";
