@@ -3,7 +3,7 @@
 use super::TornTail;
 use crate::fs::LockWait;
 
-/// Settings of an [`AppendLog`].
+/// Settings of an [`AppendLog`](crate::AppendLog).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AppendOptions {

@@ -45,7 +45,7 @@ impl Locked<'_> {
         }
     }
 
-    /// Makes the log itself durable, whoever wrote it: before its file gets another name or its [ring](AppendLog::with_ring) is cleared. What the
+    /// Makes the log itself durable, whoever wrote it: before its file gets another name or its [ring](crate::AppendLog::with_ring) is cleared. What the
     /// ring has is written to it once more before, since a sync that failed earlier may have lost that.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Locked<'_> {
 
     /// Writes the log once more, from what the system shows of it, and makes it durable: for callers that see that a writer broke off. If
     /// what stopped it was a sync that failed, the system takes for written what it has in memory alone, and a later sync would not make
-    /// it durable. What the [ring](AppendLog::with_ring) has is taken from there, and what is before that is durable; without a ring
+    /// it durable. What the [ring](crate::AppendLog::with_ring) has is taken from there, and what is before that is durable; without a ring
     /// all of the file is written.
     ///
     /// The log may be longer than before, if the ring had more of it.
@@ -119,7 +119,7 @@ impl Locked<'_> {
         Ok(())
     }
 
-    /// Leaves nothing of the log's bytes in its [ring](AppendLog::with_ring). What this handle appended has to be durable.
+    /// Leaves nothing of the log's bytes in its [ring](crate::AppendLog::with_ring). What this handle appended has to be durable.
     ///
     /// # Errors
     ///
