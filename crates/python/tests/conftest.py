@@ -1,6 +1,7 @@
 """Bounds for every test: what hangs or grows ends by itself and takes what it started with it."""
 
 import multiprocessing
+import signal
 import sys
 
 import pytest
@@ -9,6 +10,9 @@ import minutebook
 
 # What the tests and the programs that they start may address: enough for each, and far from what would have a machine swap.
 MEMORY = 8 << 30
+
+# A shell has what it runs in the background ignore Ctrl-C, and Python leaves it so, here and in the programs that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if sys.platform == "linux":
     import resource
