@@ -5,6 +5,7 @@
 //! size, deep nesting, damage) is left to Python's own `json.loads`, so that the answer is its answer.
 
 mod make;
+mod reader;
 mod seen;
 mod template;
 mod tokens;
