@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use minutebook_core::Result;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
@@ -67,6 +68,55 @@ where
     }
 }
 
+/// A store and the model of what must be in it, which live through a history together.
+#[async_trait]
+pub(crate) trait World<R: ?Sized + Send + Sync + 'static>: Sized + Send + 'static {
+    /// One thing that happens.
+    type Step: Debug + Send + 'static;
+
+    /// Opens the store, which is empty, with the script between the two.
+    async fn open(store: Fixture<R>, script: Script) -> Outcome<Self>;
+
+    /// Takes a step, and compares what the store says of it.
+    async fn step(self, step: Self::Step) -> Outcome<Self>;
+
+    /// Compares everything.
+    async fn agrees(&self) -> Outcome;
+}
+
+/// Compares random histories of a store with its model; with faults, in calls that fail before or after they took effect.
+pub(crate) fn histories<R, W>(
+    new: NewHarness<'_, R>,
+    steps: impl Strategy<Value = Vec<W::Step>>,
+    faults: impl Strategy<Value = Vec<Fault>>,
+) -> Outcome
+where
+    R: ?Sized + Send + Sync + 'static,
+    W: World<R>,
+{
+    explore(new, (steps, faults), |store, (steps, faults)| {
+        Box::pin(live::<R, W>(store, steps, faults))
+    })
+}
+
+async fn live<R, W>(store: Fixture<R>, steps: Vec<W::Step>, faults: Vec<Fault>) -> Outcome
+where
+    R: ?Sized + Send + Sync + 'static,
+    W: World<R>,
+{
+    let script = Script::new(faults);
+    let mut log = Log::default();
+    let mut world = W::open(store, script.clone()).await?;
+    for step in steps {
+        log.step(&step);
+        let next = world.step(step).await;
+        world = next.map_err(|failure| log.explain(&script, &failure))?;
+    }
+    log.step(&"reading everything at the end");
+    let end = world.agrees().await;
+    end.map_err(|failure| log.explain(&script, &failure))
+}
+
 /// Scripts with many calls that go through and some that do not.
 pub(crate) fn scripts() -> impl Strategy<Value = Vec<Fault>> {
     let fault = proptest::prop_oneof![
@@ -97,15 +147,15 @@ pub(crate) async fn insist<T, F: Future<Output = Result<T>>>(
 
 /// The steps of a history as a failure shows them.
 #[derive(Debug, Default)]
-pub(crate) struct Log(Vec<String>);
+struct Log(Vec<String>);
 
 impl Log {
-    pub(crate) fn step(&mut self, step: &impl Debug) {
+    fn step(&mut self, step: &impl Debug) {
         self.0.push(format!("{:>4}. {step:?}", self.0.len() + 1));
     }
 
     /// Puts the steps so far under a failure.
-    pub(crate) fn explain(&self, script: &Script, failure: &Failure) -> Failure {
+    fn explain(&self, script: &Script, failure: &Failure) -> Failure {
         let faults = match script.remaining() {
             0 => String::new(),
             left => format!("\n  ({left} planned faults were not reached)"),

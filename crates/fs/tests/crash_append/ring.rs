@@ -35,6 +35,30 @@ fn with_ring(disk: &SimFs) -> Result<(), String> {
         .ok_or("no ring was made".to_owned())
 }
 
+/// Appends more lines, after each of which every cut leaves them and all that were acknowledged before.
+fn goes_on(disk: &SimFs, log: &AppendLog, acknowledged: usize) {
+    for n in 200..203 {
+        append(log, &line(n)).unwrap();
+        for image in disk.images_after_crash(&Images::default().max(20)) {
+            ringed(&image.fs, Some("one")).recover().unwrap();
+            let found = lines(&image.fs).unwrap().0;
+            let all = (0..acknowledged).chain(200..=n);
+            let lost: Vec<_> = all.filter(|n| !found.contains(n)).collect();
+            assert!(lost.is_empty(), "after {n}: {lost:?}");
+        }
+    }
+}
+
+/// Appends the line of this number, which every cut leaves together with those before.
+fn append_through_cuts(disk: &SimFs, log: &AppendLog, n: usize) {
+    append(log, &line(n)).unwrap();
+    let known: Vec<usize> = (0..=n).collect();
+    for image in disk.images_after_crash(&Images::default().max(20)) {
+        ringed(&image.fs, Some("two")).recover().unwrap();
+        holds(&lines(&image.fs).unwrap().0, &known, n + 2).unwrap();
+    }
+}
+
 /// Opens the log as a program does that starts, looks at what is there, and goes on.
 fn check(disk: &SimFs, run: &str, acknowledged: usize) -> Result<(), String> {
     let after = ringed(disk, Some(run));
@@ -239,18 +263,7 @@ fn a_failed_sync_of_the_log_takes_no_line_that_was_acknowledged_before() {
     drop(log);
     let again = ringed(&disk, Some("one"));
     again.recover().unwrap();
-    for n in 0..3 {
-        append(&again, &line(200 + n)).unwrap();
-        for image in disk.images_after_crash(&Images::default().max(20)) {
-            ringed(&image.fs, Some("one")).recover().unwrap();
-            let found = lines(&image.fs).unwrap().0;
-            let lost: Vec<_> = (0..acknowledged)
-                .chain(200..=200 + n)
-                .filter(|n| !found.contains(n))
-                .collect();
-            assert!(lost.is_empty(), "after {n}: {lost:?}");
-        }
-    }
+    goes_on(&disk, &again, acknowledged);
 }
 
 #[test]
@@ -263,12 +276,7 @@ fn a_ring_that_somebody_removed_is_not_relied_on() {
     }
     minutebook_fs::remove(&disk, RING.as_ref(), Durability::Synced).unwrap();
     for n in FIRST + 3..FIRST + 8 {
-        append(&log, &line(n)).unwrap();
-        let known: Vec<usize> = (0..=n).collect();
-        for image in disk.images_after_crash(&Images::default().max(20)) {
-            ringed(&image.fs, Some("two")).recover().unwrap();
-            holds(&lines(&image.fs).unwrap().0, &known, n + 2).unwrap();
-        }
+        append_through_cuts(&disk, &log, n);
     }
     assert!(disk.get(RING).is_some(), "there is one again");
 }
@@ -294,16 +302,7 @@ fn a_log_that_lost_its_end_after_it_was_opened_gets_it_from_the_ring() {
     let file = lost.open(LOG.as_ref(), OpenMode::Write).unwrap();
     file.write_all_at(&zeros, from as u64).unwrap();
     file.sync_all().unwrap();
-    for n in 0..3 {
-        append(&again, &line(200 + n)).unwrap();
-        for image in disk.images_after_crash(&Images::default().max(20)) {
-            ringed(&image.fs, Some("one")).recover().unwrap();
-            let found = lines(&image.fs).unwrap().0;
-            let all = (0..FIRST + 6).chain(200..=200 + n);
-            let lost: Vec<_> = all.filter(|n| !found.contains(n)).collect();
-            assert!(lost.is_empty(), "after {n}: {lost:?}");
-        }
-    }
+    goes_on(&disk, &again, FIRST + 6);
 }
 
 #[test]
@@ -319,12 +318,7 @@ fn a_ring_that_somebody_cut_is_not_relied_on() {
         file.set_len(left).unwrap();
         file.sync_all().unwrap();
         for n in FIRST + 3..FIRST + 8 {
-            append(&log, &line(n)).unwrap();
-            let known: Vec<usize> = (0..=n).collect();
-            for image in disk.images_after_crash(&Images::default().max(20)) {
-                ringed(&image.fs, Some("two")).recover().unwrap();
-                holds(&lines(&image.fs).unwrap().0, &known, n + 2).unwrap();
-            }
+            append_through_cuts(&disk, &log, n);
         }
         assert_eq!(disk.get(RING).unwrap().len(), 2_000);
     }

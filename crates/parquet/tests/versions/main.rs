@@ -45,6 +45,19 @@ fn open(dir: &tempfile::TempDir) -> ParquetTimeSeriesRepository {
     ParquetTimeSeriesRepository::open(dir.path(), config()).unwrap()
 }
 
+/// A store of one row, with a snapshot "a" of it.
+async fn named(dir: &tempfile::TempDir) -> ParquetTimeSeriesRepository {
+    let repo = open(dir);
+    repo.write(&series(), batch(&[(1, 1)]), WriteMode::Append)
+        .await
+        .unwrap();
+    let one = [(series(), Snapshot::Latest)];
+    repo.create_snapshot("a", &one, &Metadata::new())
+        .await
+        .unwrap();
+    repo
+}
+
 async fn content(repo: &ParquetTimeSeriesRepository) -> Vec<Row> {
     all(repo).await.unwrap().unwrap()
 }

@@ -6,7 +6,7 @@ use minutebook_core::{
 use minutebook_parquet::{Metadata, Operation, Retention, VacuumOptions};
 
 use super::common::{Row, all, as_of, batch, series, threaded};
-use super::{UPSERT, content, many, open};
+use super::{UPSERT, content, many, named, open};
 
 #[test]
 fn a_restored_version_is_the_newest_and_the_others_stay() {
@@ -218,14 +218,7 @@ fn only_a_snapshot_from_before_a_removal_keeps_what_it_names() {
 fn a_damaged_snapshot_stops_a_vacuum() {
     let dir = tempfile::tempdir().unwrap();
     threaded(async {
-        let repo = open(&dir);
-        repo.write(&series(), batch(&[(1, 1)]), WriteMode::Append)
-            .await
-            .unwrap();
-        let one = [(series(), Snapshot::Latest)];
-        repo.create_snapshot("a", &one, &Metadata::new())
-            .await
-            .unwrap();
+        let repo = named(&dir).await;
         let file = dir.path().join("@snapshots/a.json");
         let mut text = std::fs::read(&file).unwrap();
         let middle = text.len() / 2;

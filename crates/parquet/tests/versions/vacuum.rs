@@ -2,25 +2,17 @@
 
 use std::fs;
 
-use minutebook_core::{Snapshot, TimeSeriesRepository, WriteMode};
 use minutebook_fs::{Fs, LockMode, LockWait, OpenMode, OsFs};
-use minutebook_parquet::{Metadata, VacuumOptions};
+use minutebook_parquet::VacuumOptions;
 
-use super::common::{batch, series, threaded};
-use super::{content, open};
+use super::common::{series, threaded};
+use super::{content, named};
 
 #[test]
 fn temporary_files_go_unless_their_writer_lives() {
     let dir = tempfile::tempdir().unwrap();
     threaded(async {
-        let repo = open(&dir);
-        repo.write(&series(), batch(&[(1, 1)]), WriteMode::Append)
-            .await
-            .unwrap();
-        let named = [(series(), Snapshot::Latest)];
-        repo.create_snapshot("a", &named, &Metadata::new())
-            .await
-            .unwrap();
+        let repo = named(&dir).await;
         let mut left = Vec::new();
         for place in ["btcusd/1m/data", "btcusd/1m/log", "@snapshots"] {
             let path = dir.path().join(place).join(OsFs.temp_name());

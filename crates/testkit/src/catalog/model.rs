@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use minutebook_core::time::{WrittenTime, parse_timestamp};
 use minutebook_core::{
     Capability, Catalog, DatasetChange, DatasetEntry, DatasetFilter, ErrorKind, Revision, SaveMode,
@@ -12,8 +13,8 @@ use proptest::prelude::*;
 use super::support::{Repo, Store, line, name};
 use crate::case::{Failure, Outcome};
 use crate::check::{ensure, ensure_eq, shown};
-use crate::explore::{Log, NewHarness, STEPS, explore, insist, no_faults, scripts};
-use crate::faults::{Fault, Faulty, Script, is_injected};
+use crate::explore::{NewHarness, STEPS, World, histories, insist, no_faults, scripts};
+use crate::faults::{Faulty, Script, is_injected};
 
 /// Names that a careless store mixes up.
 const NAMES: [&str; 5] = ["vix", "VIX", "vix 5y", "a/b", "é"];
@@ -130,9 +131,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// # Errors
 /// The shortest history found after which the two differ.
 pub fn random_histories(new: NewHarness<'_, dyn Catalog>) -> Outcome {
-    explore(new, (steps(), no_faults()), |store, (steps, faults)| {
-        Box::pin(run(store, steps, faults))
-    })
+    histories::<_, Replay>(new, steps(), no_faults())
 }
 
 /// Compares random histories in which calls fail before and after they took effect.
@@ -140,34 +139,7 @@ pub fn random_histories(new: NewHarness<'_, dyn Catalog>) -> Outcome {
 /// # Errors
 /// The shortest history found after which the catalog is in a state that no outcome of the failed calls explains.
 pub fn random_histories_with_faults(new: NewHarness<'_, dyn Catalog>) -> Outcome {
-    explore(new, (steps(), scripts()), |store, (steps, faults)| {
-        Box::pin(run(store, steps, faults))
-    })
-}
-
-async fn run(store: Store, steps: Vec<Step>, faults: Vec<Fault>) -> Outcome {
-    let script = Script::new(faults);
-    let mut log = Log::default();
-    let mut world = World {
-        repo: faulty(store.open().await?, &script),
-        store,
-        script: script.clone(),
-        stored: Vec::new(),
-        old: Vec::new(),
-    };
-    for step in steps {
-        log.step(&step);
-        world = match step {
-            Step::Reopen => world.reopen().await,
-            step => world.step(step).await.map(|()| world),
-        }
-        .map_err(|failure| log.explain(&script, &failure))?;
-    }
-    log.step(&"reading everything at the end");
-    world
-        .agrees(&DatasetFilter::new())
-        .await
-        .map_err(|failure| log.explain(&script, &failure))
+    histories::<_, Replay>(new, steps(), scripts())
 }
 
 fn faulty(repo: Repo, script: &Script) -> Repo {
@@ -175,7 +147,7 @@ fn faulty(repo: Repo, script: &Script) -> Repo {
 }
 
 /// A catalog and what must be in it.
-struct World {
+struct Replay {
     store: Store,
     repo: Repo,
     script: Script,
@@ -185,7 +157,33 @@ struct World {
     old: Vec<Revision>,
 }
 
-impl World {
+#[async_trait]
+impl World<dyn Catalog> for Replay {
+    type Step = Step;
+
+    async fn open(store: Store, script: Script) -> Outcome<Self> {
+        Ok(Self {
+            repo: faulty(store.open().await?, &script),
+            store,
+            script,
+            stored: Vec::new(),
+            old: Vec::new(),
+        })
+    }
+
+    async fn step(mut self, step: Step) -> Outcome<Self> {
+        match step {
+            Step::Reopen => self.reopen().await,
+            step => self.take(step).await.map(|()| self),
+        }
+    }
+
+    async fn agrees(&self) -> Outcome {
+        self.agrees_on(&DatasetFilter::new()).await
+    }
+}
+
+impl Replay {
     fn find(&self, text: &str) -> Option<&StoredEntry> {
         self.stored
             .iter()
@@ -212,11 +210,11 @@ impl World {
         }
         let repo = faulty(self.store.reopen(self.repo).await?, &self.script);
         let world = Self { repo, ..self };
-        world.agrees(&DatasetFilter::new()).await?;
+        world.agrees().await?;
         Ok(world)
     }
 
-    async fn step(&mut self, step: Step) -> Outcome {
+    async fn take(&mut self, step: Step) -> Outcome {
         match step {
             Step::Register {
                 name: which,
@@ -293,7 +291,7 @@ impl World {
                 filter.instrument = instrument.map(|n| INSTRUMENTS[n].to_owned());
                 filter.name_prefix = prefix.then(|| "vix".to_owned());
                 filter.tenor = tenor.then(|| "5Y".to_owned());
-                self.agrees(&filter).await
+                self.agrees_on(&filter).await
             }
             Step::Wait | Step::Reopen => {
                 self.store.step();
@@ -453,7 +451,7 @@ impl World {
     }
 
     /// What matches is what the model holds.
-    async fn agrees(&self, filter: &DatasetFilter) -> Outcome {
+    async fn agrees_on(&self, filter: &DatasetFilter) -> Outcome {
         let mut expected: Vec<_> = self
             .stored
             .iter()

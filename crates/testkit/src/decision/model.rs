@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use minutebook_core::{
     Capability, Decision, DecisionFilter, DecisionQuery, DecisionRepository, ErrorKind, Order,
     Revision, SaveMode, SaveOutcome, StoredDecision, Symbol, TimeRange,
@@ -11,8 +12,8 @@ use proptest::prelude::*;
 use super::support::{Repo, Store, document, id, line};
 use crate::case::{Failure, Outcome};
 use crate::check::{ensure, ensure_eq, shown};
-use crate::explore::{Log, NewHarness, STEPS, explore, insist, no_faults, scripts};
-use crate::faults::{Fault, Faulty, Script, is_injected};
+use crate::explore::{NewHarness, STEPS, World, histories, insist, no_faults, scripts};
+use crate::faults::{Faulty, Script, is_injected};
 
 /// Ids that a careless store mixes up.
 const IDS: [&str; 7] = ["1", "x_1", "X_1", "a", "a*", "ab", "é"];
@@ -138,9 +139,7 @@ impl Filter {
 /// # Errors
 /// The shortest history found after which the two differ.
 pub fn random_histories(new: NewHarness<'_, dyn DecisionRepository>) -> Outcome {
-    explore(new, (steps(), no_faults()), |store, (steps, faults)| {
-        Box::pin(run(store, steps, faults))
-    })
+    histories::<_, Replay>(new, steps(), no_faults())
 }
 
 /// Compares random histories in which calls fail before and after they took effect.
@@ -148,34 +147,7 @@ pub fn random_histories(new: NewHarness<'_, dyn DecisionRepository>) -> Outcome 
 /// # Errors
 /// The shortest history found after which the store is in a state that no outcome of the failed calls explains.
 pub fn random_histories_with_faults(new: NewHarness<'_, dyn DecisionRepository>) -> Outcome {
-    explore(new, (steps(), scripts()), |store, (steps, faults)| {
-        Box::pin(run(store, steps, faults))
-    })
-}
-
-async fn run(store: Store, steps: Vec<Step>, faults: Vec<Fault>) -> Outcome {
-    let script = Script::new(faults);
-    let mut log = Log::default();
-    let mut world = World {
-        repo: faulty(store.open().await?, &script),
-        store,
-        script: script.clone(),
-        stored: Vec::new(),
-        old: Vec::new(),
-    };
-    for step in steps {
-        log.step(&step);
-        world = match step {
-            Step::Reopen => world.reopen().await,
-            step => world.step(step).await.map(|()| world),
-        }
-        .map_err(|failure| log.explain(&script, &failure))?;
-    }
-    log.step(&"reading everything at the end");
-    world
-        .agrees()
-        .await
-        .map_err(|failure| log.explain(&script, &failure))
+    histories::<_, Replay>(new, steps(), scripts())
 }
 
 fn faulty(repo: Repo, script: &Script) -> Repo {
@@ -183,7 +155,7 @@ fn faulty(repo: Repo, script: &Script) -> Repo {
 }
 
 /// A store and what must be in it.
-struct World {
+struct Replay {
     store: Store,
     repo: Repo,
     script: Script,
@@ -193,7 +165,33 @@ struct World {
     old: Vec<Revision>,
 }
 
-impl World {
+#[async_trait]
+impl World<dyn DecisionRepository> for Replay {
+    type Step = Step;
+
+    async fn open(store: Store, script: Script) -> Outcome<Self> {
+        Ok(Self {
+            repo: faulty(store.open().await?, &script),
+            store,
+            script,
+            stored: Vec::new(),
+            old: Vec::new(),
+        })
+    }
+
+    async fn step(mut self, step: Step) -> Outcome<Self> {
+        match step {
+            Step::Reopen => self.reopen().await,
+            step => self.take(step).await.map(|()| self),
+        }
+    }
+
+    async fn agrees(&self) -> Outcome {
+        self.query(&DecisionQuery::new().order(Order::Oldest)).await
+    }
+}
+
+impl Replay {
     fn find(&self, id: &str) -> Option<&StoredDecision> {
         self.stored
             .iter()
@@ -207,7 +205,7 @@ impl World {
         self.stored.push(stored);
     }
 
-    async fn step(&mut self, step: Step) -> Outcome {
+    async fn take(&mut self, step: Step) -> Outcome {
         match step {
             Step::Save {
                 id,
@@ -455,10 +453,5 @@ impl World {
             .collect();
         ensure_eq!(found, expected, "the answer to {query:?}");
         Ok(())
-    }
-
-    /// The whole store is what the model holds.
-    async fn agrees(&self) -> Outcome {
-        self.query(&DecisionQuery::new().order(Order::Oldest)).await
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use minutebook_core::{
     Capability, ErrorKind, ScanQuery, SeriesFilter, SeriesId, Snapshot, Take, TimeSeriesRepository,
     Version, WriteMode,
@@ -17,17 +18,15 @@ use self::steps::{REMEMBERED, Rows, SERIES, Step, chosen, steps};
 use super::support::{Repo, Store, at, drain, range, same_columns, series};
 use crate::case::{Failure, Outcome};
 use crate::check::{ensure, ensure_eq, shown};
-use crate::explore::{Log, NewHarness, explore, insist, no_faults, scripts};
-use crate::faults::{Fault, Faulty, Script, is_injected};
+use crate::explore::{NewHarness, World, histories, insist, no_faults, scripts};
+use crate::faults::{Faulty, Script, is_injected};
 
 /// Compares random histories of a store with the model.
 ///
 /// # Errors
 /// The shortest history found after which the two differ.
 pub fn random_histories(new: NewHarness<'_, dyn TimeSeriesRepository>) -> Outcome {
-    explore(new, (steps(), no_faults()), |store, (steps, faults)| {
-        Box::pin(run(store, steps, faults))
-    })
+    histories::<_, Replay>(new, steps(), no_faults())
 }
 
 /// Compares random histories in which calls fail before and after they took effect.
@@ -35,32 +34,7 @@ pub fn random_histories(new: NewHarness<'_, dyn TimeSeriesRepository>) -> Outcom
 /// # Errors
 /// The shortest history found after which the store is in a state that no outcome of the failed calls explains.
 pub fn random_histories_with_faults(new: NewHarness<'_, dyn TimeSeriesRepository>) -> Outcome {
-    explore(new, (steps(), scripts()), |store, (steps, faults)| {
-        Box::pin(run(store, steps, faults))
-    })
-}
-
-async fn run(store: Store, steps: Vec<Step>, faults: Vec<Fault>) -> Outcome {
-    let script = Script::new(faults);
-    let mut log = Log::default();
-    let mut world = World {
-        repo: faulty(store.open().await?, &script),
-        store,
-        script: script.clone(),
-        model: BTreeMap::new(),
-        written: 0,
-    };
-    for step in steps {
-        log.step(&step);
-        world = match step {
-            Step::Reopen => world.reopen().await,
-            step => world.step(step).await.map(|()| world),
-        }
-        .map_err(|failure| log.explain(&script, &failure))?;
-    }
-    log.step(&"reading everything at the end");
-    let end = world.agrees().await;
-    end.map_err(|failure| log.explain(&script, &failure))
+    histories::<_, Replay>(new, steps(), scripts())
 }
 
 fn faulty(repo: Repo, script: &Script) -> Repo {
@@ -77,7 +51,7 @@ struct Known {
 }
 
 /// A store and what must be in it.
-struct World {
+struct Replay {
     store: Store,
     repo: Repo,
     script: Script,
@@ -86,7 +60,36 @@ struct World {
     written: i64,
 }
 
-impl World {
+#[async_trait]
+impl World<dyn TimeSeriesRepository> for Replay {
+    type Step = Step;
+
+    async fn open(store: Store, script: Script) -> Outcome<Self> {
+        Ok(Self {
+            repo: faulty(store.open().await?, &script),
+            store,
+            script,
+            model: BTreeMap::new(),
+            written: 0,
+        })
+    }
+
+    async fn step(mut self, step: Step) -> Outcome<Self> {
+        match step {
+            Step::Reopen => self.reopen().await,
+            step => self.take(step).await.map(|()| self),
+        }
+    }
+
+    async fn agrees(&self) -> Outcome {
+        for id in SERIES {
+            self.same(&series(id)?).await?;
+        }
+        self.lists().await
+    }
+}
+
+impl Replay {
     fn claims(&self, capability: Capability) -> bool {
         self.repo.capabilities().has(capability)
     }
@@ -101,7 +104,7 @@ impl World {
         Ok(world)
     }
 
-    async fn step(&mut self, step: Step) -> Outcome {
+    async fn take(&mut self, step: Step) -> Outcome {
         self.store.step();
         match step {
             Step::Append { series: n, rows } => {
@@ -382,13 +385,5 @@ impl World {
         let expected: Vec<_> = self.model.keys().cloned().collect();
         ensure_eq!(listed, expected, "the series listed");
         Ok(())
-    }
-
-    /// The whole store is as the model says.
-    async fn agrees(&self) -> Outcome {
-        for id in SERIES {
-            self.same(&series(id)?).await?;
-        }
-        self.lists().await
     }
 }
