@@ -37,6 +37,10 @@ pub(crate) enum JsonlError {
         "{0} holds a segment that the manifest beside it does not name, and that another one would be written over: the manifest is an older copy; run `minutebook repair`"
     )]
     Older(String),
+    #[error(
+        "{0} says that it is segment {1}, so it is a copy or was renamed, and the segment of this name would be written over it: run `minutebook repair`"
+    )]
+    Misnumbered(String, u64),
     #[error("{path} has form {version}, which this release does not read; use a newer release")]
     Newer { path: String, version: u32 },
     #[error("{}", read_failed(.0))]
@@ -132,7 +136,7 @@ impl JsonlError {
             Self::Stopped(failure) | Self::Shared(failure) => failure.kind,
             Self::Types(_) | Self::Arrow(_) => ErrorKind::SchemaMismatch,
             Self::Damaged(_) => ErrorKind::Corrupt,
-            Self::Older(_) => ErrorKind::Conflict,
+            Self::Older(_) | Self::Misnumbered(..) => ErrorKind::Conflict,
             Self::Unsupported(_) | Self::Newer { .. } => ErrorKind::Unsupported,
             Self::Read(error) if Damage::of(error).is_some() => ErrorKind::Corrupt,
             Self::Fs(error) if error.is_locked() => ErrorKind::Locked,
@@ -175,6 +179,7 @@ impl JsonlError {
             | Self::Shared(_)
             | Self::Newer { .. }
             | Self::Older(_)
+            | Self::Misnumbered(..)
             | Self::Moved
             | Self::Shrunk => Error::new(kind, message),
         };

@@ -228,9 +228,9 @@ kinds! {
         "it is moved to quarantine, and every line of it that can still be read is sealed anew under its number";
     SealedSegmentMissing = "sealed-segment-missing", Ticks, Damage,
         "the manifest of the sealed segments names a file that is not there; reads fail",
-        "the manifest names it no more; its lines are lost";
+        "one that has the name of another gets its own back; else the manifest names it no more, and its lines are lost";
     SealedSegmentOrphaned = "sealed-segment-orphaned", Ticks, Untidy,
-        "a sealed segment that the manifest does not name: left over of one that was moved away, or put there by somebody; nothing reads it",
+        "a sealed segment that the manifest does not name: left over of one that was moved away, a copy under another number, or put there by somebody; nothing reads it",
         "it is moved to quarantine";
     SealedManifestDamaged = "sealed-manifest-damaged", Ticks, Untidy,
         "the manifest of the sealed segments is missing, damaged, or older than the segments (it does not name one that came after it); reads put it together from them",

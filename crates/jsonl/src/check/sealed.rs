@@ -1,11 +1,12 @@
 //! The sealed segments of a series, each against its digest, and what else lies in their directory.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use minutebook_core::SeriesId;
 use minutebook_core::check::{Finding, FindingKind, Mend};
 use minutebook_fs::{
-    FileKind, FsFile, LineOptions, LineReader, OpenMode, is_temporary, stray_temporaries,
+    FileKind, Fs, FsFile, LineOptions, LineReader, OpenMode, is_temporary, stray_temporaries,
 };
 
 use super::Check;
@@ -13,7 +14,7 @@ use super::lines::Lines;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
 use crate::layout::Names;
-use crate::segments::{Entry, Known, Manifest, Member, Paths, SealedFile, member};
+use crate::segments::{Entry, Known, Manifest, Member, Paths, SealedFile, member, misnumbered};
 
 /// Why a file is not read that a repair, or the next rotation, takes into the series.
 const CAME_LATE: &str = "it came after the list of segments was put together from those that were there; the next rotation takes it into the series";
@@ -89,6 +90,7 @@ impl Check<'_> {
             self.segment(id, paths, entry, unit, &mut look);
         }
         self.members(id, paths, manifest, unit, &mut look);
+        look.find_again(&*self.config.fs, paths, manifest, id);
         look
     }
 
@@ -213,6 +215,18 @@ impl Check<'_> {
                     id,
                 ),
                 Member::Sealed(number) if manifest.get(number).is_some() => {}
+                Member::Sealed(number)
+                    if let Some(says) = misnumbered(&*self.config.fs, paths, number) =>
+                {
+                    let cause = format!(
+                        "it says that it is segment {says}: a copy of it, or it was renamed"
+                    );
+                    look.tell(
+                        Finding::new(FindingKind::SealedSegmentOrphaned, path, cause)
+                            .mended_by(Mend::MoveAway),
+                        id,
+                    );
+                }
                 // Of a rotation that was interrupted before the manifest named it.
                 Member::Sealed(number)
                     if number == manifest.next && has(Member::Raw(number)) => {}
@@ -337,5 +351,47 @@ impl Check<'_> {
 impl Look {
     fn tell(&mut self, finding: Finding, id: &SeriesId) {
         self.findings.push(finding.about(id));
+    }
+
+    /// Segments that are missing and lie there with the name of another one get their own back.
+    fn find_again(&mut self, fs: &dyn Fs, paths: &Paths, manifest: &Manifest, id: &SeriesId) {
+        let at = |look: &Self, kind: FindingKind, path: &Path| {
+            let is_it = |finding: &Finding| finding.kind == kind && finding.path == path;
+            look.findings.iter().position(is_it)
+        };
+        for entry in &manifest.segments {
+            let (missing, orphaned) = (
+                FindingKind::SealedSegmentMissing,
+                FindingKind::SealedSegmentOrphaned,
+            );
+            let target = paths.sealed(entry.number);
+            let Some(gone) = at(self, missing, &target) else {
+                continue;
+            };
+            let is_it = |path: &Path| {
+                let file = SealedFile::open(fs, path).ok().flatten();
+                let whole = file.and_then(|file| file.whole(entry.number).ok().flatten());
+                whole.is_some_and(|found| {
+                    (found.id, found.digest) == (entry.id.clone(), entry.digest.clone())
+                })
+            };
+            let orphans = self.findings.iter().filter(|found| found.kind == orphaned);
+            let Some(path) = orphans
+                .map(|found| found.path.clone())
+                .find(|path| is_it(path))
+            else {
+                continue;
+            };
+            if let Some(orphan) = at(self, orphaned, &path) {
+                let cause = format!(
+                    "it is segment {}, which the manifest names: it was renamed",
+                    entry.number
+                );
+                self.findings[gone] = Finding::new(missing, path, cause)
+                    .mended_by(Mend::Rename(target))
+                    .about(id);
+                self.findings.remove(orphan);
+            }
+        }
     }
 }

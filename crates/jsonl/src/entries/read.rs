@@ -190,7 +190,7 @@ fn lines(
         if found.len() >= wanted {
             break;
         }
-        let file = file.get()?;
+        let file = opened(&file)?;
         let options = options(store, series, &file, &place, judge)?;
         let mut lines = ReverseLines::new(file, options).map_err(JsonlError::Read)?;
         while found.len() < wanted
@@ -240,6 +240,16 @@ fn files(store: &Store, series: &Series, view: &View) -> Result<Vec<PlacedFile>,
         all.push((SourceFile::Open(Arc::clone(file)), place));
     }
     Ok(all)
+}
+
+/// A file, which is the one that its name says.
+fn opened(file: &SourceFile) -> Result<Arc<dyn FsFile>, JsonlError> {
+    let SourceFile::Sealed(opened, number) = file else {
+        return file.get();
+    };
+    let file = opened.get(*number)?;
+    file.is_not_another(*number)?;
+    Ok(file)
 }
 
 /// How to read the complete lines of a file; what follows them is told of.
@@ -298,7 +308,7 @@ impl Reader {
                     let lines = match turn {
                         Turn::Open(lines) => lines,
                         Turn::Sealed(file, place) => {
-                            let (file, place) = (file.get()?, place.clone());
+                            let (file, place) = (opened(file)?, place.clone());
                             *turn = Turn::Open(Lines::of(store, series, file, place, &self.judge)?);
                             continue;
                         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use minutebook_fs::{Fs, FsError, FsFile, LockMode, LockWait, Metadata, OpenMode};
 
-use super::format::Sealed;
+use super::format::{Sealed, damaged};
 use super::stats::Stats;
 use super::{Entry, FRAME_BYTES};
 use crate::error::JsonlError;
@@ -59,8 +59,36 @@ impl SealedFile {
 
     /// The index of the segment, and how many bytes its lines are.
     pub(crate) fn stats_and_bytes(&self) -> Result<(Stats, u64), JsonlError> {
-        let sealed = self.sealed().map_err(JsonlError::Read)?;
-        Ok((sealed.stats()?, sealed.bytes))
+        Ok((self.stats()?, self.bytes()?))
+    }
+
+    /// How many bytes its lines are.
+    pub(crate) fn bytes(&self) -> Result<u64, JsonlError> {
+        Ok(self.sealed().map_err(JsonlError::Read)?.bytes)
+    }
+
+    /// The index of the segment, if this is the file that an entry of the manifest means: one with its lines, or sealed anew under its name.
+    pub(crate) fn stats_of(&self, entry: &Entry) -> Result<Stats, JsonlError> {
+        let stats = self.stats()?;
+        if stats.digest == entry.digest || (stats.number, &stats.id) == (entry.number, &entry.id) {
+            return Ok(stats);
+        }
+        Err(self.is_of(stats.number))
+    }
+
+    /// Makes sure that it does not say it has another number than this one.
+    pub(crate) fn is_not_another(&self, number: u64) -> Result<(), JsonlError> {
+        // The lines can be read without an index too.
+        match self.stats() {
+            Ok(stats) if stats.number != number => Err(self.is_of(stats.number)),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_of(&self, number: u64) -> JsonlError {
+        let what =
+            format!("another segment lies in its place, which says that it is number {number}");
+        JsonlError::Read(damaged(&self.path, 0, what))
     }
 
     /// BLAKE3 of the lines, all of which are read; and how many bytes they are.

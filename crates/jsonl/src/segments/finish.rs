@@ -6,7 +6,7 @@ use minutebook_fs::{Durability, FsError, remove};
 
 use super::removal::remove_leaving;
 use super::rotate::{compress, manifest, new_id};
-use super::{Entry, Guard, Known, Manifest, Member, SealedFile, member};
+use super::{Entry, Guard, Known, Manifest, Member, SealedFile, member, misnumbered};
 use crate::error::JsonlError;
 use crate::store::{Series, Store};
 
@@ -29,7 +29,7 @@ pub(crate) fn finish(
         manifest.write(fs, &series.sealed)?;
     }
     let found = members(store, series)?;
-    if manifest.is_behind(found.iter().map(|(member, _)| *member)) {
+    if manifest.is_behind(fs, &series.sealed, found.iter().map(|(member, _)| *member)) {
         manifest = newer(store, series, &found)?;
     }
     remove_leaving(store, series, &mut manifest)?;
@@ -41,6 +41,11 @@ pub(crate) fn finish(
             }
             Member::Sealed(number) if number < manifest.next && manifest.is_unnamed(number) => {
                 take_in(store, series, &mut manifest, number, &path)?;
+            }
+            Member::Sealed(number) if manifest.is_unnamed(number) => {
+                if let Some(says) = misnumbered(fs, &series.sealed, number) {
+                    left_alone(&path, &format!("it says that it is segment {says}"));
+                }
             }
             Member::Sealed(_) => {}
             Member::Raw(number) if number == manifest.next => {
@@ -96,13 +101,14 @@ fn newer(
     let older = || JsonlError::Older(series.sealed.dir.display().to_string());
     series.state().segments.known = Known::default();
     let mut manifest = (*manifest(store, series)?.ok_or_else(older)?).clone();
-    if manifest.is_behind(found.iter().map(|(member, _)| *member)) {
+    let fs = &*store.config.fs;
+    if manifest.is_behind(fs, &series.sealed, found.iter().map(|(member, _)| *member)) {
         return Err(older());
     }
     if manifest.id.is_empty() {
         manifest.id = new_id(store, series);
     }
-    manifest.write(&*store.config.fs, &series.sealed)?;
+    manifest.write(fs, &series.sealed)?;
     Ok(manifest)
 }
 
@@ -126,7 +132,7 @@ fn take_in(
             manifest.take_in(entry);
             manifest.write(&*store.config.fs, &series.sealed)?;
         }
-        Ok(None) => left_alone(path, "it is not whole"),
+        Ok(None) => left_alone(path, "it is not whole, or is another one"),
         Err(error) => left_alone(path, &error.to_string()),
     }
     Ok(())

@@ -57,7 +57,7 @@ impl fmt::Display for Damage {
 
 impl std::error::Error for Damage {}
 
-fn damaged(path: &Path, byte: u64, what: impl Into<String>) -> io::Error {
+pub(super) fn damaged(path: &Path, byte: u64, what: impl Into<String>) -> io::Error {
     let damage = Damage {
         path: path.to_owned(),
         byte,

@@ -1,6 +1,7 @@
 //! The manifest: which segments a series has, and the number of the next.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use minutebook_core::{Problem, ProblemKind};
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::format::Sealed;
 use super::stats::Stats;
-use super::{MAX_NUMBER, Member, Paths, member};
+use super::{MAX_NUMBER, Member, Paths, SealedFile, member};
 use crate::codec::kind::Seen;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
@@ -107,18 +108,24 @@ impl Manifest {
     }
 
     /// Whether files in the directory show that segments were sealed which it does not know: it is an older copy.
-    pub(crate) fn is_behind(&self, files: impl Iterator<Item = Member>) -> bool {
+    pub(crate) fn is_behind(
+        &self,
+        fs: &dyn Fs,
+        paths: &Paths,
+        files: impl Iterator<Item = Member>,
+    ) -> bool {
+        let shows = |number| misnumbered(fs, paths, number).is_none();
         let (mut next, mut plain) = (false, false);
         for file in files {
             match file {
-                Member::Sealed(number) if number > self.next => return true,
+                Member::Sealed(number) if number > self.next && shows(number) => return true,
                 Member::Sealed(number) => next |= number == self.next,
                 Member::Raw(number) => plain |= number == self.next,
                 Member::Part => {}
             }
         }
         // With the plain segment beside it, it is what a rotation left that was interrupted.
-        next && !plain
+        next && !plain && shows(self.next)
     }
 
     /// The segment of a number.
@@ -202,8 +209,8 @@ impl Manifest {
     /// Puts a manifest together from the segments that lie in the directory: their files say what is in them.
     ///
     /// Which numbers were given before cannot be told: a segment that was moved away has left nothing. So it has no id, and gets another one when it
-    /// is written.
-    fn rebuilt(fs: &dyn Fs, paths: &Paths) -> Result<Option<Self>, JsonlError> {
+    /// is written. A file that says it has another number than its name is a copy, or was renamed: it is left out, and given as name and number.
+    fn rebuilt(fs: &dyn Fs, paths: &Paths) -> Result<Option<(Self, LeftOut)>, JsonlError> {
         let mut numbers = Vec::new();
         let mut raw = Vec::new();
         for member in listed(fs, paths)? {
@@ -217,6 +224,14 @@ impl Manifest {
             return Ok(None);
         }
         numbers.sort_unstable();
+        let mut left_out = Vec::new();
+        numbers.retain(|number| match misnumbered(fs, paths, *number) {
+            Some(says) => {
+                left_out.push((paths.sealed(*number), says));
+                false
+            }
+            None => true,
+        });
         let after = numbers.last().map_or(1, |last| last + 1);
         let mut manifest = Self::new(String::new());
         manifest.rebuilt = true;
@@ -232,8 +247,19 @@ impl Manifest {
             let stats: Stats = sealed.stats()?;
             manifest.take_in(stats.entry(number, &sealed));
         }
-        Ok(Some(manifest))
+        Ok(Some((manifest, left_out)))
     }
+}
+
+/// Files of segments that have another number than their names.
+type LeftOut = Vec<(PathBuf, u64)>;
+
+/// The number that the compressed segment with the name of a number says that it has, if it says another one: somebody copied or renamed it. What it says
+/// may not be readable; then it is as its name says, and damaged.
+pub(crate) fn misnumbered(fs: &dyn Fs, paths: &Paths, number: u64) -> Option<u64> {
+    let file = SealedFile::open(fs, &paths.sealed(number)).ok()??;
+    let says = file.stats().ok()?.number;
+    (says != number).then_some(says)
 }
 
 /// The manifest as it was last read.
@@ -287,7 +313,7 @@ impl Known {
             Some(bytes) => match Manifest::parse(&bytes) {
                 Ok(manifest) if manifest.format == FORMAT && manifest.version == VERSION => {
                     let files = listed(fs, paths)?;
-                    if !manifest.is_behind(files.into_iter()) {
+                    if !manifest.is_behind(fs, paths, files.into_iter()) {
                         self.manifest = Some(Arc::new(manifest));
                         self.meta = meta;
                         return Ok(true);
@@ -307,9 +333,17 @@ impl Known {
                 Err(why) => format!("the manifest of the segments is damaged ({why})"),
             },
         };
-        self.manifest = Manifest::rebuilt(fs, paths)?.map(Arc::new);
-        if self.manifest.is_some() {
-            let message = format!("{why}; what the segments themselves say was read instead");
+        if let Some((manifest, left_out)) = Manifest::rebuilt(fs, paths)? {
+            self.manifest = Some(Arc::new(manifest));
+            let mut without = String::new();
+            for (path, says) in left_out {
+                let name = path.file_name().unwrap_or_default().display();
+                without =
+                    format!("{without}, without {name}, which says that it is segment {says}");
+                tracing::warn!(path = %path.display(), says, "a segment with the name of another one was left out");
+            }
+            let message =
+                format!("{why}; what the segments themselves say was read instead{without}");
             tracing::warn!(path = %path.display(), why, "the manifest is put together from the segments");
             let kind = ProblemKind::DigestMismatch;
             self.problem = Some(Problem::new(kind, path.display().to_string(), message));

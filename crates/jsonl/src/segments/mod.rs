@@ -32,7 +32,7 @@ pub(crate) use file::SealedFile;
 pub(crate) use finish::finish;
 pub(crate) use format::Damage;
 pub(crate) use guard::Guard;
-pub(crate) use manifest::{Entry, Known, Manifest};
+pub(crate) use manifest::{Entry, Known, Manifest, misnumbered};
 pub(crate) use opened::Opened;
 pub(crate) use removal::{delete, drop_segments};
 pub(crate) use rotate::rotate;
@@ -94,7 +94,9 @@ pub(crate) fn member(path: &Path) -> Option<Member> {
     }
     let number = |suffix: &str| {
         let digits = name.strip_suffix(suffix)?;
-        (digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        // As it is written: two names never have one number.
+        let written = digits.len() == 8 || (digits.len() > 8 && !digits.starts_with('0'));
+        (written && digits.bytes().all(|byte| byte.is_ascii_digit()))
             .then(|| digits.parse().ok())
             .flatten()
             .filter(|number| (1..MAX_NUMBER).contains(number))
@@ -122,6 +124,7 @@ mod tests {
         assert_eq!(member(&paths.manifest()), None);
         assert_eq!(member(Path::new("/x~sealed/notes.jsonl")), None);
         assert_eq!(member(Path::new("/x~sealed/00000000.jsonl")), None);
+        assert_eq!(member(Path::new("/x~sealed/000000007.jsonl")), None);
         // Nothing could be counted on from there.
         let highest = paths.sealed(u64::MAX);
         assert_eq!(member(&highest), None);

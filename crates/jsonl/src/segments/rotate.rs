@@ -157,7 +157,11 @@ fn not_another(
     };
     let other = || JsonlError::Older(path.display().to_string());
     let (stats, bytes) = file.stats_and_bytes()?;
-    if (&*stats.id, stats.number) != (id, number) || bytes > raw.len().map_err(JsonlError::Read)? {
+    if stats.number != number {
+        let path = path.display().to_string();
+        return Err(JsonlError::Misnumbered(path, stats.number));
+    }
+    if stats.id != id || bytes > raw.len().map_err(JsonlError::Read)? {
         return Err(other());
     }
     let mut hasher = blake3::Hasher::new();

@@ -84,6 +84,7 @@ pub(crate) fn sections_keeping(
             let index = if let Some(index) = known {
                 index
             } else {
+                file.stats_of(entry)?;
                 let file: Arc<dyn FsFile> = Arc::new(file);
                 let found = index::refresh(None, &file, reading, None);
                 found.map_err(JsonlError::Read)?.0
@@ -232,8 +233,8 @@ impl Section {
                 if let Some(index) = known {
                     index
                 } else {
-                    let (stats, bytes) = file.stats_and_bytes()?;
-                    let index = Arc::new(Index::of_part(stats.part(), bytes));
+                    let stats = file.stats_of(entry)?;
+                    let index = Arc::new(Index::of_part(stats.part(), file.bytes()?));
                     // One that was sealed anew while nobody has named it yet is as it says itself.
                     if stats.digest == entry.digest {
                         let mut state = series.state();

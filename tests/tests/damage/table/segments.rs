@@ -121,6 +121,37 @@ pub(super) const DAMAGES: &[Damage] = &[
         },
     ),
     damage(
+        "sealed segment copied under a later number",
+        Kind::SealedSegmentOrphaned,
+        &[],
+        |root| {
+            fs::copy(segment(root, 1), segment(root, 9)).unwrap();
+        },
+    ),
+    damage(
+        "sealed segment copied under the next number",
+        Kind::SealedSegmentOrphaned,
+        &[],
+        |root| {
+            fs::copy(segment(root, 1), segment(root, 3)).unwrap();
+        },
+    ),
+    damage(
+        "sealed segment copied, and the manifest lost",
+        Kind::SealedSegmentOrphaned,
+        &[],
+        |root| {
+            fs::copy(segment(root, 2), segment(root, 9)).unwrap();
+            fs::remove_file(sealed(root, "manifest.json")).unwrap();
+        },
+    ),
+    damage(
+        "sealed segment renamed",
+        Kind::SealedSegmentMissing,
+        &[],
+        |root| fs::rename(segment(root, 1), segment(root, 9)).unwrap(),
+    ),
+    damage(
         "sealed segment of which no manifest tells",
         Kind::SealedSegmentOrphaned,
         &[],

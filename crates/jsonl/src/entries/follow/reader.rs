@@ -356,6 +356,7 @@ fn open_file(store: &Store, series: &Series, file: &File) -> Result<Arc<dyn FsFi
         File::Sealed(number) => {
             let path = series.sealed.sealed(*number);
             let file = SealedFile::open(&*store.config.fs, &path)?.ok_or(JsonlError::Moved)?;
+            file.is_not_another(*number)?;
             Ok(Arc::new(file))
         }
     }

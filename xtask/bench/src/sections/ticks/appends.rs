@@ -38,13 +38,13 @@ pub(super) fn run(
     };
     bench.one_by_one(rows)?;
     if durability == Durability::Synced {
-        bench.concurrent(rows)?;
+        bench.concurrent(rows, APPENDERS)?;
     }
     bench.batch(rows)?;
     wipe(&bench.directory)
 }
 
-/// Batches alone, in both durabilities: `case ticks append_batch FOLDER`.
+/// Appends alone, in both durabilities: `case ticks append_batch FOLDER`. Those by tasks are synced; of a few tasks and of many.
 pub(super) fn case(op: &str, folder: &Path, config: &Config) -> Result<String> {
     let runtime = Runtime::new()?;
     let lines = lines(&config.ticks_file(), config.ticks_total())?;
@@ -60,6 +60,13 @@ pub(super) fn case(op: &str, folder: &Path, config: &Config) -> Result<String> {
         match op {
             "append_batch" => bench.batch(rows)?,
             "append_one" => bench.one_by_one(rows)?,
+            "append_one_of_tasks" => {
+                for tasks in [1, 2, 8, 16, APPENDERS] {
+                    if durability == Durability::Synced {
+                        bench.concurrent(rows, tasks)?;
+                    }
+                }
+            }
             _ => bail!("no case {op} here"),
         }
     }
@@ -181,15 +188,16 @@ impl Appends<'_> {
         Ok(timing)
     }
 
-    fn concurrent(&self, lines: &[String]) -> Result<()> {
-        let count = (lines.len() / APPENDERS / 10).max(4);
-        let all = Arc::new(entries(&lines[..(count * APPENDERS).min(lines.len())])?);
-        let count = all.len() / APPENDERS;
+    fn concurrent(&self, lines: &[String], tasks: usize) -> Result<()> {
+        // A task waits for a sync each time, so few of them need fewer entries for the same time.
+        let count = (lines.len() / APPENDERS / 10).max(4) * APPENDERS.div_ceil(tasks).min(8);
+        let all = Arc::new(entries(&lines[..(count * tasks).min(lines.len())])?);
+        let count = all.len() / tasks;
         let timing = measure_with(
-            Plan::of(self.config.runs).cold().inner(count * APPENDERS),
+            Plan::of(self.config.runs).cold().inner(count * tasks),
             || self.open(),
             |repo| {
-                let tasks: Vec<_> = (0..APPENDERS)
+                let running: Vec<_> = (0..tasks)
                     .map(|task| {
                         let (repo, all) = (Arc::clone(&repo), Arc::clone(&all));
                         self.runtime.spawn(async move {
@@ -202,7 +210,7 @@ impl Appends<'_> {
                     })
                     .collect();
                 self.runtime.block_on(async {
-                    for task in tasks {
+                    for task in running {
                         task.await??;
                     }
                     Ok(())
@@ -211,9 +219,15 @@ impl Appends<'_> {
         )?;
         let limit = self.bare_one(&lines[..lines.len().min(2_000)], false)?;
         let what = "one write to an open file and fdatasync";
-        let n = count * APPENDERS;
-        self.report("append_one_of_64_tasks", n, &timing, &limit, what)
-            .write(self.config)?;
+        let n = count * tasks;
+        self.report(
+            &format!("append_one_of_{tasks}_tasks"),
+            n,
+            &timing,
+            &limit,
+            what,
+        )
+        .write(self.config)?;
         // Each waits until its own entry is on the device, as above.
         let timing = measure_with(
             Plan::of(self.config.runs).cold().inner(n),
@@ -222,7 +236,7 @@ impl Appends<'_> {
                 Ok(Arc::new(repo.appender(AppenderOptions::new())?))
             },
             |feed| {
-                let tasks: Vec<_> = (0..APPENDERS)
+                let running: Vec<_> = (0..tasks)
                     .map(|task| {
                         let (feed, all) = (Arc::clone(&feed), Arc::clone(&all));
                         self.runtime.spawn(async move {
@@ -236,7 +250,7 @@ impl Appends<'_> {
                     })
                     .collect();
                 self.runtime.block_on(async {
-                    for task in tasks {
+                    for task in running {
                         task.await??;
                     }
                     anyhow::Ok(())
@@ -244,8 +258,14 @@ impl Appends<'_> {
                 Ok(feed)
             },
         )?;
-        self.report("append_one_of_64_tasks_appender", n, &timing, &limit, what)
-            .write(self.config)
+        self.report(
+            &format!("append_one_of_{tasks}_tasks_appender"),
+            n,
+            &timing,
+            &limit,
+            what,
+        )
+        .write(self.config)
     }
 
     /// All rows in one call, encoding included: as entries, and as an Arrow batch.
