@@ -151,9 +151,10 @@ fn a_failed_sync_is_told_to_all_who_waited_for_it_and_a_failed_write_to_its_own(
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
                 }
             }
-            if kind == OpKind::Append && after < 19 {
-                assert_eq!(failed, 1, "{after}");
-                assert_eq!(there.len(), 19);
+            // A write of several that fails and leaves nothing is made once more for each.
+            if kind == OpKind::Append {
+                assert!(failed <= 1, "{after}: {failed}");
+                assert_eq!(there.len(), 20 - failed);
             }
         }
     }

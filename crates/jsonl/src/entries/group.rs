@@ -3,15 +3,17 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Instant;
 
 use futures_util::future::{Either, select};
-use minutebook_fs::Durability;
 use minutebook_fs::task::{TaskError, blocking};
+use minutebook_fs::{Durability, Locked};
 
 use super::append::under_lock;
 use super::check::Lines;
+use super::pace::Pace;
 use crate::error::{Failure, JsonlError};
 use crate::segments;
 use crate::store::{Series, Store};
@@ -23,6 +25,8 @@ const MOST_BYTES: usize = 8 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     state: Mutex<State>,
+    /// The thread waits here for those to come that it has answered.
+    came: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +34,9 @@ struct State {
     waiting: VecDeque<Request>,
     /// A thread is at work, or was asked for.
     working: bool,
+    /// The thread waits until there are so many.
+    awaited: Option<usize>,
+    pace: Pace,
 }
 
 #[derive(Debug)]
@@ -89,6 +96,9 @@ pub(super) async fn append(store: &Arc<Store>, series: &Arc<Series>, mut lines: 
                 lines,
                 answer: Arc::clone(&answer),
             });
+            if state.awaited.is_some_and(|n| state.waiting.len() >= n) {
+                series.group.came.notify_one();
+            }
             !std::mem::replace(&mut state.working, true)
         };
         let reply = if starts {
@@ -137,7 +147,7 @@ impl Turn {
     fn work(mut self) {
         loop {
             {
-                let mut state = lock(&self.series.group.state);
+                let mut state = self.series.group.gathered();
                 self.hand = state.take();
                 if self.hand.is_empty() {
                     state.working = false;
@@ -158,8 +168,14 @@ impl Turn {
     fn append(&mut self) {
         let (store, series) = (&self.store, &self.series);
         segments::before_append(store, series);
+        let begun = Instant::now();
         let mut outcomes = Vec::with_capacity(self.hand.len());
         let done = store.log(series).with_lock(Durability::Synced, |log| {
+            if let Some(joined) = Joined::of(&self.hand)
+                && joined.append(store, series, log, &self.hand, &mut outcomes)
+            {
+                return Ok(());
+            }
             for request in &self.hand {
                 outcomes.push(under_lock(store, series, log, &request.lines));
                 if outcomes.last().is_some_and(Result::is_err) {
@@ -178,12 +194,71 @@ impl Turn {
             outcomes.resize_with(tried, || Ok(0));
             Failure::new(&error, None)
         });
+        {
+            let mut state = lock(&series.group.state);
+            let all = state.waiting.len() + outcomes.len();
+            state.pace.synced(all, begun.elapsed());
+        }
         for (request, outcome) in self.hand.drain(..outcomes.len()).zip(outcomes) {
             request.answer.give(Reply::Done(match &failed {
                 Some(failure) => outcome.and_then(|_| Err(JsonlError::Shared(failure.clone()))),
                 None => outcome,
             }));
         }
+    }
+}
+
+/// The lines of several requests, which are written as one.
+struct Joined(Lines);
+
+impl Joined {
+    /// Up to so many bytes are copied for it.
+    const MOST_BYTES: usize = 1 << 20;
+
+    /// `None` if there is only one, if they are long, or not all of them say the same of the series.
+    fn of(requests: &VecDeque<Request>) -> Option<Self> {
+        let unit = requests.front()?.lines.unit;
+        let bytes = requests.iter().map(|request| request.lines.len());
+        let bytes: usize = bytes.sum();
+        let alike = requests.iter().all(|request| request.lines.unit == unit);
+        if requests.len() < 2 || !alike || bytes > Self::MOST_BYTES {
+            return None;
+        }
+        let mut lines = Lines::default();
+        lines.bytes.reserve_exact(bytes);
+        for request in requests {
+            lines.extend(&request.lines);
+        }
+        Some(Self(lines))
+    }
+
+    /// Writes them, and gives each request its outcome; `false` if that failed and nothing was written: then it is to be told of each by itself.
+    fn append(
+        &self,
+        store: &Store,
+        series: &Series,
+        log: &mut Locked<'_>,
+        requests: &VecDeque<Request>,
+        outcomes: &mut Vec<Outcome>,
+    ) -> bool {
+        let before = log.len();
+        match under_lock(store, series, log, &self.0) {
+            Ok(end) => {
+                let mut left = self.0.len() as u64;
+                outcomes.extend(requests.iter().map(|request| {
+                    left -= request.lines.len() as u64;
+                    Ok(end - left)
+                }));
+            }
+            // Lines may also be there of which something else could not be found out afterwards.
+            Err(error) if error.nothing_applied() && log.len() == before => return false,
+            Err(error) => {
+                let failure = Failure::new(&error, None);
+                let told = || Err(JsonlError::Shared(failure.clone()));
+                outcomes.resize_with(requests.len(), told);
+            }
+        }
+        true
     }
 }
 
@@ -196,6 +271,7 @@ impl Drop for Turn {
         let waiting = {
             let mut state = lock(&self.series.group.state);
             state.working = false;
+            state.awaited = None;
             std::mem::take(&mut state.waiting)
         };
         for request in self.hand.drain(..) {
@@ -205,6 +281,31 @@ impl Drop for Turn {
         for request in waiting {
             request.answer.give(Reply::Again(request.lines));
         }
+    }
+}
+
+impl Group {
+    /// For the thread: those who wait, when those whom it has just answered had a moment to come back. Whoever appends in a loop does so at once, and without that
+    /// moment some of them would miss each sync.
+    fn gathered(&self) -> MutexGuard<'_, State> {
+        let mut state = lock(&self.state);
+        let Some((wanted, patience)) = state.pace.patience() else {
+            return state;
+        };
+        let until = Instant::now() + patience;
+        while state.waiting.len() < wanted {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state.awaited = Some(wanted);
+            let woken = self.came.wait_timeout(state, left);
+            state = woken.map_or_else(|poison| poison.into_inner().0, |(state, _)| state);
+        }
+        state.awaited = None;
+        let came = state.waiting.len();
+        state.pace.came(came);
+        state
     }
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod follow;
 mod group;
 mod judge;
+mod pace;
 mod query;
 mod read;
 mod stream;
