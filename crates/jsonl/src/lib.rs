@@ -32,7 +32,9 @@ mod types_file;
 pub use appender::{Appender, AppenderOptions, AppenderStatus};
 pub use check::{TicksChecked, check_ticks};
 pub use config::{EpochUnit, JsonlConfig, Rotation, TimeField};
-pub use entries::{Entry, EntryQuery, EntryStream, Follow, FollowFrom, FollowQuery, Position};
+pub use entries::{
+    Entry, EntryQuery, EntryStream, Follow, FollowFrom, FollowQuery, LineFile, Position,
+};
 pub use layout::series_of_file;
 pub use segments::{LINE_COLUMN, SegmentHandover, SegmentInfo};
 pub use time_series::{JsonlTimeSeriesRepository, SeriesSnapshot};

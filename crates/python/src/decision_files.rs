@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -226,6 +226,27 @@ impl DecisionFiles {
         }
     }
 
+    /// Replaces a document; a link by the document, as a rename does.
+    fn replace(&self, path: &Path, text: &[u8]) -> Result<(), FsError> {
+        let durability = durability(self.synced);
+        match minutebook_fs::replace(&*self.fs, path, text, durability) {
+            Err(failed) if failed.nothing_applied() && path.is_symlink() => {}
+            replaced => return replaced,
+        }
+        let temporary = self.dir.join(self.fs.temp_name());
+        minutebook_fs::replace(&*self.fs, &temporary, text, durability)?;
+        if let Err(failed) = self.fs.rename(&temporary, path) {
+            // Nobody looks at it; what the rename met is the error.
+            drop(self.fs.remove_file(&temporary));
+            return Err(FsError::not_applied("save", "rename", path, failed));
+        }
+        if self.synced {
+            let synced = self.fs.sync_dir(&self.dir);
+            synced.map_err(|e| FsError::unknown("save", "sync the directory", path, e))?;
+        }
+        Ok(())
+    }
+
     /// A time for a file that is written now: later than that of every file that was saved before.
     fn next_time(&self, state: &mut State) -> Modified {
         let newest = state.by_time.last().map_or(0, |(modified, _)| *modified);
@@ -346,7 +367,7 @@ impl DecisionFiles {
             let mut state = self
                 .fresh()
                 .map_err(|e| FsError::not_applied("save", "look at the directory", &path, e))?;
-            minutebook_fs::replace(&*self.fs, &path, text, durability(self.synced))?;
+            self.replace(&path, text)?;
             // The system's own times have ticks of some milliseconds; by this one the order of two saves can be told.
             let given = self.next_time(&mut state);
             let time = u64::try_from(given).map(Duration::from_nanos);

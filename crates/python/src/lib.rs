@@ -15,6 +15,7 @@ mod files;
 mod frames;
 mod record;
 mod run;
+mod sealed;
 mod wait;
 
 use pyo3::prelude::*;
@@ -30,6 +31,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(files::replace_file, module)?)?;
     module.add_function(wrap_pyfunction!(files::remove_file, module)?)?;
     module.add_function(wrap_pyfunction!(entries::load_lines, module)?)?;
+    module.add_function(wrap_pyfunction!(sealed::load_series, module)?)?;
     module.add_function(wrap_pyfunction!(frames::load_range, module)?)?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod append;
 mod check;
+mod files;
 mod follow;
 mod group;
 mod judge;
@@ -12,6 +13,7 @@ mod stream;
 
 pub(crate) use append::append_lines;
 pub(crate) use check::{Lines, line_of_value, lines};
+pub use files::LineFile;
 pub use follow::{Follow, FollowFrom, FollowQuery, Position};
 pub(crate) use group::Group;
 pub use query::EntryQuery;

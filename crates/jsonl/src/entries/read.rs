@@ -190,7 +190,7 @@ fn lines(
         if found.len() >= wanted {
             break;
         }
-        let file = opened(&file)?;
+        let file = file.opened()?;
         let options = options(store, series, &file, &place, judge)?;
         let mut lines = ReverseLines::new(file, options).map_err(JsonlError::Read)?;
         while found.len() < wanted
@@ -242,14 +242,14 @@ fn files(store: &Store, series: &Series, view: &View) -> Result<Vec<PlacedFile>,
     Ok(all)
 }
 
-/// A file, which is the one that its name says.
-fn opened(file: &SourceFile) -> Result<Arc<dyn FsFile>, JsonlError> {
-    let SourceFile::Sealed(opened, number) = file else {
-        return file.get();
-    };
-    let file = opened.get(*number)?;
-    file.is_not_another(*number)?;
-    Ok(file)
+/// The files of a series in the order of their lines, and the segment that each is.
+pub(super) fn files_of(
+    store: &Store,
+    series: &Series,
+    view: &View,
+) -> Result<Vec<(SourceFile, Option<u64>)>, JsonlError> {
+    let files = files(store, series, view)?.into_iter();
+    Ok(files.map(|(file, place)| (file, place.segment)).collect())
 }
 
 /// How to read the complete lines of a file; what follows them is told of.
@@ -308,7 +308,7 @@ impl Reader {
                     let lines = match turn {
                         Turn::Open(lines) => lines,
                         Turn::Sealed(file, place) => {
-                            let (file, place) = (opened(file)?, place.clone());
+                            let (file, place) = (file.opened()?, place.clone());
                             *turn = Turn::Open(Lines::of(store, series, file, place, &self.judge)?);
                             continue;
                         }

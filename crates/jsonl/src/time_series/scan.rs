@@ -52,6 +52,19 @@ impl SourceFile {
             Self::Sealed(opened, number) => Ok(opened.get(*number)?),
         }
     }
+
+    /// The same; a segment only if it is the one that its name says.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and if another segment lies in its place.
+    pub(crate) fn opened(&self) -> Result<Arc<dyn FsFile>, JsonlError> {
+        let Self::Sealed(opened, number) = self else {
+            return self.get();
+        };
+        let file = opened.get(*number)?;
+        file.is_not_another(*number)?;
+        Ok(file)
+    }
 }
 
 impl Source {

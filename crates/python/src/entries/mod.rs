@@ -12,6 +12,7 @@ mod tokens;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 
 use minutebook_fs::{Fs, FsError, FsFile, OpenMode, OsFs};
@@ -42,6 +43,17 @@ pub(crate) fn load_lines<'py>(
     let Some((file, len)) = opened.map_err(|failed| refused(&path, failed))? else {
         return Ok(None);
     };
+    load_open(py, &path, file, len, loads).map(Some)
+}
+
+/// The values of the lines of an open file and the numbers (from 1) of lines that are no JSON, as [`load_lines`] gives them.
+pub(crate) fn load_open<'py>(
+    py: Python<'py>,
+    path: &Path,
+    file: Arc<dyn FsFile>,
+    len: u64,
+    loads: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyList>, Vec<u64>)> {
     let places = Places::for_file(len);
     let mut chunks = Chunks::new(file, places);
     let mut maker = Maker::new(py, loads.clone(), places);
@@ -49,7 +61,7 @@ pub(crate) fn load_lines<'py>(
         let mut chunk = Chunk::default();
         while chunks
             .next(&mut chunk)
-            .map_err(|failed| refused(&path, failed))?
+            .map_err(|failed| refused(path, failed))?
         {
             maker.take(&chunk)?;
         }
@@ -58,21 +70,21 @@ pub(crate) fn load_lines<'py>(
             let (full, mut fulls) = sync_channel(AHEAD);
             let (empty, empties) = channel();
             scope.spawn(move || read_ahead(chunks, &full, &empties));
-            take_all(py, &mut maker, &path, &mut fulls, &empty)
+            take_all(py, &mut maker, path, &mut fulls, &empty)
         })?;
     }
-    Ok(Some(maker.done()))
+    Ok(maker.done())
 }
 
 /// The file and its length; `None` if there is none. A link is followed, as `open` of Python does.
-fn open(path: &Path) -> io::Result<Option<(Box<dyn FsFile>, u64)>> {
+fn open(path: &Path) -> io::Result<Option<(Arc<dyn FsFile>, u64)>> {
     let opened = OsFs
         .canonicalize(path)
         .and_then(|target| OsFs.open(&target, OpenMode::Read));
     match opened {
         Ok(file) => {
             let len = file.len()?;
-            Ok(Some((file, len)))
+            Ok(Some((file.into(), len)))
         }
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(failed) => Err(failed),

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::str;
+use std::sync::Arc;
 
 use minutebook_fs::FsFile;
 
@@ -85,7 +86,7 @@ pub(super) struct Chunk {
 
 /// A file, chunk by chunk; each ends with a line, and the last one with the file.
 pub(super) struct Chunks {
-    file: Box<dyn FsFile>,
+    file: Arc<dyn FsFile>,
     at: u64,
     /// What of the last piece belongs to the next chunk.
     rest: Vec<u8>,
@@ -95,7 +96,7 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub(super) fn new(file: Box<dyn FsFile>, places: Places) -> Self {
+    pub(super) fn new(file: Arc<dyn FsFile>, places: Places) -> Self {
         Self {
             file,
             at: 0,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -33,6 +34,15 @@ def ready(path: Path) -> Iterator[Path]:
     yield target
     if is_new and os.name == "posix":
         os.chmod(target, 0o666 & ~_umask())
+
+
+def as_plainly_made(path: str) -> None:
+    """Lets who may read what the process makes read a file that the store has made for itself alone."""
+    if os.name == "posix":
+        # Another program may have taken it away again.
+        with suppress(FileNotFoundError):
+            if stat.S_IMODE(os.stat(path).st_mode) == 0o600:
+                os.chmod(path, 0o666 & ~_umask())
 
 
 def is_synced(durability: str) -> bool:

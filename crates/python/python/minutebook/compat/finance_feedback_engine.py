@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _native
-from .._errors import MinutebookError
+from .._errors import InvalidInputError, MinutebookError
 from . import _frames
-from ._disk import is_synced
+from ._disk import as_plainly_made, is_synced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +58,12 @@ def _endings(decision_id: str) -> list[str]:
     return [part, f"{part}~{tag[:8]}", f"{_cut(part, 150)}~{tag}"]
 
 
+def _absolute(path: str | os.PathLike[str]) -> str:
+    """Where a path leads from the present directory."""
+    path = os.fspath(path)
+    return path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+
+
 def _cut(text: str, limit: int) -> str:
     return text.encode("utf-8")[:limit].decode("utf-8", "ignore")
 
@@ -84,25 +89,28 @@ class DecisionStore:
         self.durability = durability or config.get("durability", "buffered")
         self.raise_errors = bool(config.get("raise_errors", False) if raise_errors is None else raise_errors)
         self._synced = is_synced(self.durability)
-        self._opened: tuple[int, _native.DecisionFiles] | None = None
-        self._opening = threading.Lock()
+        self._opened: tuple[int, str, _native.DecisionFiles] | None = None
         self.storage_path.mkdir(parents=True, exist_ok=True)
         logger.info("Decision store initialized at %s", self.storage_path)
 
     def __repr__(self) -> str:
         return f"DecisionStore({str(self.storage_path)!r}, decisions={self.get_decision_count()})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is open: a copy opens the same directory."""
+        return {**self.__dict__, "_opened": None}
+
     @property
     def _files(self) -> _native.DecisionFiles:
-        """The directory; a process that was forked looks at it anew."""
-        pid = os.getpid()
+        """The directory as it is called now; a process that was forked looks at it anew."""
+        pid, directory = os.getpid(), _absolute(self.storage_path)
         opened = self._opened
-        if opened is None or opened[0] != pid:
-            opened = self._opened = (pid, _native.DecisionFiles(self.storage_path, self._synced))
-        return opened[1]
+        if opened is None or opened[0] != pid or opened[1] != directory:
+            opened = self._opened = (pid, directory, _native.DecisionFiles(directory, self._synced))
+        return opened[2]
 
     def _lock(self) -> _native.FileLock:
-        return _native.FileLock(self.storage_path.absolute() / ".decisions.lock")
+        return _native.FileLock(os.path.join(_absolute(self.storage_path), ".decisions.lock"))
 
     def _failed(self, what: str, error: Exception) -> None:
         logger.error("%s: %s", what, error)
@@ -143,22 +151,26 @@ class DecisionStore:
         try:
             text = self._text(decision)
             with self._lock():
-                found = next(self._find(str(decision_id)), None)
-                if found is None:
+                torn: list[str] = []
+                found = next(self._find(str(decision_id), torn), None)
+                if found is not None:
+                    name = found[0]
+                elif torn:
+                    name = torn[0]
+                else:
                     logger.warning("Decision %s not found, saving as new", decision_id)
                     name = self._name_for(decision, str(decision_id))
-                else:
-                    name = found[0]
                 self._files.write(name, text)
             logger.info("Decision updated: %s", self.storage_path / name)
         except (MinutebookError, OSError, TypeError, ValueError, RecursionError) as error:
             self._failed("Error updating decision", error)
 
     def delete_decision(self, decision_id: str) -> bool:
-        """Deletes a decision; ``False`` if it is not there."""
+        """Deletes a decision, also one that cannot be read; ``False`` if it is not there."""
         try:
             with self._lock():
-                names = [name for name, _ in self._find(str(decision_id))]
+                names: list[str] = []
+                names += [name for name, _ in self._find(str(decision_id), names)]
                 removed = [name for name in names if self._files.remove(name)]
         except (MinutebookError, OSError) as error:
             self._failed("Error deleting decision", error)
@@ -255,8 +267,11 @@ class DecisionStore:
                     continue
                 yield decision
 
-    def _find(self, decision_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The files of the decision with what is in them, newest first. What is inside counts, and not what a name looks like."""
+    def _find(self, decision_id: str, torn: list[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The files of the decision with what is in them, newest first. What is inside counts, and not what a name looks like.
+
+        ``torn`` gets the names of files that cannot be read and by their names can be no other decision's.
+        """
         files = self._files
         nameless = None
         for name in files.ending_with(_endings(decision_id)):
@@ -265,13 +280,15 @@ class DecisionStore:
                 if text is None:
                     continue
                 decision = json.loads(text)
-            except (MinutebookError, ValueError, RecursionError) as error:
+            except (MinutebookError, OSError, ValueError, RecursionError) as error:
                 logger.error("Error loading decision from %s: %s", self.storage_path / name, error)
+                if torn is not None and _is_own_name(name, decision_id):
+                    torn.append(name)
                 continue
             inside = decision.get("id") if isinstance(decision, dict) else None
             if inside is not None and str(inside) == decision_id:
                 yield name, decision
-            elif not inside and nameless is None and _is_plain_name(name, decision_id):
+            elif not inside and nameless is None and _is_own_name(name, decision_id):
                 nameless = (name, decision)
         if nameless is not None:
             yield nameless
@@ -305,8 +322,20 @@ class DecisionStore:
         return plain
 
 
-def _is_plain_name(name: str, decision_id: str) -> bool:
-    return name[:10].count("-") == 2 and name[10:] == f"_{_file_part(decision_id)}.json"
+def _is_own_name(name: str, decision_id: str) -> bool:
+    """Whether the name is that of this decision and of no id that ends like it: what is before the id is a date, which has no underscore."""
+    for ending in _endings(decision_id):
+        date = name.removesuffix(f"_{ending}.json")
+        if date != name and "_" not in date:
+            return True
+    return False
+
+
+def _tell_of_skipped(path: str, lines: list[int]) -> None:
+    if lines:
+        shown = ", ".join(map(str, lines[:10]))
+        more = ", ..." if len(lines) > 10 else ""
+        logger.warning("%s: %d malformed lines skipped (lines %s%s)", path, len(lines), shown, more)
 
 
 class TimeSeriesDataStore:
@@ -334,49 +363,84 @@ class TimeSeriesDataStore:
     def __repr__(self) -> str:
         return f"TimeSeriesDataStore({str(self.storage_path)!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is open: a copy opens the same directory."""
+        return {**self.__dict__, "_logs": {}}
+
     # ---- ticks
 
     def _get_filepath(self, symbol: str) -> str:
         return os.path.join(self.storage_path, f"{_file_part(symbol.lower())}_timeseries.jsonl")
 
-    def _log(self, symbol: str) -> _native.LineLog:
+    def _log(self, path: str) -> _native.LineLog:
         pid = os.getpid()
         if pid != self._pid:
             # Locks are held by open files, and a fork shares those.
             self._logs, self._pid = {}, pid
-        log = self._logs.get(symbol)
+        log = self._logs.get(path)
         if log is None:
-            path = Path(self._get_filepath(symbol)).absolute()
-            lock = path.with_name(f".{path.name.removesuffix('_timeseries.jsonl')}.lock")
-            log = _native.LineLog(path, lock, self._synced)
+            is_link = os.path.islink(path)
+            directory, name = os.path.split(os.path.realpath(path) if is_link else path)
+            lock = os.path.join(directory, f".{name.removesuffix('_timeseries.jsonl')}.lock")
+            log = _native.LineLog(os.path.join(directory, name), lock, self._synced)
+            if is_link:
+                return log  # it may lead elsewhere by the next call
             if len(self._logs) >= 256:
                 self._logs.clear()
-            self._logs[symbol] = log
+            self._logs[path] = log
         return log
 
     def save_data(self, symbol: str, data_entry: dict[str, Any]) -> None:
         """Appends an entry to the symbol's file. The caller's dict stays as it is."""
         if isinstance(data_entry.get("timestamp"), datetime):
             data_entry = {**data_entry, "timestamp": data_entry["timestamp"].isoformat()}
-        self._log(symbol).append(f"{json.dumps(data_entry)}\n".encode("ascii"))
+        line = f"{json.dumps(data_entry)}\n".encode("ascii")
+        path = _absolute(self._get_filepath(symbol))
+        try:
+            offset = self._log(path).append(line)
+        except InvalidInputError:
+            if not os.path.islink(path):
+                raise
+            self._logs.pop(path, None)  # what was a file has become a link meanwhile
+            offset = self._log(path).append(line)
+        if offset == 0:
+            as_plainly_made(path)
 
     def load_data(self, symbol: str) -> list[dict[str, Any]]:
-        """All entries of a symbol, in the order written. Lines that are no JSON are skipped, and logged."""
+        """All entries of a symbol, in the order written, those first that were sealed in compressed segments meanwhile. Lines that are no
+        JSON are skipped, and logged."""
         path = self._get_filepath(symbol)
+        sealed = f"{path.removesuffix('_timeseries.jsonl')}~sealed"
         collects = gc.isenabled()
         gc.disable()  # nothing of what is made here can be garbage yet, and looking for it takes longer than making it
         try:
+            if os.path.isdir(sealed):
+                return self._load_sealed(path)
             loaded = _native.load_lines(path, json.loads)
+            if os.path.isdir(sealed):  # meanwhile
+                return self._load_sealed(path)
         finally:
             if collects:
                 gc.enable()
         if loaded is None:
             return []
         data, skipped = loaded
-        if skipped:
-            shown = ", ".join(map(str, skipped[:10]))
-            more = ", ..." if len(skipped) > 10 else ""
-            logger.warning("%s: %d malformed lines skipped (lines %s%s)", path, len(skipped), shown, more)
+        _tell_of_skipped(path, skipped)
+        return data
+
+    def _load_sealed(self, path: str) -> list[dict[str, Any]]:
+        directory, name = os.path.split(_absolute(path))
+        loaded = _native.load_series(directory, name, json.loads)
+        if loaded is None:
+            loaded = [(None, *(_native.load_lines(path, json.loads) or ([], [])))]
+        data: list[dict[str, Any]] = []
+        for segment, values, skipped in loaded:
+            data += values
+            _tell_of_skipped(path if segment is None else f"{path}, segment {segment}", skipped)
+        segments = [segment for segment, _, _ in loaded if segment is not None]
+        moved = max(segments, default=0) - len(segments)
+        if moved:
+            logger.warning("%s: %d earlier segments were moved to Parquet; minutebook.open reads them", path, moved)
         return data
 
     # ---- frames
