@@ -179,55 +179,140 @@ fn tiered(root: &Path) -> Minutebook {
     options.config(config).create(root).unwrap()
 }
 
+fn ticks() -> SeriesId {
+    SeriesId::ticks("AAPL".parse().unwrap())
+}
+
+async fn add(book: &Minutebook, from: i64) {
+    let ticks_of = |n| Tick {
+        timestamp: bars(n, n + 1)[0].timestamp,
+        price: 10.0,
+        size: None,
+        side: None,
+    };
+    let all: Vec<Tick> = (from..from + 300).map(ticks_of).collect();
+    book.ticks().append_ticks(&ticks(), &all).await.unwrap();
+    let log = book.tick_log().unwrap().unwrap();
+    log.rotate(&ticks()).await.unwrap();
+}
+
+async fn moved(book: &Minutebook) -> usize {
+    let done = book.compact_ticks(&SeriesFilter::new(), false).await;
+    let done = done.unwrap();
+    assert!(done.iter().all(|one| one.failed.is_none()), "{done:?}");
+    done.iter().map(|one| one.moved.len()).sum()
+}
+
+async fn kept(book: &Minutebook) -> Vec<Tick> {
+    let kept = book.ticks().ticks(&ticks(), TimeRange::all()).await;
+    kept.unwrap()
+}
+
+/// A store whose last segment of ticks was moved and not yet removed, and of whose newest version the last file is gone. `before` segments were moved, and
+/// removed, before that. Gives the ticks that it had.
+async fn stopped_and_damaged(before: i64) -> (TempDir, Vec<Tick>) {
+    let dir = TempDir::new().unwrap();
+    let book = tiered(dir.path());
+    for part in 0..before {
+        add(&book, part * 300).await;
+        assert_eq!(moved(&book).await, 1);
+    }
+    add(&book, before * 300).await;
+    let all = kept(&book).await;
+    // A copy of the ticks of before the move beside the series of after it.
+    let copy = copy_of(dir.path());
+    assert_eq!(moved(&book).await, 1);
+    drop(book);
+    let (from, to) = (dir.path().join("series"), copy.path().join("series"));
+    if to.exists() {
+        std::fs::remove_dir_all(&to).unwrap();
+    }
+    std::fs::rename(from, to).unwrap();
+    let newest = table::files(copy.path(), "series/aapl/ticks/data").pop();
+    std::fs::remove_file(newest.unwrap()).unwrap();
+    (copy, all)
+}
+
 #[test]
 fn ticks_that_were_moved_and_not_yet_removed_are_read_where_they_were() {
     runtime().block_on(async {
-        let (dir, id) = (
-            TempDir::new().unwrap(),
-            SeriesId::ticks("AAPL".parse().unwrap()),
-        );
+        for before in 0..2 {
+            let (copy, all) = stopped_and_damaged(before).await;
+            let book = tiered(copy.path());
+            let options = VerifyOptions::new();
+            let found = book.verify(&options).await.unwrap().findings;
+            assert!(found.iter().all(|finding| !finding.lost), "{found:?}");
+            let says = |finding: &Finding| finding.cause.contains("ticks that were moved");
+            assert!(found.iter().any(says), "{found:?}");
+            let report = book.repair(&options).await.unwrap();
+            assert!(report.failed.is_empty(), "{:?}", report.failed);
+            // Nothing is lost, and nothing is said to be.
+            assert_eq!(report.lost().count(), 0, "{:?}", report.mended);
+            let manifest = report.quarantine.map(|it| it.join("manifest.jsonl"));
+            let text = manifest.map(|it| std::fs::read_to_string(it).unwrap());
+            assert!(text.is_none_or(|text| !text.contains("\"lost\":true")));
+            assert_eq!(kept(&book).await, all, "{before}");
+            assert_eq!(moved(&book).await, 1);
+            assert_eq!(kept(&book).await, all, "{before}");
+        }
+    });
+}
+
+#[test]
+fn a_repair_waits_for_a_compaction_that_may_remove_them() {
+    let (copy, all) = runtime().block_on(stopped_and_damaged(1));
+    let root = copy.path().to_owned();
+    let book = tiered(copy.path());
+    let log = book.tick_log().unwrap().unwrap();
+    let mut held = runtime()
+        .block_on(log.hand_over(&ticks()))
+        .unwrap()
+        .unwrap();
+    let (done, ended) = std::sync::mpsc::channel();
+    let repair = std::thread::spawn(move || {
+        let report = runtime().block_on(tiered(&root).repair(&VerifyOptions::new()));
+        done.send(()).ok();
+        report.unwrap()
+    });
+    // One that did not wait would be done by then, in whatever order they go on.
+    ended
+        .recv_timeout(std::time::Duration::from_secs(1))
+        .unwrap_err();
+    runtime().block_on(held.remove(&[2])).unwrap();
+    drop(held);
+    let report = repair.join().unwrap();
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    // They were in the lost file alone by then, and that is said.
+    let left = runtime().block_on(kept(&book));
+    assert!(left.len() < all.len() && report.lost().count() > 0);
+}
+
+#[test]
+fn a_segment_that_is_brought_back_is_not_removed_for_rows_that_are_lost() {
+    runtime().block_on(async {
+        let dir = TempDir::new().unwrap();
         let book = tiered(dir.path());
-        let add = async |from: i64| {
-            let ticks: Vec<Tick> = (from..from + 300)
-                .map(|n| Tick {
-                    timestamp: bars(n, n + 1)[0].timestamp,
-                    price: 10.0,
-                    size: None,
-                    side: None,
-                })
-                .collect();
-            book.ticks().append_ticks(&id, &ticks).await.unwrap();
-            book.tick_log().unwrap().unwrap().rotate(&id).await.unwrap();
-        };
-        let moved = async |book: &Minutebook| {
-            let done = book
-                .compact_ticks(&SeriesFilter::new(), false)
-                .await
-                .unwrap();
-            assert!(done.iter().all(|one| one.failed.is_none()), "{done:?}");
-            done.iter().map(|one| one.moved.len()).sum::<usize>()
-        };
-        add(0).await;
-        assert_eq!(moved(&book).await, 1);
-        add(300).await;
-        let before = book.ticks().ticks(&id, TimeRange::all()).await.unwrap();
-        assert_eq!(before.len(), 600);
-        // A copy of the ticks of before the move beside the series of after it: as if the move had been stopped before the segment was removed.
-        let copy = copy_of(dir.path());
-        assert_eq!(moved(&book).await, 1);
+        for part in 0..3 {
+            add(&book, part * 300).await;
+        }
+        let all = kept(&book).await;
+        let backup = copy_of(dir.path());
+        assert_eq!(moved(&book).await, 3);
         drop(book);
-        std::fs::remove_dir_all(copy.path().join("series")).unwrap();
-        std::fs::rename(dir.path().join("series"), copy.path().join("series")).unwrap();
-        let root = copy.path();
-        let newest = table::files(root, "series/aapl/ticks/data").pop().unwrap();
-        std::fs::remove_file(&newest).unwrap();
-        let book = tiered(root);
+        for file in table::files(dir.path(), "series/aapl/ticks/data") {
+            std::fs::remove_file(file).unwrap();
+        }
+        let book = tiered(dir.path());
         let report = book.repair(&VerifyOptions::new()).await.unwrap();
-        assert!(report.failed.is_empty(), "{:?}", report.failed);
-        let after = book.ticks().ticks(&id, TimeRange::all()).await.unwrap();
-        assert_eq!(after, before);
-        assert_eq!(moved(&book).await, 1);
-        let after = book.ticks().ticks(&id, TimeRange::all()).await.unwrap();
-        assert_eq!(after, before);
+        assert!(report.lost().count() > 0 && kept(&book).await.is_empty());
+        drop(book);
+        let sealed = dir.path().join("ticks/aapl~sealed");
+        for file in table::files(backup.path(), "ticks/aapl~sealed") {
+            std::fs::copy(&file, sealed.join(file.file_name().unwrap())).unwrap();
+        }
+        let book = tiered(dir.path());
+        assert_eq!(kept(&book).await, all);
+        assert_eq!(moved(&book).await, 3);
+        assert_eq!(kept(&book).await, all);
     });
 }

@@ -42,16 +42,12 @@ fn causes_first(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-/// What was mended, without the second step on a file of a series: the newest version goes on without it, then it is taken away with older ones.
-fn first_steps(before: &[Finding], mended: Vec<Finding>) -> Vec<Finding> {
-    let second = |it: &Finding| {
-        it.kind.part() == Part::Series
-            && matches!(it.mend, Mend::MoveAll(_))
-            && before.iter().any(|first| {
-                first.mend == Mend::Backend && (first.kind, &first.path) == (it.kind, &it.path)
-            })
-    };
-    mended.into_iter().filter(|it| !second(it)).collect()
+/// The first step on a file of a series on which this is the second: the newest version goes on without it, then it is taken away with older ones.
+fn first_step<'a>(mended: &'a [Finding], second: &Finding) -> Option<&'a Finding> {
+    let is_second = second.kind.part() == Part::Series && matches!(second.mend, Mend::MoveAll(_));
+    mended.iter().filter(|_| is_second).find(|first| {
+        first.mend == Mend::Backend && (first.kind, &first.path) == (second.kind, &second.path)
+    })
 }
 
 impl RepairReport {
@@ -105,7 +101,13 @@ impl Minutebook {
         let mut alone = None;
         for round in 0..=ROUNDS {
             report.after = self.verify(options).await?;
-            let mendable = causes_first(report.after.mendable().cloned().collect());
+            let mut mendable = causes_first(report.after.mendable().cloned().collect());
+            for finding in &mut mendable {
+                // What the first step came to is known by now.
+                if let Some(first) = first_step(&report.mended, finding) {
+                    finding.lost = first.lost;
+                }
+            }
             // With what is to be done: a damaged segment is first left out of the newest version, then taken away with the older ones.
             let now: BTreeSet<String> = mendable
                 .iter()
@@ -122,9 +124,9 @@ impl Minutebook {
             let seen = std::mem::take(&mut report.after.seen);
             let mut round = Round::new(self, disk, &mut quarantine, &seen);
             round.run(mendable).await?;
-            report
-                .mended
-                .extend(first_steps(&report.mended, round.mended));
+            let mut mended = round.mended;
+            mended.retain(|it| first_step(&report.mended, it).is_none());
+            report.mended.extend(mended);
             report.failed = round.failed;
         }
         // What somebody else has put right meanwhile has not failed.

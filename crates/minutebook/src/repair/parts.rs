@@ -7,6 +7,7 @@ use minutebook_core::check::{Finding, FindingKind, Mend, Part};
 use minutebook_core::{DecisionId, SeriesId};
 use minutebook_fs::{Durability, replace};
 use minutebook_json::salvage_registry;
+use minutebook_parquet::LeftOut;
 
 use super::files::{self, Outcomes, copy};
 use super::quarantine::Quarantine;
@@ -26,6 +27,28 @@ pub(super) struct Round<'a> {
     seen: &'a Seen,
     pub(super) mended: Vec<Finding>,
     pub(super) failed: Vec<(Finding, Error)>,
+}
+
+fn name_of(finding: &Finding) -> String {
+    let name = finding.path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// What became of a series, in the words of a cause.
+fn outcome(left: &LeftOut) -> String {
+    let back = left.went_back_to.map_or_else(String::new, |version| {
+        format!(
+            "; the series went back to the files of version {}",
+            version.0
+        )
+    });
+    match left.lost_rows {
+        0 => format!("{back}; none of its rows is lost"),
+        lost => format!(
+            "{back}; {lost} rows are lost, and {} could be read",
+            left.saved_rows
+        ),
+    }
 }
 
 impl<'a> Round<'a> {
@@ -156,31 +179,46 @@ impl<'a> Round<'a> {
             let series = finding.subject.clone().unwrap_or_default();
             by_series.entry(series).or_default().push(finding);
         }
-        for (series, findings) in by_series {
+        for (series, mut findings) in by_series {
             let done = self.leave_out(&series, &findings).await;
-            self.note_all(findings, &done);
+            if let Ok(left) = &done {
+                for finding in &mut findings {
+                    finding.lost = left.lost_in.contains(&name_of(finding));
+                    finding.cause.push_str(&outcome(left));
+                }
+            }
+            self.note_all(findings, &done.map(drop));
         }
     }
 
-    async fn leave_out(&mut self, series: &str, findings: &[Finding]) -> Result<()> {
+    async fn leave_out(&mut self, series: &str, findings: &[Finding]) -> Result<LeftOut> {
         let id: SeriesId = series.parse()?;
-        let files: Vec<String> = findings
-            .iter()
-            .filter_map(|finding| Some(finding.path.file_name()?.to_string_lossy().into_owned()))
-            .collect();
-        // A segment that was taken over and is still among the ticks has its rows twice.
+        let files: Vec<String> = findings.iter().map(name_of).collect();
+        let cold = self.disk.series_files.opened()?;
+        // A segment that was taken over and is still among the ticks has its rows twice. Held until the end, so that no compaction removes it meanwhile.
         let ticks = match self.disk.tick_log.existing()? {
-            Some(log) if matches!(id, SeriesId::Ticks { .. }) => log.snapshot(&id).await?,
+            Some(log) if matches!(id, SeriesId::Ticks { .. }) => log.hand_over(&id).await?,
             _ => None,
         };
-        let held = ticks.map_or_else(Vec::new, |ticks| ticks.segments());
-        let held: Vec<_> = held.iter().map(crate::tiered::identity).collect();
-        self.disk
-            .series_files
-            .opened()?
-            .leave_out_beside(&id, &files, &held)
-            .await
-            .map(drop)
+        let mut held = Vec::new();
+        if let Some(ticks) = &ticks {
+            let state = cold.absorbed(&id).await?;
+            let absorbed = state.map(|state| state.absorbed).unwrap_or_default();
+            for segment in ticks.segments() {
+                if !absorbed.has(&segment.log_id, segment.number) {
+                    continue;
+                }
+                match ticks.read(segment.number, None).await {
+                    Ok(_) => held.push(crate::tiered::identity(segment)),
+                    // It is damaged as well.
+                    Err(error) if error.kind() == ErrorKind::Corrupt => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let left = cold.leave_out_beside(&id, &files, &held).await;
+        drop(ticks);
+        left
     }
 
     /// Sealed segments of ticks, series by series.

@@ -15,8 +15,8 @@ pub struct Absorbed {
     /// What was absorbed under other ids: a log that loses its list of segments goes on under a new one, and may give a number again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<AbsorbedEarlier>,
-    /// The segment that was absorbed last. Only this one can be there still without anybody being at work. Its digest is empty once a repair has
-    /// lost rows of the series: they may have been its own, so it must not be removed where it still is.
+    /// The segment that was absorbed last. Only this one can be there still without anybody being at work, and no other may be removed where it still is. Its
+    /// digest is empty once a repair has lost rows of the series: they may have been its own, so it must not be removed either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<AbsorbedSegment>,
 }
@@ -65,26 +65,12 @@ impl Absorbed {
             .any(|(from, to)| (*from..=*to).contains(&number))
     }
 
-    /// Takes out the segment that was added last: none of its rows are here any more.
-    pub(crate) fn forget_last(&mut self) {
-        let Some(last) = self.last.take() else {
-            return;
+    /// Takes out every segment: no row of the series is here any more. Where the log has one again, it is read there.
+    pub(crate) fn forget(&mut self) {
+        *self = Self {
+            commits: self.commits,
+            ..Self::default()
         };
-        let earlier = self.earlier.iter_mut().map(|e| (&e.source, &mut e.numbers));
-        for (source, numbers) in std::iter::once((&self.source, &mut self.numbers)).chain(earlier) {
-            if *source == last.source {
-                let number = last.number;
-                let left = numbers.drain(..).flat_map(|(from, to)| {
-                    let apart = !(from..=to).contains(&number);
-                    let before = (apart || from < number)
-                        .then(|| (from, if apart { to } else { number - 1 }));
-                    let after = (!apart && number < to).then(|| (number + 1, to));
-                    before.into_iter().chain(after)
-                });
-                *numbers = left.collect();
-            }
-        }
-        self.earlier.retain(|e| !e.numbers.is_empty());
     }
 
     /// Takes note that rows were lost, which may be those of the segment that was added last: with another digest it is not the one
@@ -150,11 +136,10 @@ mod tests {
         absorbed.doubt_last();
         assert_ne!(absorbed.last, Some(of("a", 4)));
         assert!(absorbed.has("a", 4));
-        absorbed.forget_last();
-        assert_eq!(absorbed.numbers, [(1, 3), (5, 7)]);
-        assert_eq!(absorbed.last, None);
+        absorbed.forget();
+        assert!(absorbed.numbers.is_empty() && absorbed.earlier.is_empty());
+        assert_eq!((absorbed.last.as_ref(), absorbed.commits), (None, 8));
         absorbed.add(&of("c", 1));
-        absorbed.forget_last();
-        assert!(absorbed.numbers.is_empty() && absorbed.has("a", 7));
+        assert!(absorbed.has("c", 1) && !absorbed.has("a", 4) && absorbed.earlier.is_empty());
     }
 }

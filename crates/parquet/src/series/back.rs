@@ -16,10 +16,8 @@ pub(super) enum Fit {
     SameRows,
     /// It has those that are not among the ticks which the newest has absorbed last and the log still has.
     BeforeMove,
-    /// It has rows, and those of the newest one are lost.
+    /// It is the last one of which there is something to be had, also if that is that it has no rows: those of the newest one are lost.
     LastRows,
-    /// It does not fit, but one before it may.
-    NotYet,
     /// Neither it nor any before it fits.
     Never,
 }
@@ -74,8 +72,6 @@ impl<'a> WayBack<'a> {
         self.had_held = has_held;
         if commit.deleted || commit.version < self.newest.oldest || !(self.same || self.any) {
             Fit::Never
-        } else if commit.rows == 0 {
-            Fit::NotYet
         } else if self.same && self.held.is_some() && !has_held {
             Fit::BeforeMove
         } else if self.same {
@@ -84,6 +80,19 @@ impl<'a> WayBack<'a> {
             Fit::LastRows
         }
     }
+
+    /// Whether the version that was given last, which is the first of all, did nothing but take over what the log still has.
+    pub(super) fn begins_with_move(&self) -> bool {
+        self.same && self.had_held
+    }
+}
+
+/// Where a newest version that lost files goes back to.
+pub(super) enum Origin {
+    /// An earlier version of which every file is whole.
+    Version(Arc<Commit>, Fit),
+    /// Before the first version: the series began with the segment that its log still has, and nothing else changed rows since.
+    Beginning,
 }
 
 fn last(commit: &Commit) -> Option<&AbsorbedSegment> {
@@ -99,24 +108,26 @@ impl Inner {
         held: &[AbsorbedSegment],
         looked: &mut HashMap<String, bool>,
         any: bool,
-    ) -> Result<Option<(Arc<Commit>, Fit)>> {
+    ) -> Result<Option<Origin>> {
         let mut way = WayBack::new(newest, any, held);
         for version in (newest.oldest..newest.version).rev() {
             let commit = match log.read(version).await {
                 Ok(Some(commit)) => commit,
-                Ok(None) | Err(Fault::Corrupt { .. } | Fault::Unsupported { .. }) => break,
+                // What was before it is not known any more.
+                Ok(None) | Err(Fault::Corrupt { .. } | Fault::Unsupported { .. }) => {
+                    return Ok(None);
+                }
                 Err(fault) => return Err(fault),
             };
             match way.fits(&commit) {
-                Fit::Never => break,
-                Fit::NotYet => {}
+                Fit::Never => return Ok(None),
                 fit if self.is_whole(log, &commit, looked).await? => {
-                    return Ok(Some((commit, fit)));
+                    return Ok(Some(Origin::Version(commit, fit)));
                 }
                 _ => {}
             }
         }
-        Ok(None)
+        Ok(way.begins_with_move().then_some(Origin::Beginning))
     }
 
     /// Whether every file of a version can be read. What is known of files by then is taken from, and noted in, `looked`.

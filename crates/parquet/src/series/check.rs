@@ -16,7 +16,9 @@ use self::story::{Story, in_order, named, note, tell_versions};
 use super::{Inner, ParquetTimeSeriesRepository};
 use crate::error::{Fault, Result};
 use crate::layout::{series_of, snapshots_dir};
-use crate::log::{GroupRef, Log, MAX_DOCUMENT, Segment, group_from_bytes, is_anchor};
+use crate::log::{
+    AbsorbedSegment, GroupRef, Log, MAX_DOCUMENT, Segment, group_from_bytes, is_anchor,
+};
 
 /// Versions may be removed while a check goes on; then it begins again.
 const ATTEMPTS: usize = 5;
@@ -59,7 +61,22 @@ impl ParquetTimeSeriesRepository {
         root: &FilePath,
         watch: &dyn Watch,
     ) -> minutebook_core::Result<SeriesChecked> {
-        let checked = self.inner.check_series(series, root, watch).await;
+        self.check_series_beside(series, root, watch, &[]).await
+    }
+
+    /// As [`check_series`](Self::check_series), beside a log of ticks that still has these sealed segments: what is told of damaged files is what
+    /// [`leave_out_beside`](Self::leave_out_beside) would do about them.
+    ///
+    /// # Errors
+    /// As [`check_series`](Self::check_series).
+    pub async fn check_series_beside(
+        &self,
+        series: &SeriesId,
+        root: &FilePath,
+        watch: &dyn Watch,
+        held: &[AbsorbedSegment],
+    ) -> minutebook_core::Result<SeriesChecked> {
+        let checked = self.inner.check_series(series, root, watch, held).await;
         checked.map_err(|fault| fault.told("verify", series))
     }
 }
@@ -103,12 +120,13 @@ impl Inner {
         series: &SeriesId,
         root: &FilePath,
         watch: &dyn Watch,
+        held: &[AbsorbedSegment],
     ) -> Result<SeriesChecked> {
         let log = self.log(series);
         let mut attempt = 1;
         loop {
             let mut findings = Vec::new();
-            match self.look(&log, root, watch, &mut findings).await {
+            match self.look(&log, root, watch, held, &mut findings).await {
                 Err(Fault::Vanished { .. }) if attempt < ATTEMPTS => attempt += 1,
                 Err(fault) => return Err(fault),
                 Ok(checked) => {
@@ -126,6 +144,7 @@ impl Inner {
         log: &Log,
         root: &FilePath,
         watch: &dyn Watch,
+        held: &[AbsorbedSegment],
         findings: &mut Vec<Finding>,
     ) -> Result<SeriesChecked> {
         // Listed before the log is read: what is not named then is no part of a version that was there.
@@ -199,6 +218,7 @@ impl Inner {
             story: &story,
             bad: &bad,
             groups: &members,
+            held,
         };
         look.tell(findings);
         if whole {
@@ -320,8 +340,8 @@ fn mended(found: Finding, log: &Log, root: &FilePath, story: &Story, last: u64) 
     let mut paths = in_order(log, root, story, last);
     paths.push(found.path.clone());
     let found = found.mended_by(Mend::MoveAll(paths));
-    // A repair that went on with the same rows has left it to those before.
-    if back::has_same_rows(story, last) {
+    // A repair has put what it had elsewhere.
+    if back::was_mended_whole(story, last) {
         return found;
     }
     found.losing_data()

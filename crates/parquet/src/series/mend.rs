@@ -1,23 +1,27 @@
 //! Going on without what is lost: a version that leaves out files that are damaged or missing, and keeps what can still be read of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use minutebook_core::series::batch::timestamps;
 use minutebook_core::time::format_timestamp;
 use minutebook_core::{SeriesId, Version};
 use object_store::path::Path;
 
-use super::back::Fit;
+use super::back::{Fit, Origin};
 use super::draft::{Draft, Group};
 use super::write::{ATTEMPTS, Committed, Patience};
 use super::{Inner, ParquetTimeSeriesRepository};
 use crate::codec::{Segments, Wanted, has_checksums, without};
 use crate::error::{Fault, Result};
-use crate::log::{AbsorbedSegment, Commit, Log, Operation, Segment};
+use crate::log::{Absorbed, AbsorbedSegment, Commit, Log, Metadata, Operation, Segment};
 
 /// A stretch that cannot be read is halved until it has no more rows than this.
 const SMALLEST: u64 = 64;
+
+/// In the note of a repair: how many rows were lost.
+pub(super) const LOST_ROWS: &str = "lost_rows";
 
 /// What was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +33,8 @@ pub struct LeftOut {
     pub saved_rows: u64,
     /// Rows that are lost.
     pub lost_rows: u64,
+    /// The files, of those named, of which rows are lost.
+    pub lost_in: BTreeSet<String>,
     /// The earlier version whose files the new one names instead: it has the same rows, or nothing was left of the newest one.
     pub went_back_to: Option<Version>,
 }
@@ -40,7 +46,10 @@ impl ParquetTimeSeriesRepository {
     ///
     /// If an earlier version has the same rows in files that are whole, since nothing but compactions came between, the new version goes on with those files and nothing is lost. If nothing
     /// at all would be left of the newest version, the rows of the last version of which every file is whole come back, with the columns, key and metadata that it
-    /// had; the note of the new version says so.
+    /// had; none, if it had none. The note of the new version says so.
+    ///
+    /// The times of lost rows are [complete](Self::complete_ranges) no more. Files that were [adopted](Self::adopt) stay known as such, so that no later
+    /// correction is overwritten: to have lost rows of theirs back, load the file and upsert it.
     ///
     /// # Errors
     /// [`Conflict`](minutebook_core::ErrorKind::Conflict) if other writers are always first;
@@ -54,8 +63,8 @@ impl ParquetTimeSeriesRepository {
     }
 
     /// As [`leave_out`](Self::leave_out), beside a log of ticks that still has these sealed segments. If the one that was
-    /// [absorbed](Self::absorb) last is among them, the version goes back to before that where nothing else changed rows since: the segment
-    /// counts as one that was not taken over, and its rows are read from the log again.
+    /// [absorbed](Self::absorb) last is among them, the version goes back to before that where nothing else changed rows since and the version before it is kept: the segment
+    /// counts as one that was not taken over, and its rows are read from the log again. Nobody may remove segments from the log meanwhile.
     ///
     /// # Errors
     /// As [`leave_out`](Self::leave_out).
@@ -87,11 +96,10 @@ enum Mended {
     Outdated,
 }
 
-/// An earlier version to go back to, with what keeps a vacuum from its files.
-struct Back {
-    commit: Arc<Commit>,
-    fit: Fit,
-    pin: Path,
+/// Where to go back to, with what keeps a vacuum from the files of an earlier version.
+enum Back {
+    Version(Arc<Commit>, Fit, Path),
+    Beginning,
 }
 
 impl Inner {
@@ -151,7 +159,7 @@ impl Inner {
         }
         // Looking for a way back reads whole files, and takes as long as that takes: what is written is written after it.
         if let Some(back) = self.back(log, newest, work, false).await? {
-            return self.going_back(log, newest, back).await;
+            return self.going_back(log, newest, work.files, back).await;
         }
         let Some(mut draft) = self.upon(log, newest).await? else {
             return Ok(Mended::Outdated);
@@ -161,23 +169,26 @@ impl Inner {
             self.discard(std::mem::take(&mut draft.written)).await;
             return Err(fault);
         }
-        if report.lost_rows > 0 {
-            // Who has the files still may adopt them again.
-            draft.adopted.clear();
-        }
         if draft.is_empty() {
             if let Some(back) = self.back(log, newest, work, true).await? {
-                return self.going_back(log, newest, back).await;
+                return self.going_back(log, newest, work.files, back).await;
             }
-            // None of its rows are here any more: where the log still has them, they are read there.
             if let Some(absorbed) = &mut draft.absorbed {
-                absorbed.forget_last();
+                absorbed.forget();
             }
         } else if report.lost_rows > 0
             && let Some(absorbed) = &mut draft.absorbed
         {
             absorbed.doubt_last();
         }
+        let mut said = format!(
+            "files were damaged; {} rows of them could be read, and {} are lost",
+            report.saved_rows, report.lost_rows
+        );
+        if report.lost_rows > 0 && !draft.adopted.is_empty() {
+            said.push_str("; what was adopted is not adopted again: load and upsert a file to have its rows back");
+        }
+        draft.note = note(said, &report);
         Ok(Mended::Draft(Box::new(draft), report, None))
     }
 
@@ -197,19 +208,30 @@ impl Inner {
         any: bool,
     ) -> Result<Option<Back>> {
         let found = self.way_back(log, newest, work.held, &mut work.whole, any);
-        let Some((commit, fit)) = found.await? else {
-            return Ok(None);
+        let (commit, fit) = match found.await? {
+            None => return Ok(None),
+            Some(Origin::Beginning) => return Ok(Some(Back::Beginning)),
+            Some(Origin::Version(commit, fit)) => (commit, fit),
         };
         match self.pin_passing(&commit).await {
-            Ok(pin) => Ok(Some(Back { commit, fit, pin })),
+            Ok(pin) => Ok(Some(Back::Version(commit, fit, pin))),
             // It is being removed.
             Err(Fault::NoVersion(_)) => Ok(None),
             Err(fault) => Err(fault),
         }
     }
 
-    async fn going_back(&self, log: &Log, newest: &Commit, back: Back) -> Result<Mended> {
-        let Back { commit, fit, pin } = back;
+    async fn going_back(
+        &self,
+        log: &Log,
+        newest: &Commit,
+        files: &[String],
+        back: Back,
+    ) -> Result<Mended> {
+        let (commit, fit, pin) = match back {
+            Back::Version(commit, fit, pin) => (commit, fit, pin),
+            Back::Beginning => return self.to_the_beginning(log, newest).await,
+        };
         let mut draft = match self.upon(log, newest).await {
             Ok(Some(draft)) => draft,
             missed => {
@@ -229,10 +251,11 @@ impl Inner {
             ),
             Fit::LastRows => {
                 report.lost_rows = newest.rows;
+                report.lost_in = files.iter().cloned().collect();
                 report.saved_rows = 0;
                 format!(
-                    "nothing of version {} could be read; the rows are those of version {version} of {time}",
-                    newest.version
+                    "nothing of version {} could be read; the rows are those of version {version} of {time}, which has {}",
+                    newest.version, commit.rows
                 )
             }
             _ => format!(
@@ -254,8 +277,22 @@ impl Inner {
             *absorbed = commit.absorbed.clone().unwrap_or_default();
             absorbed.commits = commits;
         }
-        draft.note = [("repair".to_owned(), said)].into();
+        draft.note = note(said, &report);
         Ok(Mended::Draft(Box::new(draft), report, Some(pin)))
+    }
+
+    /// To before the first version: all its rows are read from the log.
+    async fn to_the_beginning(&self, log: &Log, newest: &Commit) -> Result<Mended> {
+        let Some(mut draft) = self.upon(log, newest).await? else {
+            return Ok(Mended::Outdated);
+        };
+        draft.groups.clear();
+        draft.segments.clear();
+        draft.absorbed.as_mut().map(Absorbed::forget);
+        let report = LeftOut::default();
+        let said = "files were damaged; all their rows come from the ticks that were moved, which are still there";
+        draft.note = note(said.to_owned(), &report);
+        Ok(Mended::Draft(Box::new(draft), report, None))
     }
 
     /// Whether a version names one of these files.
@@ -285,6 +322,8 @@ impl Inner {
             let segments = match &group {
                 Group::Kept(reference) if files.contains(&reference.file) => {
                     report.lost_rows += reference.rows;
+                    report.lost_in.insert(reference.file.clone());
+                    draft.is_lost((reference.min, reference.max));
                     continue;
                 }
                 Group::Kept(reference) => self.group(log, reference).await?.to_vec(),
@@ -318,10 +357,15 @@ impl Inner {
                 left.push(segment);
                 continue;
             }
-            let batches = self.readable(log, &segment).await?;
+            let Readable { batches, lost } = self.readable(log, &segment).await?;
             let rows: u64 = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+            let missed = segment.live_rows().saturating_sub(rows);
             report.saved_rows += rows;
-            report.lost_rows += segment.live_rows().saturating_sub(rows);
+            report.lost_rows += missed;
+            if missed > 0 {
+                report.lost_in.insert(segment.file.clone());
+            }
+            lost.into_iter().for_each(|times| draft.is_lost(times));
             if rows > 0 {
                 left.extend(draft.write_joined(self, log, batches).await?);
             }
@@ -330,14 +374,16 @@ impl Inner {
     }
 
     /// The rows of a segment that count and can be read, in their order.
-    async fn readable(&self, log: &Log, segment: &Segment) -> Result<Vec<RecordBatch>> {
+    async fn readable(&self, log: &Log, segment: &Segment) -> Result<Readable> {
         let reader = self.segments(log);
         if !may_be_vouched_for(&reader, segment).await? {
-            return Ok(Vec::new());
+            return Ok(Readable::nothing(segment));
         }
         let mut open = without(0..segment.rows, &segment.dead);
         open.reverse();
-        let mut found = Vec::new();
+        let mut found = Readable::default();
+        // The time of the row before, and whether rows after it are lost.
+        let (mut before, mut torn) = (segment.min, false);
         while let Some(rows) = open.pop() {
             let wanted = Wanted {
                 columns: None,
@@ -345,19 +391,64 @@ impl Inner {
                 batch_size: 1 << 16,
             };
             match reader.vouched_rows(segment, wanted).await {
-                Ok(batches) => found.extend(batches),
+                Ok(batches) => {
+                    for batch in batches {
+                        let times = timestamps(&batch)?.values();
+                        let (Some(first), Some(last)) = (times.first(), times.last()) else {
+                            continue;
+                        };
+                        if std::mem::take(&mut torn) {
+                            found.lost.push((before, *first));
+                        }
+                        before = *last;
+                        found.batches.push(batch);
+                    }
+                }
                 Err(Fault::Corrupt { .. }) if rows.end - rows.start > SMALLEST => {
                     let middle = rows.start + (rows.end - rows.start) / 2;
                     open.push(middle..rows.end);
                     open.push(rows.start..middle);
                 }
-                Err(Fault::Corrupt { .. }) => {}
-                Err(Fault::Vanished { .. }) => return Ok(Vec::new()),
+                Err(Fault::Corrupt { .. }) => torn = true,
+                Err(Fault::Vanished { .. }) => return Ok(Readable::nothing(segment)),
                 Err(fault) => return Err(fault),
             }
         }
+        if torn {
+            found.lost.push((before, segment.max));
+        }
         Ok(found)
     }
+}
+
+/// What a damaged file still gives.
+#[derive(Default)]
+struct Readable {
+    batches: Vec<RecordBatch>,
+    /// From when to when rows are lost, with the times of the rows before and after: there may have been more of the same time.
+    lost: Vec<(i64, i64)>,
+}
+
+impl Readable {
+    fn nothing(segment: &Segment) -> Self {
+        Self {
+            batches: Vec::new(),
+            lost: vec![(segment.min, segment.max)],
+        }
+    }
+}
+
+impl Draft {
+    /// Rows of these times, both included, are lost: where none is left, there may have been one.
+    fn is_lost(&mut self, (first, last): (i64, i64)) {
+        self.mark((first, last.checked_add(1)), false);
+    }
+}
+
+/// What the version of a repair says of itself.
+fn note(said: String, report: &LeftOut) -> Metadata {
+    let lost = (LOST_ROWS.to_owned(), report.lost_rows.to_string());
+    [("repair".to_owned(), said), lost].into()
 }
 
 /// Whether a file has checksums in its pages at all; ours have, those of other programs need not. A page that lacks one is refused when it is read.

@@ -7,8 +7,9 @@ use minutebook_core::check::{Finding, Mend};
 use minutebook_core::time::format_timestamp;
 
 use super::story::Story;
-use crate::log::{Commit, Operation, Segment};
+use crate::log::{AbsorbedSegment, Commit, Operation, Segment};
 use crate::series::back::{Fit, WayBack};
+use crate::series::mend::LOST_ROWS;
 
 /// What a check knows when it has looked at all files.
 pub(super) struct Look<'a> {
@@ -17,28 +18,48 @@ pub(super) struct Look<'a> {
     pub(super) bad: &'a HashSet<String>,
     /// What is in each group that can be read.
     pub(super) groups: &'a HashMap<String, BTreeSet<String>>,
+    /// Segments that the log of ticks still has.
+    pub(super) held: &'a [AbsorbedSegment],
 }
 
-/// Whether the version after this one is of a repair that went back to files with the same rows.
-pub(super) fn has_same_rows(story: &Story, version: u64) -> bool {
-    let read = |version: u64| story.versions.get(&version).cloned().flatten();
-    let (Some(damaged), Some(next)) = (read(version), read(version + 1)) else {
-        return false;
-    };
-    if next.operation != Operation::Repair {
-        return false;
-    }
-    let mut way = WayBack::new(&damaged, false, &[]);
-    for (_, commit) in story.versions.range(..version).rev() {
-        let Some(commit) = commit else { break };
-        if way.fits(commit) != Fit::SameRows {
-            break;
+/// Whether the version after this one is of a repair that lost none of its rows.
+pub(super) fn was_mended_whole(story: &Story, version: u64) -> bool {
+    let next = story.versions.get(&(version + 1)).and_then(Option::as_ref);
+    next.is_some_and(|next| {
+        let lost = next.note.get(LOST_ROWS).map(String::as_str);
+        next.operation == Operation::Repair && lost == Some("0")
+    })
+}
+
+fn words(commit: &Commit, fit: Fit) -> (bool, String) {
+    let which = format!(
+        "version {} of {}",
+        commit.version,
+        format_timestamp(commit.committed_at)
+    );
+    match fit {
+        Fit::SameRows => (
+            true,
+            format!(
+                "; {which} has the same rows in files that are whole, and a repair goes on with those"
+            ),
+        ),
+        Fit::BeforeMove => (
+            true,
+            format!(
+                "; {which} has the same rows in files that are whole, but for the ticks that were moved after it and are still among the tick files, and a repair goes on with both"
+            ),
+        ),
+        _ => {
+            let becomes = match commit.rows {
+                0 => format!("leaves the series without rows, as {which}"),
+                rows => format!("makes the {rows} rows of {which} the newest"),
+            };
+            let why =
+                "no other file of the newest version has rows: if nothing can be read of this one";
+            (false, format!("; {why}, a repair {becomes}"))
         }
-        if commit.segments == next.segments && commit.groups == next.groups {
-            return true;
-        }
     }
-    false
 }
 
 impl Look<'_> {
@@ -52,44 +73,29 @@ impl Look<'_> {
         if concerned.peek().is_none() {
             return;
         }
-        let mut way = WayBack::new(&newest, self.rows_left(&newest) == 0, &[]);
-        let mut found = None;
-        for (_, commit) in self.story.versions.range(..newest.version).rev() {
-            // One that cannot be read: what is before it cannot be known to be what this one was made of.
-            let Some(commit) = commit else { break };
-            match way.fits(commit) {
-                Fit::Never => break,
-                Fit::NotYet => {}
-                fit if self.is_whole(commit) => {
-                    found = Some((commit, fit));
-                    break;
-                }
-                _ => {}
-            }
-        }
-        let Some((commit, fit)) = found else {
+        let Some((same, back)) = self.back(&newest) else {
             return;
-        };
-        let which = format!(
-            "version {} of {}",
-            commit.version,
-            format_timestamp(commit.committed_at)
-        );
-        let same = fit == Fit::SameRows;
-        let back = if same {
-            format!(
-                "; {which} has the same rows in files that are whole, and a repair goes on with those"
-            )
-        } else {
-            format!(
-                "; no other file of the newest version has rows: if nothing can be read of this one, a repair makes the {} rows of {which} the newest",
-                commit.rows
-            )
         };
         for finding in concerned {
             finding.lost &= !same;
             finding.cause.push_str(&back);
         }
+    }
+
+    /// Whether nothing is lost by going back, and in words what a repair does.
+    fn back(&self, newest: &Commit) -> Option<(bool, String)> {
+        let mut way = WayBack::new(newest, self.rows_left(newest) == 0, self.held);
+        for version in (newest.oldest..newest.version).rev() {
+            // One that cannot be read: what is before it cannot be known to be what this one was made of.
+            let commit = self.story.versions.get(&version)?.as_ref()?;
+            match way.fits(commit) {
+                Fit::Never => return None,
+                fit if self.is_whole(commit) => return Some(words(commit, fit)),
+                _ => {}
+            }
+        }
+        let back = "; all its rows are ticks that were moved and are still among the tick files, and a repair leaves them there";
+        way.begins_with_move().then(|| (true, back.to_owned()))
     }
 
     fn rows_left(&self, commit: &Commit) -> u64 {
