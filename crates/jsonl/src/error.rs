@@ -127,7 +127,7 @@ impl JsonlError {
         }
     }
 
-    fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSeries => ErrorKind::NotFound,
             Self::Entry { .. } | Self::Input(_) | Self::Name(_) | Self::Closed => {

@@ -100,12 +100,23 @@ fn so_is_one_that_is_not_compressed() {
     run(async {
         let (place, _) = copied_in_part().await;
         let lines = |range| entries(range).join("\n") + "\n";
-        place.put(&raw(3), lines(20..30));
+        place.put(&raw(3), lines(20..25));
         // And one beyond the next number.
         place.put(&raw(9), lines(60..70));
         let unfinished = (FindingKind::SealingUnfinished, Mend::Backend);
-        assert_eq!(findings(&place), [unfinished.clone(), unfinished]);
+        let both = [unfinished.clone(), unfinished];
+        assert_eq!(findings(&place), both);
+        // As long as they were written to a moment ago, more of them may be on its way.
         let repo = fresh(&place);
+        repo.mend_segments(&btc(), &[]).await.unwrap();
+        assert_eq!(repo.rotate(&btc()).await.unwrap(), None);
+        assert_eq!(findings(&place), both);
+        assert_eq!(
+            all(&place).await,
+            [entries(0..20), entries(40..60)].concat()
+        );
+        place.put_before(&raw(3), lines(20..30));
+        place.age(&raw(9));
         repo.mend_segments(&btc(), &[]).await.unwrap();
         assert_eq!(
             all(&place).await,
@@ -164,6 +175,52 @@ fn one_that_an_intact_list_gave_away_is_neither_read_nor_removed() {
         assert!(place.bytes(&sealed(1)) == first);
         let orphaned = (FindingKind::SealedSegmentOrphaned, Mend::MoveAway);
         assert_eq!(findings(&place), [orphaned]);
+    });
+}
+
+#[test]
+fn a_pair_that_an_interrupted_compression_left_comes_late() {
+    run(async {
+        // Whole, the plain one with a line that a program without the lock has added; and of the number that the list gives next.
+        for (number, grown) in [(3_usize, 30), (4, 40), (4, 41)] {
+            let place = Place::new();
+            let mut late = Vec::new();
+            for part in 0..5 {
+                let entries = entries(part * 10..part * 10 + 10);
+                place.repo.append_entries(&btc(), &entries).await.unwrap();
+                if part < 4 {
+                    place.repo.rotate(&btc()).await.unwrap().unwrap();
+                }
+                if part + 1 == number {
+                    late = place.bytes(&sealed(number as u64));
+                }
+            }
+            let number = number as u64;
+            std::fs::remove_file(place.file(MANIFEST)).unwrap();
+            std::fs::remove_file(place.file(&sealed(number))).unwrap();
+            let repo = fresh(&place);
+            // The list is put together from the others.
+            repo.mend_segments(&btc(), &[]).await.unwrap();
+            let from = usize::try_from(number - 1).unwrap() * 10;
+            place.put(&sealed(number), &late);
+            place.put(&raw(number), entries(from..grown).join("\n") + "\n");
+            let repo = fresh(&place);
+            repo.mend_segments(&btc(), &[]).await.unwrap();
+            let rest = entries(from + 10..50);
+            let expected = [entries(0..grown), rest].concat();
+            assert_eq!(all(&place).await, expected, "{number} {grown}");
+            assert_eq!(findings(&place), [], "{number} {grown}");
+            // By the name that it had.
+            let named = repo.segments(&btc()).await.unwrap();
+            let place_of = named.iter().position(|it| it.number == number);
+            let ids: Vec<_> = named.iter().map(|it| it.log_id.clone()).collect();
+            assert!(
+                ids.iter().all(|id| *id == ids[place_of.unwrap()]),
+                "{ids:?}"
+            );
+            let sealed = repo.rotate(&btc()).await.unwrap().unwrap();
+            assert_eq!(sealed.number, 5);
+        }
     });
 }
 

@@ -230,7 +230,7 @@ kinds! {
         "the manifest of the sealed segments names a file that is not there; reads fail",
         "one that has the name of another gets its own back; else the manifest names it no more, and its lines are lost";
     SealedSegmentOrphaned = "sealed-segment-orphaned", Ticks, Untidy,
-        "a sealed segment that the manifest does not name: left over of one that was moved away, a copy under another number, or put there by somebody; nothing reads it",
+        "a sealed segment that the manifest does not name: left over of one that was moved away, a copy under another number, a plain one with other lines than the compressed one of its number, or put there by somebody; nothing reads it",
         "it is moved to quarantine";
     SealedManifestDamaged = "sealed-manifest-damaged", Ticks, Untidy,
         "the manifest of the sealed segments is missing, damaged, or older than the segments (it does not name one that came after it); reads put it together from them",
@@ -262,7 +262,7 @@ kinds! {
         "a new version is committed without it, and its rows are lost; where an earlier version has the same rows, or no others are left, the new one goes on with those";
     SegmentDamaged = "segment-damaged", Series, Damage,
         "a file of rows that does not fit its size, its digest or its checksums",
-        "a new version is committed without it and with those of its rows that can still be read (those of pages with a checksum: of an adopted file without any none, since a wrong value reads as well as a right one), or goes on with those of an earlier version as for `segment-missing`; the file is moved to quarantine. Of ticks, the segment that was moved to it last is read from the tick files again if it is still there and nothing else changed rows since";
+        "a new version is committed without it and with those of its rows that can still be read (those of pages with a checksum: of an adopted file without any none, since a wrong value reads as well as a right one), or goes on with those of an earlier version as for `segment-missing`; the file is moved to quarantine. Of ticks, the segment that was moved to it last is read from the tick files again if it is still there, nothing else changed rows since, and the version before it is kept or there was none";
     GroupDamaged = "group-damaged", Series, Damage,
         "a list of segments that is missing, or does not fit its digest",
         "a new version is committed without its segments, or goes on with those of an earlier version as for `segment-missing`; they are moved to quarantine";

@@ -14,7 +14,9 @@ use super::lines::Lines;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
 use crate::layout::Names;
-use crate::segments::{Entry, Known, Manifest, Member, Paths, SealedFile, member, misnumbered};
+use crate::segments::{
+    Beside, Entry, Known, Manifest, Member, Paths, SealedFile, beside, member, misnumbered,
+};
 
 /// Why a file is not read that a repair, or the next rotation, takes into the series.
 const CAME_LATE: &str = "it came after the list of segments was put together from those that were there; the next rotation takes it into the series";
@@ -210,6 +212,17 @@ impl Check<'_> {
                         ),
                     }
                 }
+                Member::Raw(number)
+                    if let Some(entry) = manifest.get(number)
+                        && self.is_another(paths, entry) =>
+                {
+                    let cause = "the compressed segment of its number is whole and has other lines";
+                    look.tell(
+                        Finding::new(FindingKind::SealedSegmentOrphaned, path, cause)
+                            .mended_by(Mend::MoveAway),
+                        id,
+                    );
+                }
                 Member::Raw(number) if manifest.get(number).is_some() => look.tell(
                     unfinished(path, "it is compressed, and was to be removed"),
                     id,
@@ -266,6 +279,12 @@ impl Check<'_> {
                 id,
             );
         }
+    }
+
+    /// Whether a plain segment has other lines than the compressed one of its number, which is whole.
+    fn is_another(&self, paths: &Paths, entry: &Entry) -> bool {
+        let found = beside(&*self.config.fs, paths, entry);
+        matches!(found, Ok(Some(Beside::Another)))
     }
 
     /// Whether a file is a whole segment of this number.

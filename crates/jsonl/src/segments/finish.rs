@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use minutebook_fs::{Durability, FsError, remove};
 
+use super::plain::{late, settle};
 use super::removal::remove_leaving;
 use super::rotate::{compress, manifest, new_id};
 use super::{Entry, Guard, Known, Manifest, Member, SealedFile, member, misnumbered};
@@ -39,7 +40,11 @@ pub(crate) fn finish(
             Member::Part => {
                 remove(fs, &path, Durability::Synced)?;
             }
-            Member::Sealed(number) if number < manifest.next && manifest.is_unnamed(number) => {
+            // One of the next number has a plain one beside it: what somebody else's compression made of that, or an own one before the list was lost.
+            Member::Sealed(number)
+                if manifest.is_unnamed(number)
+                    && (number < manifest.next || !manifest.knows_its_holes()) =>
+            {
                 take_in(store, series, &mut manifest, number, &path)?;
             }
             Member::Sealed(number) if manifest.is_unnamed(number) => {
@@ -51,28 +56,17 @@ pub(crate) fn finish(
             Member::Raw(number) if number == manifest.next => {
                 made = Some(compress(store, series, &mut manifest, number)?);
             }
-            Member::Raw(number) => {
-                let Some(len) = store.metadata(&path)?.map(|meta| meta.len) else {
-                    continue;
-                };
-                match manifest.get(number) {
-                    Some(entry) if entry.bytes == len => {
-                        remove(fs, &path, Durability::Synced)?;
-                    }
-                    // A program that takes no lock has appended to it meanwhile.
-                    Some(_) => {
-                        compress(store, series, &mut manifest, number)?;
-                    }
-                    None if manifest.leaving.contains(&number) => {
-                        remove(fs, &path, Durability::Synced)?;
-                    }
-                    // It came after the manifest was put together.
-                    None if !manifest.knows_its_holes() => {
-                        compress(store, series, &mut manifest, number)?;
-                    }
-                    None => left_alone(&path, "the manifest does not know it"),
+            Member::Raw(number) => match manifest.get(number).cloned() {
+                Some(entry) => settle(store, series, &mut manifest, &entry, &path)?,
+                None if manifest.leaving.contains(&number) => {
+                    remove(fs, &path, Durability::Synced)?;
                 }
-            }
+                // It came after the manifest was put together.
+                None if !manifest.knows_its_holes() => {
+                    late(store, series, &mut manifest, number, &path)?;
+                }
+                None => left_alone(&path, "the manifest does not know it"),
+            },
         }
     }
     Ok(made)
@@ -88,7 +82,12 @@ fn members(store: &Store, series: &Series) -> Result<Vec<(Member, PathBuf)>, Jso
         true
     });
     listed.map_err(|error| FsError::not_applied("rotate", "read the directory", dir, error))?;
-    found.sort_unstable_by(|a, b| a.1.cmp(&b.1));
+    // A compressed segment before the plain one of its number, which may be what is left of it.
+    found.sort_unstable_by_key(|(member, _)| match member {
+        Member::Part => (0, 0),
+        Member::Sealed(number) => (*number, 1),
+        Member::Raw(number) => (*number, 2),
+    });
     Ok(found)
 }
 
@@ -130,6 +129,7 @@ fn take_in(
     match file.whole(number) {
         Ok(Some(entry)) => {
             manifest.take_in(entry);
+            manifest.next = manifest.next.max(number + 1);
             manifest.write(&*store.config.fs, &series.sealed)?;
         }
         Ok(None) => left_alone(path, "it is not whole, or is another one"),
@@ -138,6 +138,6 @@ fn take_in(
     Ok(())
 }
 
-fn left_alone(path: &Path, why: &str) {
-    tracing::warn!(path = %path.display(), why, "a segment that the manifest does not name was left alone");
+pub(super) fn left_alone(path: &Path, why: &str) {
+    tracing::warn!(path = %path.display(), why, "a file of a segment was left alone");
 }

@@ -62,6 +62,23 @@ impl Place {
         std::fs::write(self.file(name), bytes).unwrap();
     }
 
+    /// As [`put`](Self::put), an hour ago.
+    pub(crate) fn put_before(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        self.put(name, bytes);
+        self.age(name);
+    }
+
+    /// Nobody has written to the file for an hour.
+    pub(crate) fn age(&self, name: &str) {
+        let file = std::fs::File::options()
+            .append(true)
+            .open(self.file(name))
+            .unwrap();
+        let time = file.metadata().unwrap().modified().unwrap();
+        let hour = std::time::Duration::from_hours(1);
+        file.set_modified(time - hour).unwrap();
+    }
+
     pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.file(name)).unwrap()
     }

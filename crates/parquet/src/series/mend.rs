@@ -365,7 +365,9 @@ impl Inner {
             if missed > 0 {
                 report.lost_in.insert(segment.file.clone());
             }
-            lost.into_iter().for_each(|times| draft.is_lost(times));
+            for times in lost {
+                draft.is_lost(times);
+            }
             if rows > 0 {
                 left.extend(draft.write_joined(self, log, batches).await?);
             }

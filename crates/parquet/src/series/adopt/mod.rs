@@ -42,7 +42,7 @@ pub struct AdoptReport {
     /// Rows that were there, with keys that a later file has too: at the same times, unless another key is declared.
     pub replaced: u64,
     /// Files that were adopted before, or are part of the series, byte for byte. They are not added again, even if rows of theirs were replaced or
-    /// deleted since: to have these back, load the file and upsert it.
+    /// deleted since, or lost by a repair: to have these back, load the file and upsert it.
     pub already: Vec<PathBuf>,
     /// Files that cannot be part of a series as they are, and why. Load and write them instead.
     pub skipped: Vec<(PathBuf, String)>,
