@@ -103,6 +103,10 @@ fn processes_and_threads_append_while_a_reader_reads() {
                     let (entries, report) = texts(&place.repo, &btc(), &EntryQuery::new().last(20))
                         .await
                         .unwrap();
+                    if entries.is_empty() {
+                        // The file is there before its first line, and has no column to ask for.
+                        continue;
+                    }
                     assert!(report.is_clean(), "{report:?}");
                     for text in &entries {
                         serde_json::from_str::<serde_json::Value>(text).unwrap();
