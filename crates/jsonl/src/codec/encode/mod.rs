@@ -1,6 +1,7 @@
 //! Arrow batches to lines.
 
 mod column;
+mod line;
 mod text;
 mod time;
 
@@ -16,6 +17,7 @@ use crate::index::{BLOCK_BYTES, Block, Part};
 use column::Source;
 use time::Stamps;
 
+pub(crate) use line::{Line, Out};
 pub(crate) use text::{Fixed, push as push_text, push_json};
 pub(crate) use time::push_instant;
 
@@ -182,7 +184,7 @@ impl Rows {
             stamps.push(&mut bytes, *nanos);
             bytes.push(b'"');
             for (key, source) in &self.sources {
-                key.push(&mut bytes);
+                key.push(&mut *bytes);
                 if let Err(error) = source.push(row, &mut bytes) {
                     return (bytes, Err(error));
                 }

@@ -4,12 +4,13 @@ use std::io;
 
 use serde::Serialize;
 
+use super::line::Out;
 use crate::error::JsonlError;
 
 /// Appends a scalar as JSON: floats in their shortest form that reads back, with a `.0` where they are whole.
 #[inline]
 pub(crate) fn push_json<T: Serialize + ?Sized>(
-    out: &mut Vec<u8>,
+    out: &mut impl Out,
     value: &T,
 ) -> Result<(), JsonlError> {
     serde_json::to_writer(Short(out), value)
@@ -18,16 +19,14 @@ pub(crate) fn push_json<T: Serialize + ?Sized>(
 
 /// Appends a few bytes. Copies of a length that the compiler knows need no call, which would take longer than the copy: so it is two that overlap.
 #[inline]
-pub(crate) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn push_bytes(out: &mut impl Out, bytes: &[u8]) {
     #[inline]
-    fn two<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    fn two<const N: usize>(out: &mut impl Out, bytes: &[u8]) -> bool {
         if bytes.len() <= 2 * N
             && let (Some(head), Some(tail)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>())
         {
-            let end = out.len() + bytes.len();
-            out.extend_from_slice(head);
-            out.truncate(end - N);
-            out.extend_from_slice(tail);
+            out.put(head, bytes.len() - N);
+            out.put(tail, N);
             return true;
         }
         false
@@ -39,14 +38,14 @@ pub(crate) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
         _ => false,
     };
     if !is_done {
-        out.extend_from_slice(bytes);
+        out.put_all(bytes);
     }
 }
 
 /// Takes what the library writes, mostly the few digits of a number.
-struct Short<'o>(&'o mut Vec<u8>);
+struct Short<'o, O>(&'o mut O);
 
-impl io::Write for Short<'_> {
+impl<O: Out> io::Write for Short<'_, O> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         push_bytes(self.0, bytes);
@@ -91,25 +90,23 @@ impl Fixed {
     }
 
     #[inline]
-    pub(crate) fn push(&self, out: &mut Vec<u8>) {
+    pub(crate) fn push(&self, out: &mut impl Out) {
         if self.text.len() <= Self::HEAD {
-            let end = out.len() + self.text.len();
-            out.extend_from_slice(&self.head);
-            out.truncate(end);
+            out.put(&self.head, self.text.len());
         } else {
-            out.extend_from_slice(&self.text);
+            out.put_all(&self.text);
         }
     }
 }
 
 /// Appends text as a JSON string.
 #[inline]
-pub(crate) fn push(out: &mut Vec<u8>, text: &str) -> Result<(), JsonlError> {
+pub(crate) fn push(out: &mut impl Out, text: &str) -> Result<(), JsonlError> {
     // Nearly always there is nothing to escape.
     if is_plain(text.as_bytes()) {
-        out.push(b'"');
+        out.put(b"\"", 1);
         push_bytes(out, text.as_bytes());
-        out.push(b'"');
+        out.put(b"\"", 1);
         Ok(())
     } else {
         push_json(out, text)

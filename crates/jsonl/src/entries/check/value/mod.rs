@@ -15,7 +15,7 @@ use serde::ser::{Impossible, SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::serialise;
-use crate::codec::encode::{Fixed, push_text};
+use crate::codec::encode::{Fixed, Line, Out as _, push_text};
 use crate::codec::instant::Instants;
 use crate::codec::token::Token;
 use crate::config::EpochUnit;
@@ -45,6 +45,13 @@ impl serde::ser::Error for Left {
 /// Writes values, one after another.
 #[derive(Debug, Default)]
 pub(super) struct Values {
+    known: Known,
+    line: Line,
+}
+
+/// What is known of the values.
+#[derive(Debug, Default)]
+struct Known {
     instants: Instants,
     /// All keys so far, each once, in an order that all values had. Who finds its keys there from front to back has none twice.
     keys: Vec<Key>,
@@ -73,22 +80,19 @@ impl Values {
         unit: Option<EpochUnit>,
         out: &mut Vec<u8>,
     ) -> Result<bool, Left> {
-        let start = out.len();
-        self.next = 0;
-        self.time = None;
-        let done = value
-            .serialize(Entry {
-                values: self,
-                out,
-                start,
-            })
-            .and_then(|()| self.finish(out.get(start..).unwrap_or_default(), unit));
-        if done.is_err() {
-            out.truncate(start);
-        }
-        done
+        let Self { known, line } = self;
+        known.next = 0;
+        known.time = None;
+        line.truncate(0);
+        value.serialize(Entry { known, line })?;
+        let text = line.bytes();
+        let is_number = known.finish(text, unit)?;
+        out.extend_from_slice(text);
+        Ok(is_number)
     }
+}
 
+impl Known {
     fn finish(&mut self, text: &[u8], unit: Option<EpochUnit>) -> Result<bool, Left> {
         let time = self.time.clone().ok_or(Left)?;
         let time = text
@@ -153,9 +157,8 @@ impl Values {
 
 /// The value itself: an object, or nothing that is taken.
 struct Entry<'v, 'o> {
-    values: &'v mut Values,
-    out: &'o mut Vec<u8>,
-    start: usize,
+    known: &'v mut Known,
+    line: &'o mut Line,
 }
 
 /// The fields of an object, as they come.
@@ -168,9 +171,9 @@ struct Fields<'v, 'o> {
 impl Fields<'_, '_> {
     #[inline]
     fn key(&mut self, name: &str) -> Result<(), Left> {
-        let Entry { values, out, .. } = &mut self.entry;
-        let key = values.key(name)?;
-        key.text.push(out);
+        let Entry { known, line } = &mut self.entry;
+        let key = known.key(name)?;
+        key.text.push(*line);
         self.is_time = key.is_time;
         Ok(())
     }
@@ -178,41 +181,42 @@ impl Fields<'_, '_> {
     /// As [`key`](Self::key), of a struct.
     #[inline]
     fn field(&mut self, name: &'static str) -> Result<(), Left> {
-        let Entry { values, out, .. } = &mut self.entry;
-        let key = values.field(name)?;
-        key.text.push(out);
+        let Entry { known, line } = &mut self.entry;
+        let key = known.field(name)?;
+        key.text.push(*line);
         self.is_time = key.is_time;
         Ok(())
     }
 
     #[inline]
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Left> {
-        let Entry { values, out, start } = &mut self.entry;
-        let from = out.len();
-        if value.serialize(Scalar { out }).is_err() {
-            out.truncate(from);
-            other(value, out)?;
+        let Entry { known, line } = &mut self.entry;
+        let from = line.len();
+        if value.serialize(Scalar { line }).is_err() {
+            line.truncate(from);
+            other(value, line)?;
         }
         if self.is_time {
-            values.time = Some(from - *start..out.len() - *start);
+            known.time = Some(from..line.len());
         }
         Ok(())
     }
 
     fn end(self) -> Result<(), Left> {
-        let Entry { out, start, .. } = self.entry;
+        let Entry { line, .. } = self.entry;
+        line.push(b'}');
         // Before the first key stands a comma so far. Without a key there is no time, so nothing is taken.
-        *out.get_mut(start).ok_or(Left)? = b'{';
-        out.push(b'}');
+        *line.bytes().first_mut().ok_or(Left)? = b'{';
         Ok(())
     }
 }
 
 /// Appends a value that is no scalar. A type may claim that any text is JSON, so it is looked at.
-fn other<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), Left> {
-    let from = out.len();
-    serialise(value, out).map_err(|_| Left)?;
-    let text = out.get(from..).unwrap_or_default();
+fn other<T: Serialize + ?Sized>(value: &T, line: &mut Line) -> Result<(), Left> {
+    let mut text = Vec::new();
+    serialise(value, &mut text).map_err(|_| Left)?;
+    let text = &text[..];
+    line.put_all(text);
     let valid = match text.first() {
         Some(b'"') => serde_json::from_slice::<String>(text).is_ok(),
         _ => serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),

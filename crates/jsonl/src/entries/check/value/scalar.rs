@@ -6,7 +6,7 @@ use serde::ser::Impossible;
 use serde::{Serialize, Serializer};
 
 use super::{Fields, Left};
-use crate::codec::encode::{push_json, push_text};
+use crate::codec::encode::{Line, Out as _, push_json, push_text};
 
 /// A key of a map: text, or nothing that is taken.
 pub(super) struct Name<'f, 'v, 'o> {
@@ -41,12 +41,12 @@ impl Serializer for Name<'_, '_, '_> {
 
 /// The value of a field, if it is a scalar.
 pub(super) struct Scalar<'o> {
-    pub(super) out: &'o mut Vec<u8>,
+    pub(super) line: &'o mut Line,
 }
 
 impl Scalar<'_> {
     fn push<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Left> {
-        push_json(self.out, value).map_err(|_| Left)
+        push_json(self.line, value).map_err(|_| Left)
     }
 }
 
@@ -86,7 +86,7 @@ impl Serializer for Scalar<'_> {
     }
     #[inline]
     fn serialize_str(self, value: &str) -> Result<(), Left> {
-        push_text(self.out, value).map_err(|_| Left)
+        push_text(self.line, value).map_err(|_| Left)
     }
     fn serialize_unit_variant(
         self,
@@ -97,7 +97,7 @@ impl Serializer for Scalar<'_> {
         self.serialize_str(variant)
     }
     fn serialize_none(self) -> Result<(), Left> {
-        self.out.extend_from_slice(b"null");
+        self.line.put(b"null", 4);
         Ok(())
     }
     fn serialize_unit(self) -> Result<(), Left> {
