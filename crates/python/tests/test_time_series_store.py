@@ -1,9 +1,11 @@
 """``TimeSeriesDataStore``: ticks and frames."""
 
+import gc
 import json
 import logging
 import multiprocessing
 import os
+import weakref
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -142,8 +144,6 @@ def test_values_that_come_again_after_a_long_time_of_new_ones_are_read_as_they_a
 
 
 def test_loading_leaves_the_collector_as_it_was(store):
-    import gc
-
     store.save_data("X", {"a": 1})
     for enabled in (True, False):
         gc.enable() if enabled else gc.disable()
@@ -156,6 +156,60 @@ def test_loading_leaves_the_collector_as_it_was(store):
             assert gc.isenabled() is enabled
         finally:
             gc.enable()
+
+
+def collections_while(make):
+    """How often the collector begins while ``make`` is called and a few objects are made after it."""
+    begun = []
+    gc.callbacks.append(lambda phase, info: begun.append(info) if phase == "start" else None)
+    try:
+        made = make()
+        few = [[] for _ in range(50)]
+    finally:
+        gc.callbacks.pop()
+    assert len(few) == 50
+    return made, begun
+
+
+def many_lines(store):
+    (store.storage_path / "x_timeseries.jsonl").write_text("".join(json.dumps({"n": n, "in": {"a": [n]}}) + "\n" for n in range(30_000)))
+
+
+@pytest.mark.skipif(gc.get_freeze_count() > 0, reason="this interpreter begins with frozen objects, which are left alone")
+def test_a_long_load_does_not_set_off_the_collector(store):
+    many_lines(store)
+    gc.collect()
+    made, begun = collections_while(lambda: store.load_data("X"))
+    assert len(made) == 30_000 and begun == []
+    assert gc.get_freeze_count() == 0
+    # What was made is the collector's all the same: a loop through it is found.
+    made[7]["loop"] = made
+    gone = Gone()
+    made[7]["in"]["gone"] = gone
+    del made
+    seen = gone.seen()
+    del gone
+    gc.collect()
+    assert seen() is None
+
+
+class Gone:
+    """What can be seen to be gone."""
+
+    def seen(self):
+        return weakref.ref(self)
+
+
+def test_what_a_program_has_frozen_stays_frozen(store):
+    many_lines(store)
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        assert len(store.load_data("X")) == 30_000
+        # Less by what of it was freed in the meantime, not by all of it.
+        assert gc.get_freeze_count() > frozen * 0.9
+    finally:
+        gc.unfreeze()
 
 
 def test_a_torn_tail_is_not_glued_to_the_next_entry(store):

@@ -150,6 +150,7 @@ struct Known<'py> {
 
 impl<'py> Known<'py> {
     /// Puts the value that begins with a token in its place. Objects that are kept are lent, since counting who has them is a call each time.
+    #[inline]
     fn put(
         &mut self,
         member: &Member<'_, 'py>,
@@ -169,16 +170,33 @@ impl<'py> Known<'py> {
                 (&mut self.numbers, at, PyFloat::new(py, value).into_any())
             }
             Token::NewInt(at, value) => (&mut self.numbers, at, PyInt::new(py, value).into_any()),
-            other => {
-                let value = self.value(other, tokens)?;
-                return value.map_or(Ok(()), |value| member.set(&value));
+            Token::Text(part) => {
+                let value = tokens.text(py, part)?;
+                return member.object.set_item(member.key, &value);
             }
+            Token::Float(value) => {
+                let value = PyFloat::new(py, value);
+                return member.object.set_item(member.key, &value);
+            }
+            other => return self.put_other(member, other, tokens),
         };
-        member.set(&value)?;
+        member.object.set_item(member.key, &value)?;
         if let Some(place) = places.get_mut(at as usize) {
             *place = Some(value);
         }
         Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_other(
+        &mut self,
+        member: &Member<'_, 'py>,
+        token: Token,
+        tokens: &mut Tokens<'_>,
+    ) -> PyResult<()> {
+        let value = self.value(token, tokens)?;
+        value.map_or(Ok(()), |value| member.set(&value))
     }
 
     /// The value that begins with a token.

@@ -13,7 +13,7 @@ mod tokens;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use minutebook_fs::{Fs, FsError, FsFile, OpenMode, OsFs};
 use pyo3::prelude::*;
@@ -26,8 +26,10 @@ use tokens::{Chunk, Chunks};
 
 /// Files up to this length are read on the thread that asks.
 const SMALL: u64 = 1 << 18;
-/// How many chunks may be read ahead.
-const AHEAD: usize = 4;
+/// How many chunks there are: the one that objects are made of, and those read ahead.
+const CHUNKS: usize = 8;
+/// So many are given back at once, since waking the reader for each costs the maker more than the reader gains.
+const GIVEN_BACK: usize = 4;
 
 /// The values of the lines of a file and the numbers (from 1) of lines that are no JSON; `None` if there is no file.
 ///
@@ -67,8 +69,11 @@ pub(crate) fn load_open<'py>(
         }
     } else {
         std::thread::scope(|scope| {
-            let (full, mut fulls) = sync_channel(AHEAD);
+            let (full, mut fulls) = channel();
             let (empty, empties) = channel();
+            for _ in 0..CHUNKS {
+                drop(empty.send(Chunk::default()));
+            }
             scope.spawn(move || read_ahead(chunks, &full, &empties));
             take_all(py, &mut maker, path, &mut fulls, &empty)
         })?;
@@ -97,9 +102,8 @@ fn refused(path: &Path, failed: io::Error) -> PyErr {
 }
 
 /// Reads chunks until the end, an error, or nobody wants them.
-fn read_ahead(mut chunks: Chunks, full: &SyncSender<io::Result<Chunk>>, empties: &Receiver<Chunk>) {
-    loop {
-        let mut chunk = empties.try_recv().unwrap_or_default();
+fn read_ahead(mut chunks: Chunks, full: &Sender<io::Result<Chunk>>, empties: &Receiver<Chunk>) {
+    while let Ok(mut chunk) = empties.recv() {
         let read = match chunks.next(&mut chunk) {
             Ok(true) => Ok(chunk),
             Ok(false) => return,
@@ -120,6 +124,7 @@ fn take_all(
     fulls: &mut Receiver<io::Result<Chunk>>,
     empty: &Sender<Chunk>,
 ) -> PyResult<()> {
+    let mut done = Vec::with_capacity(GIVEN_BACK);
     loop {
         let next = match fulls.try_recv() {
             Ok(next) => {
@@ -135,8 +140,13 @@ fn take_all(
         let Some(next) = next else { return Ok(()) };
         let chunk = next.map_err(|failed| refused(path, failed))?;
         maker.take(&chunk)?;
-        // It is of no use any more if the reader has come to the end.
-        drop(empty.send(chunk));
+        done.push(chunk);
+        if done.len() == GIVEN_BACK {
+            for chunk in done.drain(..) {
+                // It is of no use any more if the reader has come to the end.
+                drop(empty.send(chunk));
+            }
+        }
         py.check_signals()?;
     }
 }

@@ -12,7 +12,7 @@ use super::reader::{Known, shape_of};
 use super::seen::Places;
 
 /// So much of a file is read at once.
-const PIECE: usize = 1 << 19;
+const PIECE: usize = 1 << 18;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// A part of a chunk's bytes.

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _DAY_NS = 86_400 * 10**9
 _MAX_NAME = 255
+# From so many entries on it is worth keeping the collector from them.
+_MANY_ENTRIES = 10_000
 
 
 def _file_part(text: str) -> str:
@@ -410,18 +412,26 @@ class TimeSeriesDataStore:
         """All entries of a symbol, in the order written, those first that were sealed in compressed segments meanwhile. Lines that are no
         JSON are skipped, and logged."""
         path = self._get_filepath(symbol)
-        sealed = f"{path.removesuffix('_timeseries.jsonl')}~sealed"
         collects = gc.isenabled()
         gc.disable()  # nothing of what is made here can be garbage yet, and looking for it takes longer than making it
         try:
-            if os.path.isdir(sealed):
-                return self._load_sealed(path)
-            loaded = _native.load_lines(path, json.loads)
-            if os.path.isdir(sealed):  # meanwhile
-                return self._load_sealed(path)
+            data = self._load(path)
+            if collects and len(data) >= _MANY_ENTRIES and not gc.get_freeze_count():
+                # Into the oldest generation at once, where they end in any case: the next object would set off a walk through all of them.
+                gc.freeze()
+                gc.unfreeze()
+            return data
         finally:
             if collects:
                 gc.enable()
+
+    def _load(self, path: str) -> list[dict[str, Any]]:
+        sealed = f"{path.removesuffix('_timeseries.jsonl')}~sealed"
+        if os.path.isdir(sealed):
+            return self._load_sealed(path)
+        loaded = _native.load_lines(path, json.loads)
+        if os.path.isdir(sealed):  # meanwhile
+            return self._load_sealed(path)
         if loaded is None:
             return []
         data, skipped = loaded
