@@ -97,6 +97,58 @@ fn usable(python: &Path) -> Option<(u32, u32)> {
     (version.0 == 3 && MINORS.contains(&version.1)).then_some(version)
 }
 
+/// An environment for what must be tested wherever it can be: with `python3`, or another interpreter that our wheels are for. The inner error says why
+/// it is left out: there is no package index here, and not everything was installed before.
+///
+/// # Errors
+/// If there is no such interpreter, or an index that answers does not give a requirement.
+pub(crate) fn needed(
+    folder: &Path,
+    requirements: &str,
+) -> Result<std::result::Result<PathBuf, String>> {
+    let with = if usable(Path::new(PYTHON)).is_some() {
+        PathBuf::from(PYTHON)
+    } else {
+        let mut others = others().into_values();
+        others.next().ok_or_else(|| {
+            anyhow::anyhow!(
+                "there is no CPython 3.{} or later with venv",
+                MINORS.start()
+            )
+        })?
+    };
+    let error = match filled(&with, folder, requirements, &[]) {
+        Ok(python) => return Ok(Ok(python)),
+        Err(error) => error,
+    };
+    if has_index(&folder.join("bin/python")) {
+        return Err(error);
+    }
+    Ok(Err(format!("no package index answers: {error:#}")))
+}
+
+/// Whether pip reaches an index, which has itself.
+fn has_index(python: &Path) -> bool {
+    let asked = [
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-cache-dir",
+    ];
+    let asked = output(
+        Command::new(python)
+            .args(asked)
+            .args(["--disable-pip-version-check", "--retries=1", "--timeout=15"])
+            .args(["--only-binary=:all:", "--dest"])
+            .arg(std::env::temp_dir().join("minutebook-index"))
+            .arg("pip")
+            .stdin(Stdio::null()),
+    );
+    asked.is_ok()
+}
+
 /// An environment in which everything of a requirements file is installed.
 pub(crate) fn ready(folder: &Path, requirements: &str) -> Result<PathBuf> {
     filled(Path::new(PYTHON), folder, requirements, &[])

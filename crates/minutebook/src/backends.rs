@@ -128,7 +128,7 @@ mod json {
 mod jsonl {
     use std::sync::Arc;
 
-    use minutebook_jsonl::{JsonlConfig, JsonlTimeSeriesRepository, Rotation};
+    use minutebook_jsonl::{JsonlConfig, JsonlTimeSeriesRepository, Rotation, TimeField};
 
     use super::Backends;
     use crate::lazy::Lazy;
@@ -146,6 +146,10 @@ mod jsonl {
                 .durability(self.durability());
             if let Some(bytes) = self.config.ticks.max_line_bytes {
                 config = config.max_line_bytes(bytes);
+            }
+            let unit = self.config.ticks.epoch_unit.unwrap_or_default();
+            if let Some(unit) = unit.of_numbers() {
+                config = config.time(TimeField::timestamp().epoch(unit));
             }
             let mut rotation = Rotation::default();
             rotation.bytes = self.config.ticks.rotate_bytes.filter(|bytes| *bytes > 0);

@@ -423,7 +423,9 @@ fn template(said: &Config) -> String {
         }
         let default = match setting.kind {
             SettingKind::Count | SettingKind::Flag => setting.default.to_owned(),
-            SettingKind::Path | SettingKind::Durability => format!("{:?}", setting.default),
+            SettingKind::Path | SettingKind::Durability | SettingKind::Unit => {
+                format!("{:?}", setting.default)
+            }
         };
         let here = (setting.key == "decisions.storage_path"
             && said.decisions.storage_path.is_some())

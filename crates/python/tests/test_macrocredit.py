@@ -415,3 +415,16 @@ def test_a_registry_can_be_copied(tmp_path):
     registry = DataRegistry(tmp_path / "r.json", tmp_path)
     registry.register_dataset("a", tmp_path / "x.parquet", "A")
     assert copy.deepcopy(registry).list_datasets() == pickle.loads(pickle.dumps(registry)).list_datasets() == ["a"]
+
+
+def test_what_json_cannot_hold_is_refused_and_stays_nowhere(registry):
+    registry.register_dataset("a", "a", "I")
+    before = registry.registry_path.read_bytes()
+    for metadata in ({"x": object()}, {"x": {1: "a", "b": 2}}, {"x": {1, 2}}):
+        with pytest.raises(TypeError):
+            registry.register_dataset("b", "b", "I", metadata=metadata)
+        with pytest.raises(TypeError):
+            registry.register_dataset("a", "a", "I", metadata=metadata)
+    assert list(registry._catalog) == registry.list_datasets() == ["a"] and registry.registry_path.read_bytes() == before
+    registry.register_dataset("c", "c", "I")
+    assert registry.list_datasets() == ["a", "c"]

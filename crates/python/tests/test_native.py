@@ -1,10 +1,14 @@
 """The store itself: decisions, series, ticks, catalog, with and without asyncio."""
 
 import asyncio
+import errno
+import gc
 import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 from datetime import datetime, timedelta, timezone
@@ -347,3 +351,69 @@ def test_an_async_feed_waits_and_can_be_cancelled(tmp_path):
         assert (await asyncio.wait_for(anext(changes), 30)).id == "d-2"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_store_that_is_not_there_is_a_missing_file(tmp_path, asynchronous):
+    path = tmp_path / "none"
+    with pytest.raises(FileNotFoundError) as caught:
+        (aio if asynchronous else minutebook).open(path)
+    error = caught.value
+    assert type(error) is minutebook.MissingFileError and error.errno == errno.ENOENT and error.filename == str(path)
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.errno, again.filename, str(again)) == (error.errno, error.filename, str(error)) and str(path) in str(error)
+
+
+def test_what_another_process_holds_is_locked(book, tmp_path):
+    holder = """
+import sys
+from minutebook import _native
+with _native.FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    (tmp_path / "backup").mkdir()
+    lock = tmp_path / "backup/.minutebook-backup.lock"
+    process = subprocess.Popen([sys.executable, "-c", holder, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(minutebook.LockedError, match="another backup") as caught:
+            book.backup(tmp_path / "backup")
+        assert isinstance(caught.value, OSError) and caught.value.kind == "locked" and str(tmp_path) in caught.value.resource
+    finally:
+        process.communicate("")
+    assert book.backup(tmp_path / "backup").generation
+
+
+def test_batches_cross_without_a_copy(book):
+    """The buffers that Python gets are those of the batch, however often it is given."""
+    def addresses(batch):
+        return [buffer.address for column in pa.record_batch(batch).columns for buffer in column.buffers() if buffer is not None]
+
+    book.series.write("A@1h", bars(48))
+    for batch in book.series.scan("A@1h"):
+        first = addresses(batch)
+        assert len(first) >= 3 and addresses(batch) == first
+        # They live as long as somebody has them.
+        table = pa.table(pa.record_batch(batch))
+        del batch
+        gc.collect()
+        assert table["close"].to_pylist() == bars(48)["close"].tolist()
+        assert {buffer.address for column in table.columns for buffer in column.chunk(0).buffers() if buffer is not None} == set(first)
+
+
+def test_what_is_damaged_is_corrupt(book):
+    book.series.write("A@1h", bars(48))
+    book.ticks.write("BTCUSD@ticks", bars(2))
+    (segment,) = book.path.rglob("*.parquet")
+    os.truncate(segment, segment.stat().st_size // 2)
+    with open(book.path / "ticks/btcusd_timeseries.jsonl", "a") as file:
+        file.write("malformed\n")
+    again = minutebook.open(book.path)
+    for call, named in (
+        (lambda: again.series.scan("A@1h").to_arrow(), "parquet"),
+        (lambda: again.ticks.scan("BTCUSD@ticks", strict=True).to_arrow(), "line 3"),
+    ):
+        with pytest.raises(minutebook.CorruptError, match=named) as caught:
+            call()
+        assert isinstance(caught.value, ValueError) and caught.value.kind == "corrupt"

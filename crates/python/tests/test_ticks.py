@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from datetime import datetime, timezone
 
 import pytest
@@ -86,3 +87,39 @@ def test_sealed_ticks_are_moved_to_parquet(tmp_path):
         assert await other.series.declare_key("@trades", ["trade_id"]) == 1
 
     asyncio.run(main())
+
+
+def test_numbers_are_times_where_their_unit_is_declared(tmp_path):
+    path, second = tmp_path / "store", 1_735_689_600
+    with minutebook.create(path, durability="buffered") as book:
+        with pytest.raises(minutebook.InvalidInputError):
+            with book.ticks.appender() as appender:
+                appender.append("BTCUSD@ticks", {"timestamp": second * 1_000, "price": 1})
+    with minutebook.open(path, durability="buffered", epoch_unit="ms") as book:
+        with book.ticks.appender() as appender:
+            appender.push("BTCUSD@ticks", {"timestamp": second * 1_000 + 250, "price": 1})
+            appender.append("BTCUSD@ticks", {"timestamp": "2025-01-01T00:00:01Z", "price": 2})
+        rows = book.ticks.scan("BTCUSD@ticks").to_arrow()
+        assert rows["timestamp"].cast("int64").to_pylist() == [second * 10**9 + 250_000_000, (second + 1) * 10**9]
+    # Declared once, it stays with the series.
+    with minutebook.open(path) as book:
+        assert book.ticks.scan("BTCUSD@ticks", start="2025-01-01T00:00:00.1Z", end="2025-01-01T00:00:01Z").to_arrow()["price"].to_pylist() == [1]
+        assert next(book.ticks.follow("BTCUSD@ticks", start=True)).timestamp_ns == second * 10**9 + 250_000_000
+    # Of a file that another program wrote.
+    (path / "ticks/ethusd_timeseries.jsonl").write_text(f'{{"timestamp": {second}, "price": 3}}\n')
+    for unit, found in (("s", [second * 10**9]), ("us", [second * 10**3])):
+        with minutebook.open(path, epoch_unit=unit) as book:
+            assert book.ticks.scan("ETHUSD@ticks").to_arrow()["timestamp"].cast("int64").to_pylist() == found
+    with pytest.raises(minutebook.InvalidInputError, match="write s, ms"):
+        minutebook.open(path, epoch_unit="minutes")
+
+
+def test_what_was_written_is_synced_after_an_interval(book):
+    with book.ticks.appender(durability="buffered", sync_interval=0.01) as appender:
+        appender.push("BTCUSD@ticks", tick(1))
+        deadline = time.monotonic() + 60
+        while appender.durable < 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    with pytest.raises(minutebook.InvalidInputError, match="sync_interval"):
+        book.ticks.appender(sync_interval=-1)

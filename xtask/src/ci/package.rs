@@ -1,4 +1,7 @@
 //! The step of ci for the Python package: one wheel, its types, and its tests with each interpreter and pandas that there are.
+//!
+//! An interpreter from 3.11 on and all requirements for it must be there; only a machine without a package index leaves the step out. Further
+//! interpreters are used where they are installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,6 +11,9 @@ use anyhow::Result;
 use super::Done;
 use crate::process::{output, root, run, target_dir};
 use crate::python;
+
+/// The variable that tells the tests that everything is installed.
+const HAS_ALL: &str = "MINUTEBOOK_TESTS_HAVE_ALL";
 
 /// What a test ran with, in a line.
 const TOLD: &str = "\
@@ -24,9 +30,9 @@ pub(super) fn package() -> Result<Done> {
         ("ci-package-pandas3", "requirements.txt"),
         ("ci-package-pandas2", "requirements-pandas2.txt"),
     ] {
-        match python::ready(&target_dir().join(name), &requirements(file)?) {
+        match python::needed(&target_dir().join(name), &requirements(file)?)? {
             Ok(python) => pythons.push(python),
-            Err(error) => return Ok(Done::LeftOut(format!("no Python to test with: {error:#}"))),
+            Err(why) => return Ok(Done::LeftOut(why)),
         }
     }
     let wheel = python::wheel(
@@ -50,10 +56,10 @@ pub(super) fn package() -> Result<Done> {
         }
     }
     let mut ran = Vec::new();
-    for python in &pythons {
+    for (number, python) in pythons.iter().enumerate() {
         let with = output(Command::new(python).args(["-c", TOLD]))?;
         println!("{}", with.trim());
-        pytest(python, &crate_dir, &tests)?;
+        pytest(python, &crate_dir, &tests, number == 0)?;
         ran.push(with.trim().to_owned());
     }
     Ok(Done::With(ran.join(", ")))
@@ -88,7 +94,8 @@ fn types(python: &Path, tests: &Path) -> Result<()> {
     run(&mut stubtest)
 }
 
-fn pytest(python: &PathBuf, crate_dir: &Path, tests: &Path) -> Result<()> {
+/// Runs the tests; `has_all` if everything that they can use is installed, so that nothing may be left out.
+fn pytest(python: &PathBuf, crate_dir: &Path, tests: &Path, has_all: bool) -> Result<()> {
     let mut pytest = Command::new(python);
     pytest
         .args(["-m", "pytest", "-p", "no:cacheprovider"])
@@ -96,6 +103,10 @@ fn pytest(python: &PathBuf, crate_dir: &Path, tests: &Path) -> Result<()> {
         .current_dir(crate_dir)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env_remove("PYTHONPATH")
+        .env_remove(HAS_ALL)
         .stdin(Stdio::null());
+    if has_all {
+        pytest.env(HAS_ALL, "1");
+    }
     run(&mut pytest)
 }

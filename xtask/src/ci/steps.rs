@@ -60,7 +60,7 @@ pub(super) fn all(without: bool) -> Vec<Step> {
         Step::own("python", "cargo test --tests python -- --ignored", readers),
         Step::own(
             "package",
-            "pip install ./crates/python && python -m pytest crates/python/tests",
+            "cargo xtask ci --only package (a wheel of crates/python with the profile dev, mypy, stubtest, pytest)",
             super::package::package,
         ),
     ]
@@ -165,9 +165,9 @@ fn readers() -> Result<Done> {
     let requirements = std::fs::read_to_string(scripts.join("requirements.txt"))?;
     let python = match std::env::var_os("MINUTEBOOK_PYTHON") {
         Some(python) => PathBuf::from(python),
-        None => match python::ready(&target_dir().join("ci-venv"), &requirements) {
+        None => match python::needed(&target_dir().join("ci-venv"), &requirements)? {
             Ok(python) => python,
-            Err(error) => return Ok(Done::LeftOut(format!("no Python to read with: {error:#}"))),
+            Err(why) => return Ok(Done::LeftOut(why)),
         },
     };
     let mut script = Command::new(&python);

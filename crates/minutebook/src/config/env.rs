@@ -98,6 +98,7 @@ impl Config {
             "ticks.max_line_bytes" => self.ticks.max_line_bytes = Some(count(text, 1)?),
             "ticks.rotate_bytes" => self.ticks.rotate_bytes = Some(count(text, 0)? as u64),
             "ticks.rotate_daily" => self.ticks.rotate_daily = Some(flag(text)?),
+            "ticks.epoch_unit" => self.ticks.epoch_unit = Some(text.trim().parse()?),
             "ticks.tiered" => self.ticks.tiered = Some(flag(text)?),
             "series.storage_path" => self.series.storage_path = Some(PathBuf::from(text)),
             "catalog.storage_path" => self.catalog.storage_path = Some(PathBuf::from(text)),
@@ -107,7 +108,10 @@ impl Config {
             (setting.kind, setting.key.ends_with("_path")),
             (SettingKind::Path, true)
                 | (
-                    SettingKind::Count | SettingKind::Durability | SettingKind::Flag,
+                    SettingKind::Count
+                        | SettingKind::Durability
+                        | SettingKind::Flag
+                        | SettingKind::Unit,
                     false
                 )
         ));
@@ -183,6 +187,7 @@ mod tests {
                 SettingKind::Count => "12345",
                 SettingKind::Durability => "buffered",
                 SettingKind::Flag => "true",
+                SettingKind::Unit => "us",
             };
             let config = read(&setting.variable(), value).unwrap();
             let toml: toml::Table = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
@@ -210,6 +215,7 @@ mod tests {
             .max_line_bytes(1)
             .rotate_bytes(1)
             .rotate_daily(true)
+            .epoch_unit(super::super::EpochUnit::Milliseconds)
             .tiered(true)
             .series_path("c")
             .catalog_path("d");
@@ -227,6 +233,7 @@ mod tests {
             ("MINUTEBOOK_DURABILITY", "perhaps"),
             ("MINUTEBOOK_TICKS_MAX_LINE_BYTES", "0"),
             ("MINUTEBOOK_DECISIONS_MAX_DECISIONS", "lots"),
+            ("MINUTEBOOK_TICKS_EPOCH_UNIT", "minutes"),
             ("MINUTEBOOK_DECISIONS_STORAGEPATH", "x"),
         ] {
             let error = read(name, value).unwrap_err();

@@ -14,6 +14,7 @@
 //! | `ticks.max_line_bytes` | `MINUTEBOOK_TICKS_MAX_LINE_BYTES` | the backend's |
 //! | `ticks.rotate_bytes` | `MINUTEBOOK_TICKS_ROTATE_BYTES` | never |
 //! | `ticks.rotate_daily` | `MINUTEBOOK_TICKS_ROTATE_DAILY` | `false` |
+//! | `ticks.epoch_unit` | `MINUTEBOOK_TICKS_EPOCH_UNIT` | `"none"` |
 //! | `ticks.tiered` | `MINUTEBOOK_TICKS_TIERED` | `false` |
 //! | `series.storage_path` | `MINUTEBOOK_SERIES_STORAGE_PATH` | `series` |
 //! | `catalog.storage_path` | `MINUTEBOOK_CATALOG_STORAGE_PATH` | `registry.json` |
@@ -48,6 +49,60 @@ impl From<Durability> for minutebook_fs::Durability {
         match durability {
             Durability::Synced => Self::Synced,
             Durability::Buffered => Self::Buffered,
+        }
+    }
+}
+
+/// The unit in which a number counts the time since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum EpochUnit {
+    /// None: only text is a time.
+    #[default]
+    #[serde(rename = "none")]
+    None,
+    /// Seconds.
+    #[serde(rename = "s")]
+    Seconds,
+    /// Thousandths of a second.
+    #[serde(rename = "ms")]
+    Milliseconds,
+    /// Millionths of a second.
+    #[serde(rename = "us")]
+    Microseconds,
+    /// Thousand-millionths of a second.
+    #[serde(rename = "ns")]
+    Nanoseconds,
+}
+
+impl std::str::FromStr for EpochUnit {
+    type Err = crate::Error;
+
+    fn from_str(text: &str) -> crate::Result<Self> {
+        match text {
+            "none" => Ok(Self::None),
+            "s" => Ok(Self::Seconds),
+            "ms" => Ok(Self::Milliseconds),
+            "us" => Ok(Self::Microseconds),
+            "ns" => Ok(Self::Nanoseconds),
+            _ => Err(crate::Error::invalid(format!(
+                "\"{}\" is no unit of time; write s, ms, us, ns or none",
+                text.escape_debug()
+            ))),
+        }
+    }
+}
+
+#[cfg(feature = "jsonl")]
+impl EpochUnit {
+    /// As the backend knows it.
+    pub(crate) fn of_numbers(self) -> Option<minutebook_jsonl::EpochUnit> {
+        use minutebook_jsonl::EpochUnit as Unit;
+        match self {
+            Self::None => None,
+            Self::Seconds => Some(Unit::Seconds),
+            Self::Milliseconds => Some(Unit::Milliseconds),
+            Self::Microseconds => Some(Unit::Microseconds),
+            Self::Nanoseconds => Some(Unit::Nanoseconds),
         }
     }
 }
@@ -120,6 +175,9 @@ pub struct TicksConfig {
     /// Whether the first append of a UTC day seals and compresses a file of the days before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotate_daily: Option<bool>,
+    /// What a number in the field `timestamp` of a tick counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch_unit: Option<EpochUnit>,
     /// Whether ticks are read from tick files and from Parquet as one. Every program on the store must have the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tiered: Option<bool>,
@@ -214,6 +272,13 @@ impl Config {
         self
     }
 
+    /// What a number in the field `timestamp` of a tick counts.
+    #[must_use]
+    pub fn epoch_unit(mut self, unit: EpochUnit) -> Self {
+        self.ticks.epoch_unit = Some(unit);
+        self
+    }
+
     /// Whether ticks are read from tick files and from Parquet as one: see [`Tiered`](crate::Tiered).
     #[must_use]
     pub fn tiered(mut self, tiered: bool) -> Self {
@@ -257,6 +322,7 @@ impl Config {
                 max_line_bytes: self.ticks.max_line_bytes.or(below.ticks.max_line_bytes),
                 rotate_bytes: self.ticks.rotate_bytes.or(below.ticks.rotate_bytes),
                 rotate_daily: self.ticks.rotate_daily.or(below.ticks.rotate_daily),
+                epoch_unit: self.ticks.epoch_unit.or(below.ticks.epoch_unit),
                 tiered: self.ticks.tiered.or(below.ticks.tiered),
             },
             series: SeriesConfig {

@@ -12,6 +12,8 @@ pub enum SettingKind {
     Durability,
     /// `true` or `false`.
     Flag,
+    /// `s`, `ms`, `us`, `ns` or `none`.
+    Unit,
 }
 
 /// One setting.
@@ -95,6 +97,12 @@ pub const SETTINGS: &[Setting] = &[
         kind: SettingKind::Flag,
         default: "false",
         about: "whether the first append of a UTC day seals and compresses a tick file of the days before",
+    },
+    Setting {
+        key: "ticks.epoch_unit",
+        kind: SettingKind::Unit,
+        default: "none",
+        about: "what a number in the field timestamp of a tick counts since 1970: \"s\", \"ms\", \"us\" or \"ns\"; with \"none\" only text is a time",
     },
     Setting {
         key: "ticks.tiered",

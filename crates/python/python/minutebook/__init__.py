@@ -135,14 +135,15 @@ __all__ = [
 ]
 
 
-def open(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook:  # noqa: A001
-    """Opens the store in a directory; :class:`MissingFileError` if there is none."""
-    return Minutebook(path, durability=durability)
+def open(path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None) -> Minutebook:  # noqa: A001
+    """Opens the store in a directory; :class:`MissingFileError` if there is none. ``epoch_unit`` (``"s"``, ``"ms"``, ``"us"``, ``"ns"``) is what a
+    number in the ``timestamp`` of a tick counts; without it only text is a time."""
+    return Minutebook(path, durability=durability, epoch_unit=epoch_unit)
 
 
-def create(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook:
+def create(path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None) -> Minutebook:
     """Opens the store in a directory, and makes it first if it is not there."""
-    return Minutebook(path, create=True, durability=durability)
+    return Minutebook(path, create=True, durability=durability, epoch_unit=epoch_unit)
 
 
 def in_memory() -> Minutebook:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from errno import ENOENT
+
 __all__ = [
     "AlreadyExistsError",
     "ConflictError",
@@ -38,7 +40,8 @@ class MinutebookError(Exception):
         return f"{text} ({place})" if place else text
 
     def __reduce__(self):
-        return (_again, (type(self), self.args, dict(self.__dict__)))
+        args, filename = self.args, getattr(self, "filename", None)
+        return (_again, (type(self), args if filename is None else (*args, filename), dict(self.__dict__)))
 
 
 class NotFoundError(MinutebookError, KeyError):
@@ -49,6 +52,13 @@ class NotFoundError(MinutebookError, KeyError):
 
 class MissingFileError(NotFoundError, FileNotFoundError):
     """A file or a store that a call needs is not there."""
+
+    # KeyError comes first, and would leave errno and filename unset.
+    def __new__(cls, *args):
+        return OSError.__new__(cls, *args)
+
+    def __init__(self, *args):
+        OSError.__init__(self, *args)
 
 
 class AlreadyExistsError(MinutebookError, ValueError):
@@ -125,7 +135,7 @@ def from_native(kind, message, resource, operation, backend, causes, errno):
     """The exception for an error of the native part."""
     cls = _BY_KIND.get(kind, UnavailableError)
     if cls is NotFoundError and (errno is not None or operation in ("open", "load")):
-        cls = MissingFileError
+        cls, errno = MissingFileError, ENOENT if errno is None else errno
     error = cls(errno, message, resource) if errno is not None and issubclass(cls, OSError) else cls(message)
     error.message = message
     error.resource = resource

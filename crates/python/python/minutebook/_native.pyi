@@ -32,6 +32,7 @@ class Minutebook:
         *,
         create: bool = False,
         durability: Literal["synced", "buffered"] | str | None = None,
+        epoch_unit: Literal["s", "ms", "us", "ns"] | str | None = None,
         asynchronous: Literal[False] = False,
     ) -> Self: ...
     @property
@@ -330,6 +331,7 @@ class Ticks(Series):
         self,
         *,
         durability: Literal["synced", "buffered"] | None = None,
+        sync_interval: float | None = None,
         linger: float = 0.001,
         batch_bytes: int = 262_144,
         max_queued_bytes: int = 8_388_608,

@@ -55,14 +55,14 @@ __all__ = [
 ]
 
 
-def open(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook:  # noqa: A001
+def open(path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None) -> Minutebook:  # noqa: A001
     """As :func:`minutebook.open`, for asyncio."""
-    return Minutebook(path, durability=durability, asynchronous=True)
+    return Minutebook(path, durability=durability, epoch_unit=epoch_unit, asynchronous=True)
 
 
-def create(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook:
+def create(path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None) -> Minutebook:
     """As :func:`minutebook.create`, for asyncio."""
-    return Minutebook(path, create=True, durability=durability, asynchronous=True)
+    return Minutebook(path, create=True, durability=durability, epoch_unit=epoch_unit, asynchronous=True)
 
 
 def in_memory() -> Minutebook:

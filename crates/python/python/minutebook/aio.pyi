@@ -74,8 +74,12 @@ __all__ = [
     "restore",
 ]
 
-def open(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook: ...
-def create(path: str | os.PathLike[str], *, durability: str | None = None) -> Minutebook: ...
+def open(
+    path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None
+) -> Minutebook: ...
+def create(
+    path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None
+) -> Minutebook: ...
 def in_memory() -> Minutebook: ...
 def restore(
     backup: str | os.PathLike[str],
@@ -95,6 +99,7 @@ class Minutebook:
         *,
         create: bool = False,
         durability: Literal["synced", "buffered"] | str | None = None,
+        epoch_unit: Literal["s", "ms", "us", "ns"] | str | None = None,
         asynchronous: Literal[True],
     ) -> Self: ...
     @property
@@ -284,6 +289,7 @@ class Ticks(Series):
         self,
         *,
         durability: Literal["synced", "buffered"] | None = None,
+        sync_interval: float | None = None,
         linger: float = 0.001,
         batch_bytes: int = 262_144,
         max_queued_bytes: int = 8_388_608,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use futures_util::StreamExt;
 use minutebook::BatchStream;
@@ -13,9 +13,10 @@ use tokio::runtime::Runtime;
 
 use super::decisions::problems;
 use crate::convert::described;
+use crate::error::raised;
 use crate::feed::{self, Feed, Source};
 use crate::record::object;
-use crate::run::{Calls, runtime};
+use crate::run::{Calls, runtime, wait};
 
 /// The rows of a scan. Whatever takes an Arrow stream (pyarrow, pandas, polars, `DuckDB`) takes it as it is; it is also an iterator over
 /// batches. It can be read once.
@@ -63,6 +64,49 @@ impl Batches {
             problems,
             calls,
         }
+    }
+}
+
+impl Batches {
+    /// What is still to be read, and what comes before it; this object has nothing more to give then.
+    fn taken(&self, py: Python<'_>) -> PyResult<(BatchStream, Option<RecordBatch>)> {
+        self.calls.check()?;
+        let taken = self
+            .feed
+            .hand_over(py, |rows, given| (rows.stream.take(), given))?;
+        let Some((stream, given)) = taken else {
+            let why = "another task waits for these rows; scan again for another reader";
+            return Err(PyRuntimeError::new_err(why));
+        };
+        let stream = stream.ok_or_else(|| {
+            PyRuntimeError::new_err("these rows were read already; scan again for another reader")
+        })?;
+        Ok((stream, given))
+    }
+
+    /// Reads all rows and gives them to another library. Signals are heard while they are read, which they are not while a library reads: it knows no
+    /// exceptions of Python.
+    fn read_for<'py>(
+        &self,
+        py: Python<'py>,
+        library: &str,
+        name: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let take = py.import(library)?.getattr(name)?;
+        let (mut stream, given) = self.taken(py)?;
+        let read = wait(py, async {
+            let mut batches: Vec<_> = given.into_iter().collect();
+            while let Some(batch) = stream.next().await {
+                batches.push(batch?);
+            }
+            Ok(batches)
+        })?;
+        let batches = read.map_err(|error| raised(&error))?;
+        note(&self.problems, &stream);
+        let batches = batches.into_iter().map(Ok);
+        let batches = RecordBatchIterator::new(batches, Arc::clone(&self.schema));
+        let reader = Bound::new(py, PyRecordBatchReader::new(Box::new(batches)))?;
+        take.call1((reader,))
     }
 }
 
@@ -122,17 +166,7 @@ impl Batches {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.calls.check()?;
-        let taken = self
-            .feed
-            .hand_over(py, |rows, given| (rows.stream.take(), given))?;
-        let Some((stream, given)) = taken else {
-            let why = "another task waits for these rows; scan again for another reader";
-            return Err(PyRuntimeError::new_err(why));
-        };
-        let stream = stream.ok_or_else(|| {
-            PyRuntimeError::new_err("these rows were read already; scan again for another reader")
-        })?;
+        let (stream, given) = self.taken(py)?;
         let reader = Reader {
             schema: Arc::clone(&self.schema),
             given,
@@ -147,7 +181,7 @@ impl Batches {
 
     /// The rows as a table of pyarrow.
     fn to_arrow<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("pyarrow")?.getattr("table")?.call1((slf,))
+        slf.get().read_for(slf.py(), "pyarrow", "table")
     }
 
     /// The rows as a frame of pandas, indexed by `timestamp`.
@@ -162,10 +196,7 @@ impl Batches {
 
     /// The rows as a frame of polars.
     fn to_polars<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py()
-            .import("polars")?
-            .getattr("DataFrame")?
-            .call1((slf,))
+        slf.get().read_for(slf.py(), "polars", "DataFrame")
     }
 
     /// The names of the columns.

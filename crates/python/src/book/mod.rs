@@ -105,22 +105,27 @@ impl Book {
 
 #[pymethods]
 impl Book {
-    /// Opens the store in a directory; `create` makes it first if it is not there. Without a path it is in memory.
+    /// Opens the store in a directory; `create` makes it first if it is not there. Without a path it is in memory. `epoch_unit` (`s`, `ms`, `us`, `ns`) is
+    /// what a number in the `timestamp` of a tick counts.
     #[new]
-    #[pyo3(signature = (path=None, *, create=false, durability=None, asynchronous=false))]
+    #[pyo3(signature = (path=None, *, create=false, durability=None, epoch_unit=None, asynchronous=false))]
     fn new(
         py: Python<'_>,
         path: Option<PathBuf>,
         create: bool,
         durability: Option<&str>,
+        epoch_unit: Option<&str>,
         asynchronous: bool,
     ) -> PyResult<Self> {
-        let config = match durability {
+        let mut config = match durability {
             None => Config::new(),
             Some("synced") => Config::new().durability(Durability::Synced),
             Some("buffered") => Config::new().durability(Durability::Buffered),
             Some(other) => return Err(unknown("durability", other, "synced, buffered")),
         };
+        if let Some(unit) = epoch_unit {
+            config = config.epoch_unit(ok(unit.parse())?);
+        }
         let book = py.detach(|| match path {
             None => Ok(Minutebook::in_memory()),
             Some(path) if create => Minutebook::options().config(config).create(path),

@@ -115,24 +115,27 @@ impl Ticks {
 
     /// A handle for a live feed, to be used with `with`: `push` queues an entry, and a thread writes what gathered.
     ///
-    /// `durability` is `synced` or `buffered` (that of the store if it is not given), `linger` how many seconds an entry may wait for others.
-    #[pyo3(signature = (*, durability=None, linger=0.001, batch_bytes=262_144, max_queued_bytes=8_388_608))]
+    /// `durability` is `synced` or `buffered` (that of the store if it is not given), `linger` how many seconds an entry may wait for others. With
+    /// `buffered`, `sync_interval` is how many seconds after it was written an entry is synced at the latest.
+    #[pyo3(signature = (*, durability=None, sync_interval=None, linger=0.001, batch_bytes=262_144, max_queued_bytes=8_388_608))]
     fn appender(
         &self,
         py: Python<'_>,
         durability: Option<&str>,
+        sync_interval: Option<f64>,
         linger: f64,
         batch_bytes: usize,
         max_queued_bytes: usize,
     ) -> PyResult<TickAppender> {
-        let linger = Duration::try_from_secs_f64(linger)
-            .map_err(|_| unknown("linger", &linger.to_string(), "seconds from 0 on"))?;
         let mut options = AppenderOptions::new()
-            .linger(linger)
+            .linger(seconds("linger", linger)?)
             .batch_bytes(batch_bytes)
             .max_queued_bytes(max_queued_bytes);
         if let Some(durability) = durability {
             options = options.durability(self::durability(durability)?);
+        }
+        if let Some(interval) = sync_interval {
+            options = options.sync_interval(seconds("sync_interval", interval)?);
         }
         self.calls.check()?;
         let made = py.detach(|| self.book.tick_appender(options));
@@ -158,6 +161,11 @@ fn files<'a>(
     };
     book.existing_tick_log()?
         .ok_or_else(|| none().with_resource(series))
+}
+
+fn seconds(name: &str, given: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(given)
+        .map_err(|_| unknown(name, &given.to_string(), "seconds from 0 on"))
 }
 
 fn durability(text: &str) -> PyResult<Durability> {

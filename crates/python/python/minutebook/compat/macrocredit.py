@@ -222,8 +222,10 @@ class DataRegistry:
                 entry.start_date, entry.end_date, entry.row_count = _statistics(path)
             except Exception as error:
                 logger.warning("Failed to extract stats from %s: %s", path, error)
+        stored = entry.to_dict()
+        _dumps(stored)  # what JSON cannot hold is refused before anything is changed
         with self._guard:
-            self._catalog[name] = entry.to_dict()
+            self._catalog[name] = stored
             self._save()
         logger.info("Registered dataset: name=%s, instrument=%s, rows=%s", name, instrument, entry.row_count)
 
