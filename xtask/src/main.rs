@@ -11,6 +11,7 @@ mod ci;
 mod process;
 mod python;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,8 @@ enum Command {
     Ci(ci::Ci),
     /// Check the structure: dependency arrows, module docs, file sizes, links, placeholders, features.
     Tidy,
+    /// Kill writers at random for minutes: what was acknowledged must be there, once and whole.
+    Torture,
     /// Time Minutebook beside its peers and the bare limits of this machine.
     Bench(bench::Bench),
 }
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let done = match Xtask::parse().command {
         Command::Ci(ci) => ci.run(),
         Command::Tidy => tidy::run(),
+        Command::Torture => torture::run(),
         Command::Bench(bench) => bench.run(),
     };
     match done {

@@ -29,7 +29,7 @@ use crate::codec::pointer::Pointer;
 pub struct JsonlConfig {
     /// The file system. [`OsFs`].
     pub fs: Arc<dyn Fs>,
-    /// The clock. [`SystemClock`]. Nothing asks it yet: entries carry their own time.
+    /// The clock. [`SystemClock`]. Rotation by day asks it which day it is; entries carry their own time.
     pub clock: Arc<dyn Clock>,
     /// What `Ok` of a write promises. [`Durability::Synced`].
     pub durability: Durability,
@@ -37,10 +37,14 @@ pub struct JsonlConfig {
     pub max_line_bytes: usize,
     /// The most bytes that one call appends. 1 GiB.
     pub max_batch_bytes: usize,
-    /// How many series keep their files open for appending. Each takes two file handles. 128.
+    /// How many series keep their files open for appending, each of which takes two file handles; and how many of those who follow a series keep theirs, each
+    /// of which takes one. 128.
     pub max_open_series: NonZeroUsize,
     /// How many pieces of a file a scan decodes at the same time. The number of processors, at most 4.
     pub read_ahead: NonZeroUsize,
+    /// About how many bytes of rows a read in the order of time holds to put them in order. Where times lie so far apart in the file that more would have
+    /// to be held, the file is read once for every so many bytes instead. 24 MiB.
+    pub sort_bytes: usize,
     /// After so many bytes appended, and a quarter of what was there before, a writer writes down beside the file where its times lie, so that a new process
     /// finds a range without reading everything. 0 is never. 4 MiB.
     pub index_bytes: u64,
@@ -65,6 +69,7 @@ impl Default for JsonlConfig {
             max_batch_bytes: 1 << 30,
             max_open_series: NonZeroUsize::MIN.saturating_add(127),
             read_ahead: processors.min(NonZeroUsize::MIN.saturating_add(3)),
+            sort_bytes: 24 << 20,
             index_bytes: 4 << 20,
             lock_wait: LockWait::Block,
             time: TimeField::timestamp(),
@@ -110,7 +115,7 @@ impl JsonlConfig {
         self
     }
 
-    /// Sets how many series keep their files open for appending.
+    /// Sets how many series keep their files open for appending, and how many of those who follow keep theirs.
     #[must_use]
     pub fn max_open_series(mut self, series: NonZeroUsize) -> Self {
         self.max_open_series = series;
@@ -121,6 +126,13 @@ impl JsonlConfig {
     #[must_use]
     pub fn read_ahead(mut self, pieces: NonZeroUsize) -> Self {
         self.read_ahead = pieces;
+        self
+    }
+
+    /// Sets about how many bytes of rows a read in the order of time holds.
+    #[must_use]
+    pub fn sort_bytes(mut self, bytes: usize) -> Self {
+        self.sort_bytes = bytes;
         self
     }
 

@@ -5,6 +5,7 @@
 mod common;
 
 use std::io::ErrorKind as Io;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,9 @@ use std::time::Duration;
 use common::*;
 use minutebook_core::{Clock, ErrorKind, SeriesId, SystemClock};
 use minutebook_fs::crash::{self, Crashed, Kind, Options};
-use minutebook_fs::{Durability, Fs, LockMode, LockWait, OpKind, OsFs, SimFs};
+use minutebook_fs::{
+    Durability, Fs, Images, LockMode, LockWait, OpKind, OsFs, SimFs, create_dir_all,
+};
 use minutebook_jsonl::{
     Appender, AppenderOptions, EntryQuery, JsonlConfig, JsonlTimeSeriesRepository, Rotation,
 };
@@ -116,6 +119,7 @@ fn an_entry_does_not_wait_longer_than_the_linger() {
 #[test]
 fn the_interval_syncs_by_itself() {
     let disk = SimFs::new();
+    create_dir_all(&disk, Path::new("/ticks"), Durability::Synced).unwrap();
     let repo = sim(&disk, Durability::Buffered);
     let often = AppenderOptions::new().sync_interval(Duration::from_millis(2));
     let appender = repo.appender(often).unwrap();
@@ -123,6 +127,13 @@ fn the_interval_syncs_by_itself() {
         appender.push_blocking(&btc(), &entry(n)).unwrap();
         while appender.status().durable < n as u64 + 1 {
             std::thread::sleep(Duration::from_millis(1));
+        }
+        // What is told to be durable is, although nobody asked for a sync.
+        let images = disk.images_after_crash(&Images::default());
+        assert!(!images.is_empty());
+        for image in images {
+            let left = found(&sim(&image.fs, Durability::Buffered), &btc());
+            assert_eq!(left, expected(0..n + 1), "{}", image.what);
         }
     }
 }

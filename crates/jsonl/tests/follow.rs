@@ -18,9 +18,47 @@ fn query(from: FollowFrom) -> FollowQuery {
         .poll_interval(Duration::from_millis(1))
 }
 
-/// A series with these entries.
-async fn with(numbers: std::ops::Range<usize>) -> Place {
-    let place = Place::new();
+/// A repository where whoever follows keeps the file open, or one where another one does.
+struct Followed {
+    place: Place,
+    _other: Option<Follow>,
+}
+
+impl std::ops::Deref for Followed {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl Followed {
+    async fn new(keeps_open: bool) -> Self {
+        if keeps_open {
+            return Self {
+                place: Place::new(),
+                _other: None,
+            };
+        }
+        let config = JsonlConfig::default()
+            .durability(minutebook_fs::Durability::Buffered)
+            .max_open_series(std::num::NonZeroUsize::MIN);
+        let place = Place::with(config);
+        let other = id("OTHER@ticks");
+        let entry = entry(0);
+        place.repo.append_entries(&other, &[entry]).await.unwrap();
+        let mut follow = place.repo.follow(&other, &query(FollowFrom::Start));
+        next(&mut follow, 1).await;
+        Self {
+            place,
+            _other: Some(follow),
+        }
+    }
+}
+
+/// Either with these entries.
+async fn with(keeps_open: bool, numbers: std::ops::Range<usize>) -> Followed {
+    let place = Followed::new(keeps_open).await;
     add(&place, numbers).await;
     place
 }
@@ -56,8 +94,13 @@ fn append(place: &Place, bytes: &str) {
 
 #[test]
 fn what_is_there_and_what_comes() {
+    what_is_there_and_what_comes_with(true);
+    what_is_there_and_what_comes_with(false);
+}
+
+fn what_is_there_and_what_comes_with(keeps_open: bool) {
     run(async {
-        let place = with(0..5).await;
+        let place = with(keeps_open, 0..5).await;
         let mut start = place.repo.follow(&btc(), &query(FollowFrom::Start));
         let mut end = place.repo.follow(&btc(), &query(FollowFrom::End));
         let mut last = place.repo.follow(&btc(), &query(FollowFrom::Last(2)));
@@ -74,8 +117,13 @@ fn what_is_there_and_what_comes() {
 
 #[test]
 fn only_complete_lines_are_seen() {
-    let place = Place::new();
+    only_complete_lines_are_seen_with(true);
+    only_complete_lines_are_seen_with(false);
+}
+
+fn only_complete_lines_are_seen_with(keeps_open: bool) {
     run(async {
+        let place = Followed::new(keeps_open).await;
         let mut follow = place.repo.follow(&btc(), &query(FollowFrom::End));
         quiet(&mut follow).await;
         // The series comes later than who follows it; so all of it is new.
@@ -99,8 +147,13 @@ fn only_complete_lines_are_seen() {
 
 #[test]
 fn a_position_is_taken_up_again() {
+    a_position_is_taken_up_again_with(true);
+    a_position_is_taken_up_again_with(false);
+}
+
+fn a_position_is_taken_up_again_with(keeps_open: bool) {
     run(async {
-        let place = with(0..5).await;
+        let place = with(keeps_open, 0..5).await;
         let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
         assert_eq!(follow.position(), None);
         next(&mut follow, 3).await;
@@ -128,8 +181,13 @@ fn a_position_is_taken_up_again() {
 
 #[test]
 fn rotation_and_deletion_are_followed() {
+    rotation_and_deletion_are_followed_with(true);
+    rotation_and_deletion_are_followed_with(false);
+}
+
+fn rotation_and_deletion_are_followed_with(keeps_open: bool) {
     run(async {
-        let place = with(0..2).await;
+        let place = with(keeps_open, 0..2).await;
         let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
         assert_eq!(next(&mut follow, 1).await, entries(0..1));
         // Several rotations while nobody looks.
@@ -160,8 +218,13 @@ fn rotation_and_deletion_are_followed() {
 
 #[test]
 fn a_file_that_is_replaced_is_read_from_its_start() {
-    let place = Place::new();
+    a_file_that_is_replaced_is_read_from_its_start_with(true);
+    a_file_that_is_replaced_is_read_from_its_start_with(false);
+}
+
+fn a_file_that_is_replaced_is_read_from_its_start_with(keeps_open: bool) {
     run(async {
+        let place = Followed::new(keeps_open).await;
         append(&place, &(entries(0..4).join("\n") + "\n"));
         let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
         next(&mut follow, 4).await;
@@ -171,6 +234,38 @@ fn a_file_that_is_replaced_is_read_from_its_start() {
         assert_eq!(next(&mut follow, 2).await, entries(10..12));
         place.put("btcusd_timeseries.jsonl", entry(20) + "\n");
         assert_eq!(next(&mut follow, 1).await, entries(20..21));
+    });
+}
+
+#[test]
+fn a_file_that_was_closed_goes_on_where_it_was() {
+    run(async {
+        let place = with(false, 0..3).await;
+        let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
+        assert_eq!(next(&mut follow, 3).await, entries(0..3));
+        // A line that is not complete yet, looked at more than once.
+        append(&place, &entry(3));
+        quiet(&mut follow).await;
+        append(&place, "\n");
+        assert_eq!(next(&mut follow, 1).await, entries(3..4));
+        // Sealed with more than was seen, and more behind it.
+        add(&place, 4..5).await;
+        place.repo.rotate(&btc()).await.unwrap().unwrap();
+        add(&place, 5..6).await;
+        assert_eq!(next(&mut follow, 2).await, entries(4..6));
+        assert!(follow.report().is_clean());
+    });
+}
+
+#[test]
+fn another_file_of_the_same_first_line_is_another() {
+    run(async {
+        let place = with(false, 0..3).await;
+        let mut follow = place.repo.follow(&btc(), &query(FollowFrom::Start));
+        assert_eq!(next(&mut follow, 3).await, entries(0..3));
+        place.put("other", entries(0..5).join("\n") + "\n");
+        std::fs::rename(place.file("other"), place.file("btcusd_timeseries.jsonl")).unwrap();
+        assert_eq!(next(&mut follow, 5).await, entries(0..5));
     });
 }
 

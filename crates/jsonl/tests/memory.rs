@@ -12,7 +12,9 @@ use std::process::Command;
 
 use common::*;
 use futures_util::StreamExt;
-use minutebook_core::{ScanQuery, TimeSeriesRepository};
+use minutebook_core::series::batch::timestamps;
+use minutebook_core::time::from_nanos;
+use minutebook_core::{BatchStream, ScanQuery, TimeRange, TimeSeriesRepository};
 use minutebook_jsonl::{
     EntryQuery, FollowFrom, FollowQuery, JsonlConfig, JsonlTimeSeriesRepository,
 };
@@ -20,16 +22,21 @@ use minutebook_jsonl::{
 /// The file has one and a half times the bytes that a reader may take.
 const FILE_BYTES: usize = 150 << 20;
 const MOST_BYTES: u64 = 100 << 20;
-const LINE_BYTES: usize = 256;
+const LINE_BYTES: usize = 512;
 const LINES: usize = FILE_BYTES / LINE_BYTES;
 
-fn write_lines(dir: &Path) {
-    let file = std::fs::File::create(dir.join("btcusd_timeseries.jsonl")).unwrap();
+/// One file with its times in order, and one with every time far from the one before.
+const FILES: [(&str, usize); 2] = [("ordered", 1), ("shuffled", 7_919)];
+
+fn write_lines(dir: &Path, name: &str, step: usize) {
+    let file = std::fs::File::create(dir.join(format!("{name}_timeseries.jsonl"))).unwrap();
     let mut out = BufWriter::new(file);
     for n in 0..LINES {
-        let (second, minute) = (n % 60, n / 60 % 60);
+        let time = n * step % LINES;
+        let (second, minute) = (time / 1_000 % 60, time / 60_000);
         let mut line = format!(
-            "{{\"timestamp\":\"2025-01-01T00:{minute:02}:{second:02}.{n:06}Z\",\"price\":{n}.25,\"n\":{n},\"side\":\"buy\",\"note\":\""
+            "{{\"timestamp\":\"2025-01-01T00:{minute:02}:{second:02}.{:03}Z\",\"price\":{n}.25,\"n\":{n},\"side\":\"buy\",\"note\":\"",
+            time % 1_000
         );
         line.extend(std::iter::repeat_n('x', LINE_BYTES - 3 - line.len()));
         line.push_str("\"}\n");
@@ -46,27 +53,57 @@ fn peak() -> u64 {
     kib.parse::<u64>().unwrap() * 1024
 }
 
+/// The rows of batches, which come in the order of time if so it is said.
+async fn count(mut batches: BatchStream, in_order: bool) -> usize {
+    let (mut rows, mut last) = (0, i64::MIN);
+    while let Some(batch) = batches.next().await {
+        let batch = batch.unwrap();
+        let times = timestamps(&batch).unwrap().values();
+        if in_order {
+            assert!(times.is_sorted() && last <= times[0]);
+            last = *times.last().unwrap();
+        }
+        rows += batch.num_rows();
+    }
+    rows
+}
+
 #[test]
 #[ignore = "a process that the other test starts"]
 fn one_reader() {
     let how = std::env::var("READER").unwrap();
     let dir = std::env::var("READER_DIR").unwrap();
+    let (series, how) = how.split_once(' ').unwrap();
+    let series = id(&format!("{series}@ticks"));
     let repo = JsonlTimeSeriesRepository::open(dir, JsonlConfig::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
+    // The minutes from the second to the fourth.
+    let minute = |minute: i64| from_nanos(BASE + minute * 60_000_000_000);
+    let range = TimeRange::new(minute(1), minute(4)).unwrap();
+    let query = match how.split_once(" of ") {
+        Some((_, "numbers")) => ScanQuery::new().columns(["price", "n"]),
+        Some((_, "minutes")) => ScanQuery::new().range(range),
+        _ => ScanQuery::new(),
+    };
+    let wanted = if how.ends_with("minutes") {
+        180_000
+    } else {
+        LINES
+    };
     let read = runtime.block_on(async {
         let mut read = 0;
-        match how.as_str() {
-            "scan" => {
-                let mut batches = repo.scan(&btc(), &ScanQuery::new()).await.unwrap();
-                while let Some(batch) = batches.next().await {
-                    read += batch.unwrap().num_rows();
-                }
+        match how.split(" of ").next().unwrap() {
+            "scan" => read = count(repo.scan(&series, &query).await.unwrap(), false).await,
+            "in time order" => {
+                let snapshot = repo.snapshot(&series).await.unwrap().unwrap();
+                let batches = snapshot.scan_in_time_order(&query, None).await.unwrap();
+                read = count(batches, true).await;
             }
             "entries" => {
-                let mut entries = repo.entries(&btc(), &EntryQuery::new()).await.unwrap();
+                let mut entries = repo.entries(&series, &EntryQuery::new()).await.unwrap();
                 while let Some(entry) = entries.next().await {
                     entry.unwrap();
                     read += 1;
@@ -74,18 +111,13 @@ fn one_reader() {
             }
             "tail" => {
                 let query = EntryQuery::new().last(1_000);
-                let (entries, _) = repo
-                    .entries(&btc(), &query)
-                    .await
-                    .unwrap()
-                    .collect()
-                    .await
-                    .unwrap();
+                let entries = repo.entries(&series, &query).await.unwrap();
+                let (entries, _) = entries.collect().await.unwrap();
                 read = entries.len() + LINES - 1_000;
             }
             "follow" => {
                 let query = FollowQuery::new().from(FollowFrom::Start);
-                let mut entries = repo.follow(&btc(), &query);
+                let mut entries = repo.follow(&series, &query);
                 while read < LINES {
                     entries.next().await.unwrap().unwrap();
                     read += 1;
@@ -95,28 +127,59 @@ fn one_reader() {
         }
         read
     });
-    assert_eq!(read, LINES);
+    assert_eq!(read, wanted);
     println!("peak={}", peak());
+}
+
+fn is_bounded(dir: &Path, how: &str) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["one_reader", "--exact", "--ignored", "--nocapture"])
+        .env("READER", how)
+        .env("READER_DIR", dir)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let peak = text.lines().find_map(|line| line.split_once("peak="));
+    let peak = peak.map(|(_, peak)| peak.trim().parse::<u64>().unwrap());
+    assert!(
+        output.status.success() && peak.is_some_and(|peak| peak < MOST_BYTES),
+        "{how} took {peak:?} bytes: {text}"
+    );
 }
 
 #[test]
 fn reading_a_long_file_takes_bounded_memory() {
     let dir = tempfile::tempdir().unwrap();
-    write_lines(dir.path());
-    for how in ["scan", "entries", "tail", "follow"] {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["one_reader", "--exact", "--ignored", "--nocapture"])
-            .env("READER", how)
-            .env("READER_DIR", dir.path())
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        let peak = text.lines().find_map(|line| line.split_once("peak="));
-        let peak = peak.unwrap_or_else(|| panic!("{how}: {text}")).1.trim();
-        let peak: u64 = peak.parse().unwrap();
-        assert!(
-            output.status.success() && peak < MOST_BYTES,
-            "{how} took {peak} bytes"
-        );
+    for (name, step) in FILES {
+        write_lines(dir.path(), name, step);
+    }
+    for how in [
+        "ordered scan",
+        "ordered entries",
+        "ordered tail",
+        "ordered follow",
+        "ordered scan of minutes",
+        "ordered scan of numbers",
+        "ordered in time order",
+        "shuffled scan of minutes",
+        "shuffled in time order",
+        "shuffled in time order of minutes",
+        "shuffled in time order of numbers",
+    ] {
+        is_bounded(dir.path(), how);
+    }
+    let repo = JsonlTimeSeriesRepository::open(dir.path(), JsonlConfig::default()).unwrap();
+    for (name, _) in FILES {
+        let series = id(&format!("{name}@ticks"));
+        run(repo.rotate(&series)).unwrap().unwrap();
+    }
+    for how in [
+        "ordered scan",
+        "ordered entries",
+        "ordered follow",
+        "shuffled in time order of minutes",
+        "shuffled in time order of numbers",
+    ] {
+        is_bounded(dir.path(), how);
     }
 }

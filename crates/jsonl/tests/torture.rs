@@ -1,6 +1,6 @@
 //! Processes that append to one series and are killed at any moment, while a reader follows.
 //!
-//! `MINUTEBOOK_TORTURE=full` makes it eight processes of 100,000 entries each; else it is a few seconds.
+//! `MINUTEBOOK_TORTURE=full` makes it eight processes of 100,000 entries each, as `cargo xtask torture` does; else it is a few seconds.
 
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
@@ -20,6 +20,9 @@ use minutebook_jsonl::{
 };
 
 const WRITERS: usize = 8;
+
+/// So long the one that follows waits for the next entry once all are written.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn open(dir: &Path) -> JsonlTimeSeriesRepository {
     let config = JsonlConfig::default().durability(Durability::Buffered);
@@ -114,6 +117,10 @@ fn killed_processes_lose_nothing_that_was_acknowledged() {
                 while total.is_none_or(|total| count < total) {
                     tokio::select! {
                         given = &mut stopped, if total.is_none() => total = Some(given.unwrap()),
+                        // All is written by then: what does not come now never does.
+                        () = tokio::time::sleep(PATIENCE), if total.is_some() => {
+                            assert_eq!(Some(count), total, "nothing came for {PATIENCE:?}");
+                        }
                         entry = follow.next() => {
                             count += 1;
                             see(&mut seen, entry.unwrap().unwrap().text());
@@ -189,6 +196,11 @@ fn killed_processes_lose_nothing_that_was_acknowledged() {
         "{damaged} lines in part after {kills} kills"
     );
     assert!(kills > 0);
+    println!(
+        "{} entries of {WRITERS} processes, {kills} kills, {damaged} lines in part, {:.1?}",
+        all.len(),
+        began.elapsed()
+    );
 }
 
 /// That an entry is whole, and the next one of its writer: none is missing, none is there twice.

@@ -109,12 +109,37 @@ impl<'a> Decoder<'a> {
 
     /// Adds the rows of a block of lines. Not to be given a byte order mark.
     pub(crate) fn block(&mut self, bytes: &[u8]) {
+        self.lines(bytes, |_, _| {});
+    }
+
+    /// Tells of each row of a block its time and how many bytes its line is. For a plan without columns; nothing is added.
+    pub(crate) fn measure(&mut self, bytes: &[u8], mut each: impl FnMut(i64, usize)) {
+        self.lines(bytes, |it, len| {
+            for nanos in it.times.drain(..) {
+                each(nanos, len);
+            }
+        });
+    }
+
+    /// How many rows there are so far.
+    pub(crate) fn rows(&self) -> usize {
+        self.times.len()
+    }
+
+    /// What did not fit since it was asked last.
+    pub(crate) fn take_misfits(&mut self) -> Vec<Misfit> {
+        std::mem::take(&mut self.misfits)
+    }
+
+    #[inline]
+    fn lines(&mut self, bytes: &[u8], mut after: impl FnMut(&mut Self, usize)) {
         // One check for the block is cheaper than one a line; a block that fails it is looked at line by line.
         let whole = std::str::from_utf8(bytes).ok();
         let mut tokens = Vec::new();
         let mut at = 0;
         let mut line = 0;
         while at < bytes.len() {
+            let from = at;
             let quick = whole.and_then(|text| self.templates.line(text, at, &mut tokens));
             if let Some(end) = quick.filter(|_| self.quick(&tokens, line, at as u64)) {
                 at = end;
@@ -126,6 +151,7 @@ impl<'a> Decoder<'a> {
                 }
                 at += len + 1;
             }
+            after(self, at - from);
             line += 1;
         }
     }

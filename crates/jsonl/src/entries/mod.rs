@@ -14,6 +14,7 @@ mod stream;
 pub(crate) use append::append_lines;
 pub(crate) use check::{Lines, line_of_value, lines};
 pub use files::LineFile;
+pub(crate) use follow::Handles;
 pub use follow::{Follow, FollowFrom, FollowQuery, Position};
 pub(crate) use group::Group;
 pub use query::EntryQuery;

@@ -18,7 +18,7 @@ use minutebook_fs::{
 
 use crate::codec::kind::ColumnType;
 use crate::config::{JsonlConfig, declared_types};
-use crate::entries::Group;
+use crate::entries::{Group, Handles};
 use crate::error::JsonlError;
 use crate::layout;
 use crate::logs::Logs;
@@ -39,6 +39,8 @@ pub(crate) struct Store {
     pub(crate) declared: Vec<(String, ColumnType)>,
     series: Mutex<HashMap<SeriesId, Arc<Series>>>,
     logs: Mutex<Logs>,
+    /// How many more of those who follow may keep their file open.
+    pub(crate) follows: Handles,
     /// The thread that writes an index down, or did so last.
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
@@ -49,12 +51,14 @@ impl Store {
         let declared = declared_types(config.declared.as_ref())?;
         let root = Root::open_or_create(Arc::clone(&config.fs), dir, config.durability)?;
         let logs = Mutex::new(Logs::new(config.max_open_series));
+        let follows = Handles::new(config.max_open_series.get());
         Ok(Self {
             root,
             config,
             declared,
             series: Mutex::default(),
             logs,
+            follows,
             keeper: Mutex::default(),
         })
     }

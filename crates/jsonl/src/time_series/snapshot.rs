@@ -163,8 +163,12 @@ impl SeriesSnapshot {
         .await
     }
 
-    /// Reads rows in the order of time, equal times in the order written, in bounded memory. `declared` columns are read as these types, as in
+    /// Reads rows in the order of time, equal times in the order written. `declared` columns are read as these types, as in
     /// [`scan_declared`](JsonlTimeSeriesRepository::scan_declared).
+    ///
+    /// At most about [`sort_bytes`](crate::JsonlConfig::sort_bytes) of rows are held, however long the files are and wherever in them the times lie. Rows
+    /// that were written nearly in order are read once; those whose times lie all over the files are found by reading the files once for every
+    /// `sort_bytes` of them, and once before to count them.
     ///
     /// # Errors
     /// As [`scan`](minutebook_core::TimeSeriesRepository::scan).
@@ -195,7 +199,10 @@ impl SeriesSnapshot {
             all.take = Take::All;
             let (report, pieces) =
                 scan::start_on(&it.store, &it.series, &it.view, &all, &types, true)?;
-            ordered::batches(pieces, query.take, report, &it.series.id)
+            {
+                let bytes = it.store.config.sort_bytes;
+                ordered::batches(pieces, query.take, report, &it.series.id, bytes)
+            }
         })
         .await
     }

@@ -22,10 +22,15 @@ pub(super) enum Order {
     Written,
 }
 
+/// A batch is handed over as soon as its rows take about so many bytes.
+const BATCH_BYTES: usize = 4 << 20;
+
 /// A side with the rows that are at hand.
 struct Head {
     stream: Option<BatchStream>,
     batch: Option<RecordBatch>,
+    /// What a row of the batch takes, about.
+    row_bytes: usize,
 }
 
 /// Puts two sides together.
@@ -37,8 +42,10 @@ pub(super) struct Merge {
     take: Take,
     batch_size: usize,
     left: usize,
-    pending: Vec<RecordBatch>,
+    pending: VecDeque<RecordBatch>,
+    /// Rows that are pending, and about what they take.
     rows: usize,
+    bytes: usize,
     ready: VecDeque<RecordBatch>,
     report: ReportHandle,
     done: bool,
@@ -56,6 +63,7 @@ impl Merge {
         let head = |stream| Head {
             stream,
             batch: None,
+            row_bytes: 0,
         };
         Self {
             cold: head(cold),
@@ -68,8 +76,9 @@ impl Merge {
                 Take::First(rows) => rows,
                 _ => usize::MAX,
             },
-            pending: Vec::new(),
+            pending: VecDeque::new(),
             rows: 0,
+            bytes: 0,
             ready: VecDeque::new(),
             report,
             done: false,
@@ -104,9 +113,15 @@ impl Merge {
     async fn fill(&mut self) -> Result<()> {
         if let Take::Last(wanted) = self.take {
             // Each side gives its last so many; which of them are wanted is known when both have ended.
-            while let Some(slice) = self.step().await? {
+            while let Some((slice, _)) = self.step().await? {
                 self.rows += slice.num_rows();
-                self.pending.push(slice);
+                self.pending.push_back(slice);
+                while let Some(first) = self.pending.front()
+                    && self.rows - first.num_rows() >= wanted
+                {
+                    self.rows -= first.num_rows();
+                    self.pending.pop_front();
+                }
             }
             let all = self.join()?;
             let rows = all.num_rows();
@@ -114,15 +129,16 @@ impl Merge {
             self.done = true;
             return Ok(());
         }
-        while self.rows < self.batch_size && self.left > 0 {
-            let Some(slice) = self.step().await? else {
+        while self.rows < self.batch_size && self.bytes < BATCH_BYTES && self.left > 0 {
+            let Some((slice, row_bytes)) = self.step().await? else {
                 self.done = true;
                 break;
             };
             let len = slice.num_rows().min(self.left);
             self.left -= len;
             self.rows += len;
-            self.pending.push(slice.slice(0, len));
+            self.bytes += len.saturating_mul(row_bytes);
+            self.pending.push_back(slice.slice(0, len));
         }
         if self.left == 0 && !self.done {
             self.done = true;
@@ -134,9 +150,9 @@ impl Merge {
     }
 
     fn join(&mut self) -> Result<RecordBatch> {
-        self.rows = 0;
-        let pending = std::mem::take(&mut self.pending);
-        match pending.as_slice() {
+        (self.rows, self.bytes) = (0, 0);
+        let mut pending = std::mem::take(&mut self.pending);
+        match &*pending.make_contiguous() {
             [one] => Ok(one.clone()),
             all => concat_batches(&self.schema, all).map_err(|error| {
                 Error::new(ErrorKind::SchemaMismatch, "the rows do not fit together")
@@ -152,13 +168,13 @@ impl Merge {
         }
     }
 
-    /// The next rows, all of one side; `None` at the end of both.
-    async fn step(&mut self) -> Result<Option<RecordBatch>> {
+    /// The next rows, all of one side, and about what each takes; `None` at the end of both.
+    async fn step(&mut self) -> Result<Option<(RecordBatch, usize)>> {
         self.cold.refill(&self.schema, &self.report).await?;
         if self.order == Order::Written
             && let Some(batch) = self.cold.batch.take()
         {
-            return Ok(Some(batch));
+            return Ok(Some((batch, self.cold.row_bytes)));
         }
         self.hot.refill(&self.schema, &self.report).await?;
         let (of_cold, rows) = match (&self.cold.batch, &self.hot.batch) {
@@ -203,6 +219,7 @@ impl Head {
         {
             if let Some(batch) = stream.next().await {
                 let batch = unify::conform(&batch?, schema)?;
+                self.row_bytes = bytes(&batch) / batch.num_rows().max(1);
                 self.batch = (batch.num_rows() > 0).then_some(batch);
             } else {
                 report.merge(stream.report());
@@ -212,14 +229,22 @@ impl Head {
         Ok(())
     }
 
-    fn split(&mut self, rows: usize) -> Option<RecordBatch> {
+    fn split(&mut self, rows: usize) -> Option<(RecordBatch, usize)> {
         let batch = self.batch.take()?;
         let rest = batch.num_rows() - rows;
         if rest > 0 {
             self.batch = Some(batch.slice(rows, rest));
         }
-        Some(batch.slice(0, rows))
+        Some((batch.slice(0, rows), self.row_bytes))
     }
+}
+
+/// What the values of a batch take.
+fn bytes(batch: &RecordBatch) -> usize {
+    let columns = batch.columns().iter();
+    columns
+        .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
+        .sum()
 }
 
 /// The batch in order of time; equal times keep their order.

@@ -36,6 +36,9 @@ pub use compact::{CompactedSeries, RefusedSegment};
 /// `Float64`; anything else is [`SchemaMismatch`](ErrorKind::SchemaMismatch) and names the column. Rows cannot be replaced and earlier versions not
 /// read, as [`capabilities`](TimeSeriesRepository::capabilities) say.
 ///
+/// A read holds a bounded part of the rows: over tick files about as much as `JsonlConfig::sort_bytes` says and a few batches, however the times
+/// lie in them; `last(n)` holds the rows that it gives. Over two other repositories of which one alone is in the order of time, the other's rows of the range are held.
+///
 /// Over any two repositories ([`new`](Self::new)) whoever moves rows from one to the other has to see to it that no read meets them in both
 /// or in neither. Over tick files and Parquet files (`Tiered::over_files`) that is done: `compact` moves sealed segments, and no read sees it.
 ///

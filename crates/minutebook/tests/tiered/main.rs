@@ -11,7 +11,9 @@ mod at_every_step;
 mod beside;
 mod crashes;
 mod lost_manifest;
+mod memory;
 mod moving;
+mod read_back;
 mod suites;
 
 use std::sync::Arc;

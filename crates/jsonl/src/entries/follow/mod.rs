@@ -1,5 +1,6 @@
 //! Following a series: the entries that are there, and those that come, as `tail -f` shows them.
 
+mod handles;
 mod reader;
 mod ticker;
 
@@ -15,6 +16,7 @@ use minutebook_core::series::ReportHandle;
 use minutebook_core::{Error, ReadReport, Result, SeriesId};
 use minutebook_fs::task::blocking;
 
+pub(crate) use self::handles::Handles;
 use self::reader::Follower;
 use super::Entry;
 use crate::error::JsonlError;
@@ -138,6 +140,9 @@ impl JsonlTimeSeriesRepository {
     ///
     /// Only complete lines are seen. The series need not exist yet; it may be rotated, and deleted and begun again: then its new entries follow from the
     /// first. Entries that compaction moved away before they were read are not seen. Works with and without a tokio runtime.
+    ///
+    /// Of all who follow, [`max_open_series`](crate::JsonlConfig::max_open_series) keep their file open. The others open it when it has grown or is another
+    /// one; what was appended to a file after their last look, and is deleted before the next, they do not see.
     ///
     /// ```
     /// use futures_util::StreamExt;

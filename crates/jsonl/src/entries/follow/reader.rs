@@ -10,6 +10,7 @@ use minutebook_fs::{
     FileId, FsError, FsFile, Item, LineOptions, LineReader, ReverseLines, complete_len,
 };
 
+use super::handles::Handle;
 use super::{FollowFrom, FollowQuery, Position};
 use crate::entries::Entry;
 use crate::entries::judge::{Judge, Place};
@@ -30,6 +31,10 @@ pub(super) struct Follower {
     judge: Judge,
     next: Next,
     current: Option<Current>,
+    /// With it, the file is kept open between two looks.
+    handle: Option<Handle>,
+    /// What was known of a file that was closed meanwhile. Where to go on in it is in `next`.
+    closed: Option<Closed>,
     /// The id of the series, once it has sealed segments.
     lineage: String,
     /// An error that is told once the entries before it were handed over.
@@ -55,10 +60,21 @@ struct Current {
     number: u64,
     mark: u32,
     place: Place,
+    /// Whether it was read to its end at the last look.
+    at_end: bool,
     /// Which file the plain file was when it was opened; `None` for a sealed one, to which nothing is added.
     live: Option<FileId>,
     /// It has another name by now, or none: what is left of it is read, then the next one.
     leaving: bool,
+}
+
+/// A file that is closed until there is more to read.
+#[derive(Debug, Clone, Copy)]
+struct Closed {
+    /// Which file the plain file was; `None` for a sealed one.
+    live: Option<FileId>,
+    /// How long it was when all its lines were read; `None` if they were not.
+    len: Option<u64>,
 }
 
 /// One file of the series, not opened yet if it is sealed.
@@ -88,6 +104,8 @@ impl Follower {
             judge: Judge::new(TimeRange::all(), query.strict, report),
             next: Next::From(query.from),
             current: None,
+            handle: None,
+            closed: None,
             lineage: String::new(),
             failed: None,
         }
@@ -98,6 +116,60 @@ impl Follower {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
+        if self.current.is_none() && !self.has_changed()? {
+            return Ok(VecDeque::new());
+        }
+        let found = self.read()?;
+        if self.current.is_none() {
+            self.handle = None;
+        } else if self.handle.is_none() {
+            self.handle = self.store.follows.take();
+            // An error is told once these entries were handed over.
+            if self.handle.is_none() {
+                self.failed = self.failed.take().or(self.close().err());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether there may be more in a file that was closed.
+    fn has_changed(&self) -> Result<bool, JsonlError> {
+        let Some(Closed {
+            live: Some(id),
+            len: Some(len),
+        }) = self.closed
+        else {
+            return Ok(true);
+        };
+        Ok(look(&self.store, &self.id)? != Some((id, len)))
+    }
+
+    /// Closes the file, and keeps where to go on.
+    fn close(&mut self) -> Result<(), JsonlError> {
+        let Some(mut current) = self.current.take() else {
+            return Ok(());
+        };
+        let offset = current.lines.position();
+        if current.mark == 0 && offset > 0 {
+            current.mark = mark(&*current.file)?;
+        }
+        let position = Position {
+            segment: current.number,
+            offset,
+            mark: current.mark,
+        };
+        self.next = Next::From(FollowFrom::At(position));
+        let tail = current.lines.torn_tail();
+        self.closed = Some(Closed {
+            live: current.live,
+            len: current
+                .at_end
+                .then(|| tail.map_or(offset, |tail| tail.offset + tail.len)),
+        });
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<VecDeque<(Entry, Position)>, JsonlError> {
         let mut found = VecDeque::new();
         loop {
             if self.current.is_none() && !self.open()? {
@@ -107,9 +179,12 @@ impl Follower {
                 return Ok(found);
             };
             let mut bytes = 0;
-            while bytes < CHUNK_BYTES
-                && let Some(item) = current.lines.next().map_err(JsonlError::Read)?
-            {
+            current.at_end = false;
+            while bytes < CHUNK_BYTES {
+                let Some(item) = current.lines.next().map_err(JsonlError::Read)? else {
+                    current.at_end = true;
+                    break;
+                };
                 let end = item.end();
                 let judged = match self.judge.item(item, None, &current.place) {
                     Err(error) if !found.is_empty() => {
@@ -166,11 +241,12 @@ impl Follower {
 
     fn open_once(&mut self) -> Result<bool, JsonlError> {
         let Some((series, view)) = self.store.find(&self.id)? else {
-            // Whatever comes is new.
+            // Whatever comes is new, unless it is not known yet what there was.
             self.next = match self.next {
-                Next::From(FollowFrom::At(_)) => self.next,
+                Next::From(FollowFrom::At(_)) if self.closed.is_none() => self.next,
                 _ => Next::First,
             };
+            self.closed = None;
             return Ok(false);
         };
         {
@@ -192,13 +268,13 @@ impl Follower {
         }
         let files = files(&view);
         let last = files.last().map_or(0, File::number);
+        // Up to before this one.
+        let sealed = view.manifest.as_ref().map_or(1, |manifest| manifest.next)
+            + u64::from(view.raw.is_some());
         match self.next {
             Next::First | Next::From(FollowFrom::Start) => self.begin(&series, files, 0, 0),
             Next::Behind(number) => {
-                let sealed = view.manifest.as_ref().map_or(1, |manifest| manifest.next)
-                    + u64::from(view.raw.is_some())
-                    > number;
-                if last > number || sealed {
+                if last > number || sealed > number {
                     self.begin(&series, files, number + 1, 0)
                 } else {
                     // The plain file went, and not to be sealed.
@@ -222,9 +298,10 @@ impl Follower {
                 match same {
                     Some(file) => {
                         let opened = open_file(&self.store, &series, file)?;
-                        let is_it = position.offset == 0
-                            || (opened.len().map_err(JsonlError::Read)? >= position.offset
-                                && mark(&*opened)? == position.mark);
+                        let is_it = self.is_not_another(file, &*opened)?
+                            && (position.offset == 0
+                                || opened.len().map_err(JsonlError::Read)? >= position.offset
+                                    && mark(&*opened)? == position.mark);
                         let (number, offset) = if is_it {
                             (position.segment, position.offset)
                         } else {
@@ -233,13 +310,24 @@ impl Follower {
                         self.begin(&series, files, number, offset)
                     }
                     // Moved away by compaction: on with what is left.
-                    None if position.segment < last => {
+                    None if position.segment < last
+                        || self.closed.is_some() && position.segment < sealed =>
+                    {
                         self.begin(&series, files, position.segment + 1, 0)
                     }
                     None => self.begin(&series, files, 0, 0),
                 }
             }
         }
+    }
+
+    /// Whether the plain file is not another one than the plain file that was closed: that would have another number if it had been sealed.
+    fn is_not_another(&self, file: &File, opened: &dyn FsFile) -> Result<bool, JsonlError> {
+        let was = self.closed.and_then(|closed| closed.live);
+        let (Some(was), File::Open(_, _, true)) = (was, file) else {
+            return Ok(true);
+        };
+        Ok(opened.metadata().map_err(JsonlError::Read)?.id == was)
     }
 
     /// Goes on with the first file that has at least this number; at an offset, if it is this very file.
@@ -252,6 +340,7 @@ impl Follower {
     ) -> Result<bool, JsonlError> {
         let Some(file) = files.into_iter().find(|file| file.number() >= number) else {
             // The next plain file is not there yet.
+            self.closed = None;
             self.next = match number {
                 0 => Next::First,
                 number => Next::Behind(number - 1),
@@ -280,9 +369,11 @@ impl Follower {
             number: file.number(),
             mark: 0,
             place: Place::new(&resource, (!is_live).then_some(file.number())),
+            at_end: false,
             live,
             leaving: false,
         });
+        self.closed = None;
         Ok(true)
     }
 
@@ -364,10 +455,16 @@ fn open_file(store: &Store, series: &Series, file: &File) -> Result<Arc<dyn FsFi
 
 /// Whether the plain file is the one that was opened, and not cut behind what was read.
 fn is_still(store: &Store, id: &SeriesId, file: FileId, read: u64) -> Result<bool, JsonlError> {
+    let found = look(store, id)?;
+    Ok(found.is_some_and(|(id, len)| id == file && len >= read))
+}
+
+/// Which file the plain file is, and how long; `None` if there is none.
+fn look(store: &Store, id: &SeriesId) -> Result<Option<(FileId, u64)>, JsonlError> {
     let series = store.series(id)?;
     match store.config.fs.identify(&series.data) {
-        Ok(found) => Ok(found.id == file && found.len >= read),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(found) => Ok(Some((found.id, found.len))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
             Err(FsError::not_applied("read", "look at the file", &series.data, error).into())
         }
