@@ -1,5 +1,6 @@
 //! An append-only log of lines that threads and processes share.
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::atomic::{not_a_file, parent_of};
 use crate::durability::Durability;
-use crate::error::FsError;
+use crate::error::{FsError, SYNC_NAMES};
 use crate::fs::{FileId, FileKind, Fs, FsFile, LOCK_STEP, LockMode, OpenMode};
 
 mod group;
@@ -383,16 +384,27 @@ impl AppendLog {
         op: &'static str,
     ) -> Result<(), FsError> {
         let dir = parent_of(&self.path);
+        let step = Cell::new("sync");
+        let sync_name = || {
+            step.set(SYNC_NAMES);
+            self.fs.sync_dir(&dir)
+        };
         segment
-            .sync(ticket, || self.fs.sync_dir(&dir))
-            .map_err(|e| self.poisoned_by(op, &self.path, e))
+            .sync(ticket, sync_name)
+            .map_err(|e| self.poisoned_by(op, step.get(), &self.path, e))
     }
 
     /// A sync failed.
-    fn poisoned_by(&self, op: &'static str, path: &Path, e: io::Error) -> FsError {
+    fn poisoned_by(
+        &self,
+        op: &'static str,
+        step: &'static str,
+        path: &Path,
+        e: io::Error,
+    ) -> FsError {
         let _ = self.poison.set(e.to_string());
         tracing::error!(path = %path.display(), error = %e, "a sync failed; the log must be opened again");
-        FsError::unknown(op, "sync", path, e)
+        FsError::unknown(op, step, path, e)
     }
 
     /// Takes the lock among processes.

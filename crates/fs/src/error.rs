@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The step name of every error that comes from making names durable.
+pub(crate) const SYNC_NAMES: &str = "sync the directory";
+
 /// What is known about the effect of an operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Applied {
@@ -72,6 +75,11 @@ impl FsError {
     /// Whether it is known that nothing was applied.
     pub fn nothing_applied(&self) -> bool {
         self.applied == Applied::No
+    }
+
+    /// Whether names could not be made durable: a later sync of the directory that does not fail says nothing of those that were changed before.
+    pub fn lost_names(&self) -> bool {
+        self.step == SYNC_NAMES
     }
 
     /// Whether another process or thread held the lock for longer than the caller wanted to wait.

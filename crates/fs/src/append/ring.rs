@@ -53,7 +53,7 @@ impl Place {
 /// What a handle knows of the ring.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    file: Option<(Arc<dyn FsFile>, FileId)>,
+    file: Option<Opened>,
     /// It cannot be had, or failed: the log is synced itself.
     off: bool,
     syncs: u32,
@@ -168,7 +168,7 @@ impl Ring {
         place: &Place,
         log: &Log<'_>,
         len: u64,
-    ) -> io::Result<bool> {
+    ) -> Result<bool, SyncFailed> {
         let Log {
             id: log,
             path,
@@ -197,7 +197,13 @@ impl Ring {
             match open(fs, place, self.syncs >= EARLY) {
                 Ok(Some(file)) => self.file = Some(file),
                 Ok(None) => return Ok(false),
-                Err(error) => {
+                Err(Unopened::Name(error)) => {
+                    // What other names it was to make durable is lost to every later sync of the directory.
+                    self.off = true;
+                    self.forget();
+                    return Err(SyncFailed { name: true, error });
+                }
+                Err(Unopened::Ring(error)) => {
                     tracing::debug!(path = %place.path.display(), %error, "no ring; the log itself is synced");
                     self.off = true;
                     return Ok(false);
@@ -241,7 +247,7 @@ impl Ring {
         if let Err(error) = file.sync_data() {
             self.off = true;
             self.forget();
-            return Err(error);
+            return Err(error.into());
         }
         at.offset += size;
         at.number += 1;
@@ -271,14 +277,44 @@ impl Ring {
     }
 }
 
+/// A sync that failed.
+#[derive(Debug)]
+pub(crate) struct SyncFailed {
+    /// Of the directory, and not of the ring.
+    pub(crate) name: bool,
+    pub(crate) error: io::Error,
+}
+
+impl From<io::Error> for SyncFailed {
+    fn from(error: io::Error) -> Self {
+        Self { name: false, error }
+    }
+}
+
+/// Why the ring could not be opened.
+enum Unopened {
+    /// The directory could not be synced.
+    Name(io::Error),
+    Ring(io::Error),
+}
+
+impl From<io::Error> for Unopened {
+    fn from(error: io::Error) -> Self {
+        Self::Ring(error)
+    }
+}
+
+/// The ring's file, and which one that is.
+type Opened = (Arc<dyn FsFile>, FileId);
+
 /// Opens the ring; creates it if it may.
-fn open(fs: &dyn Fs, place: &Place, create: bool) -> io::Result<Option<(Arc<dyn FsFile>, FileId)>> {
+fn open(fs: &dyn Fs, place: &Place, create: bool) -> Result<Option<Opened>, Unopened> {
     let path = &place.path;
     let len = match fs.identify(path) {
         Ok(found) if found.kind == FileKind::File => Some(found.len),
-        Ok(found) => return Err(crate::atomic::not_a_file(found.kind)),
+        Ok(found) => return Err(crate::atomic::not_a_file(found.kind).into()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     if len.is_none() && !create {
         return Ok(None);
@@ -291,7 +327,13 @@ fn open(fs: &dyn Fs, place: &Place, create: bool) -> io::Result<Option<(Arc<dyn 
         file.sync_all()?;
     }
     // Its name may be another process's of a moment ago.
-    fs.sync_dir(&parent_of(path))?;
+    fs.sync_dir(&parent_of(path)).map_err(|error| {
+        if matches!(Copy::read(fs, path), Ok(None)) {
+            // Its name may never last: who comes next makes another.
+            let _ = fs.remove_file(path);
+        }
+        Unopened::Name(error)
+    })?;
     let file = fs.open(path, OpenMode::Write)?;
     let id = file.metadata()?.id;
     Ok(Some((Arc::from(file), id)))

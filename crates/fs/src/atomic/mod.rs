@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::durability::Durability;
-use crate::error::{Applied, FsError};
+use crate::error::{Applied, FsError, SYNC_NAMES};
 use crate::fs::{FileKind, Fs, FsFile, Metadata};
 use crate::temp::Temp;
 
@@ -133,7 +133,7 @@ pub fn create_seen(
             Ok(()) => {
                 note(before, &*file);
                 sync_parent(fs, path, durability)
-                    .map_err(|e| FsError::unknown(OP, "sync the directory", path, e))?;
+                    .map_err(|e| FsError::unknown(OP, SYNC_NAMES, path, e))?;
                 return Ok((Created::Created, seen.get()));
             }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -325,7 +325,7 @@ fn put(
         }
         return match sync_parent(fs, path, durability) {
             Ok(()) => Ok(Created::Created),
-            Err(e) => Err(FsError::unknown(op, "sync the directory", path, e)),
+            Err(e) => Err(FsError::unknown(op, SYNC_NAMES, path, e)),
         };
     }
 }

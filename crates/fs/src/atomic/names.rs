@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Created, move_new, not_a_file, parent_of, rename_error, sync_parent};
 use crate::durability::Durability;
-use crate::error::FsError;
+use crate::error::{FsError, SYNC_NAMES};
 use crate::fs::{FileKind, Fs};
 
 /// Gives a file another name, replacing what had it, and syncs the directories (target first, so that a crash
@@ -42,7 +42,7 @@ pub fn remove(fs: &dyn Fs, path: &Path, durability: Durability) -> Result<bool, 
     match sync_parent(fs, path, durability) {
         // Nor is there a directory that could hold the name.
         Err(e) if !removed && e.kind() == io::ErrorKind::NotFound => {}
-        result => result.map_err(|e| FsError::unknown(OP, "sync the directory", path, e))?,
+        result => result.map_err(|e| FsError::unknown(OP, SYNC_NAMES, path, e))?,
     }
     Ok(removed)
 }
@@ -83,7 +83,7 @@ pub fn remove_below(
     };
     if durability.is_synced() {
         dir.sync()
-            .map_err(|e| FsError::unknown(OP, "sync the directory", &path, e))?;
+            .map_err(|e| FsError::unknown(OP, SYNC_NAMES, &path, e))?;
     }
     Ok(removed)
 }
@@ -143,11 +143,9 @@ fn sync_both(
     durability: Durability,
     op: &'static str,
 ) -> Result<(), FsError> {
-    sync_parent(fs, to, durability)
-        .map_err(|e| FsError::unknown(op, "sync the directory", to, e))?;
+    sync_parent(fs, to, durability).map_err(|e| FsError::unknown(op, SYNC_NAMES, to, e))?;
     if parent_of(from) != parent_of(to) {
-        sync_parent(fs, from, durability)
-            .map_err(|e| FsError::unknown(op, "sync the directory", from, e))?;
+        sync_parent(fs, from, durability).map_err(|e| FsError::unknown(op, SYNC_NAMES, from, e))?;
     }
     Ok(())
 }

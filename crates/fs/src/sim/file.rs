@@ -152,6 +152,8 @@ impl FsFile for SimFile {
         if let Some(inode) = state.inode_mut(self.ino) {
             inode.modified = time - over;
         }
+        // As every change of a file's looks.
+        state.touch_changed(self.ino);
         state.tell_written(self.ino);
         Ok(())
     }

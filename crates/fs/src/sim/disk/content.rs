@@ -131,7 +131,7 @@ impl State {
         self.tell_written(ino);
     }
 
-    pub(super) fn touch_changed(&mut self, ino: Ino) {
+    pub(in crate::sim) fn touch_changed(&mut self, ino: Ino) {
         let now = self.clock;
         if let Some(inode) = self.inodes.get_mut(&ino) {
             inode.changed = now;
