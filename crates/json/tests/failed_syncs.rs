@@ -18,6 +18,7 @@ use common::{BOOT, JOURNAL, config, decision, id, open, run};
 /// After a power cut now: these decisions are there, and the chain holds.
 fn holds(disk: &SimFs, names: &[String]) {
     let images = disk.images_after_crash(&Images::default().max(10));
+    assert!(!images.is_empty());
     for image in images {
         image.fs.put(BOOT, b"three\n").unwrap();
         let store = open(&image.fs);
@@ -124,6 +125,95 @@ fn lines_that_nobody_waited_for_leave_no_gap_after_a_checkpoint_that_failed() {
     run(store.create(&decision("d4", 4))).unwrap();
     let names: Vec<_> = (1..=4).map(|n| format!("d{n}")).collect();
     holds(&disk, &names);
+}
+
+/// All lines have marks, as who did not wait has left them.
+#[test]
+fn lines_whose_sync_failed_for_who_found_them_are_written_again() {
+    for boot in [true, false] {
+        for seals in [false, true] {
+            let disk = SimFs::new();
+            if boot {
+                disk.put(BOOT, b"one\n").unwrap();
+            }
+            let hasty = config(&disk).durability(Durability::Buffered);
+            let store = JsonDecisionRepository::open("/d", hasty).unwrap();
+            run(store.create(&decision("a", 1))).unwrap();
+            let store = open(&disk);
+            disk.inject(Fault::on(OpKind::SyncAll).at("journal").errno(5));
+            if seals {
+                run(store.rotate()).unwrap_err();
+            } else {
+                run(store.upsert(&decision("a", 1))).unwrap_err();
+            }
+            drop(store);
+            let store = open(&disk);
+            let saved = run(store.upsert(&decision("a", 1))).unwrap();
+            assert_eq!(saved.outcome, SaveOutcome::Unchanged);
+            let mut names = vec!["a".to_owned()];
+            holds(&disk, &names);
+            run(store.create(&decision("b", 2))).unwrap();
+            names.push("b".to_owned());
+            holds(&disk, &names);
+        }
+    }
+}
+
+/// Also where runs of the machine cannot be told apart.
+#[test]
+fn lines_that_a_failed_checkpoint_lost_are_written_again_without_a_boot_id() {
+    let disk = SimFs::new();
+    let hasty = config(&disk).durability(Durability::Buffered);
+    let store = JsonDecisionRepository::open("/d", hasty).unwrap();
+    run(store.create(&decision("a", 1))).unwrap();
+    disk.inject(Fault::on(OpKind::SyncAll).at("journal").errno(5));
+    run(store.checkpoint()).unwrap_err();
+    drop(store);
+    let store = open(&disk);
+    run(store.upsert(&decision("a", 1))).unwrap();
+    run(store.create(&decision("b", 2))).unwrap();
+    holds(&disk, &["a".to_owned(), "b".to_owned()]);
+}
+
+/// With the name of the ring other names were to last. Whoever comes next takes none of them for durable.
+#[test]
+fn a_directory_whose_sync_fails_for_the_ring_is_told_of() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    let store = open(&disk);
+    run(store.create(&decision("d1", 1))).unwrap();
+    disk.inject(Fault::on(OpKind::SyncDir).at("/d").errno(5));
+    let failed = (2..12).find(|n| run(store.create(&decision(&format!("d{n}"), *n))).is_err());
+    let failed = failed.unwrap();
+    assert!(failed > 2, "{failed}");
+    drop(store);
+    let store = open(&disk);
+    let error = run(store.checkpoint()).unwrap_err();
+    assert!(error.to_string().contains("sync"), "{error}");
+    run(store.create(&decision("d20", 20))).unwrap();
+    let mut names: Vec<_> = (1..failed).map(|n| format!("d{n}")).collect();
+    names.push("d20".to_owned());
+    holds(&disk, &names);
+}
+
+/// What cut off a line that could not be written whole was to be synced, and with it the lines of others.
+#[test]
+fn lines_that_were_lost_with_a_cut_are_written_again() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    let hasty = config(&disk).durability(Durability::Buffered);
+    let store = JsonDecisionRepository::open("/d", hasty).unwrap();
+    run(store.create(&decision("a", 1))).unwrap();
+    let store = open(&disk);
+    disk.inject(Fault::on(OpKind::Append).at("journal").short(20));
+    disk.inject(Fault::on(OpKind::SyncAll).at("journal").errno(5));
+    run(store.create(&decision("b", 2))).unwrap_err();
+    drop(store);
+    let store = open(&disk);
+    run(store.upsert(&decision("a", 1))).unwrap();
+    holds(&disk, &["a".to_owned()]);
+    run(store.create(&decision("c", 3))).unwrap();
+    holds(&disk, &["a".to_owned(), "c".to_owned()]);
 }
 
 /// Who writes the journal's end again may be stopped at every step, and leaves it to the next.

@@ -133,6 +133,124 @@ fn what_cannot_be_made_to_last_is_no_success() {
     }
 }
 
+/// The sync that fails is that of another call of the batch; or none of its lines was written at all.
+#[test]
+fn what_is_done_together_with_a_save_that_fails_is_no_success_either() {
+    for (kind, syncs) in [
+        (OpKind::SyncAll, true),
+        (OpKind::SyncDir, true),
+        (OpKind::Append, false),
+    ] {
+        let disk = SimFs::new();
+        disk.put(BOOT, b"one\n").unwrap();
+        run(hasty(&disk).create(&decision("a", 1))).unwrap();
+        let store = open(&disk);
+        assert!(run(store.get(&id("a"))).unwrap().is_some());
+        disk.inject(
+            Fault::on(kind)
+                .at("/d")
+                .error(std::io::ErrorKind::StorageFull),
+        );
+        let both = vec![decision("a", 1), decision("b", 2)];
+        let saved = run(store.save_all(both, SaveMode::Upsert));
+        let [idle, new] = saved.as_slice() else {
+            panic!("{saved:?}");
+        };
+        assert!(new.is_err(), "{new:?}");
+        if syncs {
+            assert!(idle.is_err(), "{idle:?}");
+        } else {
+            // Nothing was applied, and what was there before was synced by itself.
+            assert_eq!(idle.as_ref().unwrap().outcome, SaveOutcome::Unchanged);
+            after_cuts(&disk, "a", |n| n == Some("1"));
+        }
+    }
+}
+
+#[test]
+fn a_deletion_of_many_that_breaks_off_is_no_success() {
+    let disk = SimFs::new();
+    let store = open(&disk);
+    for n in 1..=3 {
+        run(store.create(&decision(&format!("d{n}"), n))).unwrap();
+    }
+    let filter = DecisionFilter::new().id_prefix("d");
+    assert_eq!(run(store.count(&filter)).unwrap(), 3);
+    disk.inject(Fault::on(OpKind::SyncData).at("decisions").errno(5));
+    run(store.delete_matching(&filter)).unwrap_err();
+}
+
+/// Each look at the directory fails once: there is an error, or it is done.
+#[test]
+fn a_deletion_of_many_whose_directory_cannot_be_looked_at_is_no_success() {
+    let mut failed = 0;
+    for skip in 0..40 {
+        let disk = SimFs::new();
+        disk.put(BOOT, b"one\n").unwrap();
+        let store = open(&disk);
+        for n in 1..=3 {
+            run(store.create(&decision(&format!("d{n}"), n))).unwrap();
+        }
+        let filter = DecisionFilter::new().id_prefix("d");
+        assert_eq!(run(store.count(&filter)).unwrap(), 3);
+        disk.inject(Fault::on(OpKind::Metadata).at("/d").after(skip).errno(5));
+        match run(store.delete_matching(&filter)) {
+            Ok(count) => assert_eq!(count, 3, "{skip}"),
+            Err(_) => failed += 1,
+        }
+    }
+    assert!(failed > 0);
+}
+
+/// A document's sync that failed is nothing to who asks about other decisions.
+#[test]
+fn deletions_that_find_nothing_go_on_after_a_documents_sync_has_failed() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    let store = open(&disk);
+    run(store.create(&decision("a", 1))).unwrap();
+    disk.inject(Fault::on(OpKind::SyncAll).at("2025-01-01_a").errno(5));
+    run(store.checkpoint()).unwrap_err();
+    for store in [store, open(&disk)] {
+        assert!(!run(store.delete(&id("b"))).unwrap());
+        assert!(run(store.delete(&id("a"))).is_ok());
+        after_cuts(&disk, "a", |n| n.is_none());
+    }
+    // Not if it was the directory's.
+    let store = open(&disk);
+    disk.inject(Fault::on(OpKind::SyncDir).at("/d").after(1).errno(5));
+    run(store.delete(&id("b"))).unwrap_err();
+    for store in [store, open(&disk)] {
+        run(store.delete(&id("b"))).unwrap_err();
+        run(store.create(&decision("c", 3))).unwrap();
+        assert!(run(store.delete(&id("c"))).unwrap());
+    }
+}
+
+/// The document of another program, in a directory that has no journal yet.
+#[test]
+fn a_document_whose_sync_failed_is_durable_by_the_journal() {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    disk.put(
+        "/d/2025-01-02_b.json",
+        decision("b", 2).to_json().as_bytes(),
+    )
+    .unwrap();
+    let others = disk.new_process();
+    let path = Path::new("/d/2025-01-01_a.json");
+    let file = others.open(path, OpenMode::CreateNew).unwrap();
+    file.append(decision("a", 1).to_json().as_bytes()).unwrap();
+    let store = open(&disk);
+    disk.inject(Fault::on(OpKind::SyncAll).at("2025-01-01_a").errno(5));
+    run(store.upsert(&decision("a", 1))).unwrap_err();
+    for store in [store, open(&disk)] {
+        let saved = run(store.upsert(&decision("a", 1))).unwrap();
+        assert_eq!(saved.outcome, SaveOutcome::Unchanged);
+        after_cuts(&disk, "a", |n| n == Some("1"));
+    }
+}
+
 /// A save waits for the disk once, and so does one of another handle that finds it done.
 #[test]
 fn a_save_costs_one_sync() {

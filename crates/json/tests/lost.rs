@@ -14,13 +14,14 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use minutebook_core::{
-    DecisionFilter, DecisionQuery, DecisionRepository, DecisionRepositoryExt, ManualClock,
+    DecisionFilter, DecisionQuery, DecisionRepository, DecisionRepositoryExt, ErrorKind,
+    ManualClock, SaveMode,
 };
 use minutebook_fs::crash::{Kind, Options, enumerate};
 use minutebook_fs::{
     Durability, Fault, Fs as _, Images, LockMode, LockWait, OpKind, OpenMode, SimFs,
 };
-use minutebook_json::JsonDecisionRepository;
+use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
 
 use common::{BOOT, JOURNAL, config, decision, id, open, run};
 
@@ -40,6 +41,21 @@ fn eight(disk: &SimFs) -> JsonDecisionRepository {
 
 #[test]
 fn documents_that_a_file_system_lost_while_the_machine_ran_on_come_back() {
+    let past: DateTime<Utc> = "2020-01-01T00:00:00Z".parse().unwrap();
+    // A program may have a clock of its own, as one that replays the past.
+    for own_clock in [false, true] {
+        documents_that_a_file_system_lost(&|disk| {
+            let config = config(disk);
+            if own_clock {
+                config.clock(Arc::new(ManualClock::at(past)))
+            } else {
+                config
+            }
+        });
+    }
+}
+
+fn documents_that_a_file_system_lost(config: &dyn Fn(&SimFs) -> JsonDecisionConfig) {
     let disk = SimFs::new();
     drop(eight(&disk));
     // The directory as it was before the last of them, under the journal that tells of all.
@@ -50,7 +66,10 @@ fn documents_that_a_file_system_lost_while_the_machine_ran_on_come_back() {
             after.put(&path, &content).unwrap();
         }
     }
-    let store = open(&after);
+    // The clock has run on.
+    let later: DateTime<Utc> = "2030-01-01T00:00:00Z".parse().unwrap();
+    after.set_time(later.into());
+    let store = JsonDecisionRepository::open("/d", config(&after)).unwrap();
     assert_eq!(run(store.count(&DecisionFilter::new())).unwrap(), 8);
     run(store.create(&decision("next", 9))).unwrap();
     assert_eq!(removals(&after), 0);
@@ -75,7 +94,9 @@ fn a_checkpoint_that_was_broken_off_makes_nothing_durable() {
             let store = open(&crashed.disk);
             run(store.checkpoint()).map_err(|error| error.to_string())?;
             drop(store);
-            for image in crashed.disk.images_after_crash(&Images::default().max(12)) {
+            let images = crashed.disk.images_after_crash(&Images::default().max(12));
+            assert!(!images.is_empty());
+            for image in images {
                 image.fs.put(BOOT, b"two\n").unwrap();
                 let store = open(&image.fs);
                 let count = run(store.count(&DecisionFilter::new())).unwrap();
@@ -130,13 +151,60 @@ fn a_document_whose_sync_failed_is_not_taken_for_durable_by_who_comes_later() {
     let store = JsonDecisionRepository::open("/d", every).unwrap();
     run(store.create(&decision("d", 4))).unwrap();
     run(store.checkpoint()).unwrap_err();
-    for image in disk.images_after_crash(&Images::default().max(30)) {
+    let images = disk.images_after_crash(&Images::default().max(30));
+    assert!(!images.is_empty());
+    for image in images {
         image.fs.put(BOOT, b"two\n").unwrap();
         let store = open(&image.fs);
         let count = run(store.count(&DecisionFilter::new())).unwrap();
         assert_eq!(count, 4, "{}", image.what);
         assert!(run(store.get(&id("a"))).unwrap().is_some());
         run(store.checkpoint()).unwrap();
+    }
+}
+
+/// It stands in the journal, which is no cache; and is there also if no checkpoint can be written after it.
+#[test]
+fn that_a_sync_failed_is_not_forgotten_with_the_checkpoint() {
+    for full in [false, true] {
+        let disk = SimFs::new();
+        disk.put(BOOT, b"one\n").unwrap();
+        let store = open(&disk);
+        run(store.create(&decision("a", 1))).unwrap();
+        run(store.create(&decision("b", 2))).unwrap();
+        disk.inject(Fault::on(OpKind::SyncAll).at("2025-01-01_a").errno(5));
+        if full {
+            let none = Fault::on(OpKind::Append).at("tmp");
+            disk.inject(none.error(std::io::ErrorKind::StorageFull).forever());
+            let none = Fault::on(OpKind::Append).at(".run");
+            disk.inject(none.error(std::io::ErrorKind::StorageFull).forever());
+        }
+        let error = run(store.checkpoint()).unwrap_err();
+        assert!(error.to_string().contains("sync"), "{error}");
+        drop(store);
+        disk.clear_faults();
+        for path in disk.tree().keys() {
+            if path.to_string_lossy().contains(".decisions.checkpoint") {
+                disk.remove_file(path).unwrap();
+            }
+        }
+        let store = open(&disk);
+        let error = run(store.checkpoint()).unwrap_err();
+        assert!(error.to_string().contains("sync"), "{error}");
+        // Of what was done to the directory last the journal tells.
+        run(store.create(&decision("c", 3))).unwrap();
+        let images = disk.images_after_crash(&Images::default().max(30));
+        assert!(!images.is_empty());
+        for image in images {
+            image.fs.put(BOOT, b"two\n").unwrap();
+            let store = open(&image.fs);
+            assert!(
+                run(store.get(&id("a"))).unwrap().is_some(),
+                "{}",
+                image.what
+            );
+            run(store.checkpoint()).unwrap();
+        }
     }
 }
 
@@ -194,10 +262,54 @@ fn what_an_open_could_not_compare_is_compared_by_its_first_write() {
     );
     let waits = config(&image.fs).lock_wait(LockWait::Try);
     let store = JsonDecisionRepository::open("/d", waits).unwrap();
+    // Until then the journal stands in.
+    for n in 1..=8 {
+        let found = run(store.get(&id(&format!("d{n}")))).unwrap();
+        assert_eq!(found.unwrap().decision, decision(&format!("d{n}"), n));
+    }
+    assert_eq!(run(store.count(&DecisionFilter::new())).unwrap(), 8);
     drop(held.unwrap());
     run(store.create(&decision("next", 9))).unwrap();
     assert_eq!(removals(&image.fs), 0);
     assert_eq!(run(store.count(&DecisionFilter::new())).unwrap(), 9);
+}
+
+/// What another process has compared meanwhile is in no doubt any more.
+#[test]
+fn what_another_process_has_compared_is_not_compared_again() {
+    let disk = SimFs::new();
+    let store = eight(&disk);
+    let path = "/d/2025-01-01_d1.json";
+    let first = disk.get(path).unwrap();
+    let mut changed = decision("d1", 1);
+    changed.set("note", &"changed").unwrap();
+    run(store.upsert(&changed)).unwrap();
+    drop(store);
+    disk.put(BOOT, b"two\n").unwrap();
+    let images = disk.images_after_crash(&Images::default().max(1));
+    let disk = images.into_iter().next().unwrap().fs;
+    let held = disk.lock(
+        Path::new("/d/.decisions.lock"),
+        LockMode::Exclusive,
+        LockWait::Try,
+    );
+    let waits = config(&disk).lock_wait(LockWait::Try);
+    let late = JsonDecisionRepository::open("/d", waits).unwrap();
+    drop(held.unwrap());
+    assert_eq!(run(late.get(&id("d1"))).unwrap().unwrap().decision, changed);
+    let other = open(&disk);
+    run(other.create(&decision("other", 9))).unwrap();
+    assert_eq!(run(late.get(&id("d1"))).unwrap().unwrap().decision, changed);
+    // Another program puts the first state back, in place.
+    let file = disk.new_process();
+    let file = file.open(path.as_ref(), OpenMode::Write).unwrap();
+    file.set_len(0).unwrap();
+    file.write_all_at(&first, 0).unwrap();
+    let found = run(late.get(&id("d1"))).unwrap().unwrap();
+    assert_eq!(found.decision, decision("d1", 1));
+    run(late.create(&decision("next", 10))).unwrap();
+    assert_eq!(disk.get(path).unwrap(), first);
+    assert_eq!(run(late.count(&DecisionFilter::new())).unwrap(), 10);
 }
 
 /// What came after an open that found the lock taken is in no doubt: another program that puts an earlier state back is not overruled.
@@ -240,6 +352,47 @@ fn an_open_beside_a_writer_doubts_nothing_that_comes_later() {
     assert_eq!(disk.get(path).unwrap(), first);
     assert!(run(second.get(&id("begun"))).unwrap().is_some());
     assert_eq!(run(second.count(&DecisionFilter::new())).unwrap(), 5);
+}
+
+/// What a file's looks promise is enough to read it, and not to write over it: other programs may have ways to change it that leave its looks.
+#[test]
+fn a_read_that_trusts_a_files_looks_lets_no_change_of_others_be_lost() {
+    let disk = SimFs::new();
+    disk.set_watchable(false);
+    disk.put(BOOT, b"one\n").unwrap();
+    let first = run(open(&disk).create(&decision("a", 1))).unwrap().revision;
+    for n in 2..=5 {
+        run(open(&disk).create(&decision(&format!("d{n}"), n))).unwrap();
+    }
+    let store = open(&disk);
+    assert_eq!(run(store.count(&DecisionFilter::new())).unwrap(), 5);
+    // As if nothing had changed.
+    let path = Path::new("/d/2025-01-01_a.json");
+    let looks = disk.metadata(path).unwrap().changed_ns;
+    let text = String::from_utf8(disk.get(path).unwrap()).unwrap();
+    let text = text.replace("\"n\": 1", "\"n\": 7");
+    let before = u64::try_from(looks).unwrap() - 1_000;
+    disk.set_time(SystemTime::UNIX_EPOCH + Duration::from_nanos(before));
+    let file = disk.open(path, OpenMode::Write).unwrap();
+    file.write_all_at(text.as_bytes(), 0).unwrap();
+    let now = disk.metadata(path).unwrap().changed_ns;
+    assert_eq!(now, looks);
+    disk.set_time(SystemTime::UNIX_EPOCH + Duration::from_hours(500_000));
+
+    let read = run(store.get(&id("a"))).unwrap().unwrap();
+    assert_eq!(read.decision.raw("n"), Some("7"));
+    let mut changed = decision("a", 1);
+    changed.set("note", &"changed").unwrap();
+    let mode = SaveMode::Update {
+        expected: Some(first),
+    };
+    let error = run(store.save(&changed, mode)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(disk.get(path).unwrap(), text.as_bytes());
+    // And what is written over is in the journal.
+    run(store.upsert(&changed)).unwrap();
+    let journal = String::from_utf8(disk.get(JOURNAL).unwrap()).unwrap();
+    assert!(journal.contains("\\\"n\\\": 7"), "{journal}");
 }
 
 #[test]

@@ -15,8 +15,8 @@ pub(crate) use checkpoint::{
 pub(crate) use detail::{Told, detail};
 pub(crate) use known::{Knowledge, Known};
 pub(crate) use line::{
-    Chain, Delete, Found, GENESIS, Gone, Mark, Parsed, Pruned, Put, Record, Span, Start, parse,
-    prune,
+    Chain, Delete, Found, GENESIS, Gone, Lost, Mark, Parsed, Pruned, Put, Record, Span, Start,
+    parse, prune,
 };
 pub(crate) use lines::Lines;
 pub(crate) use segments::{Segment, chain};

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use minutebook_core::{Problem, ProblemKind};
 use minutebook_fs::{FileId, Fs, FsError};
 
-use super::line::{Chain, GENESIS, Mark, Parsed, Put, Record, Span, parse};
+use super::checkpoint::Head;
+use super::line::{Chain, GENESIS, Lost, Mark, Parsed, Put, Record, Span, parse};
 use super::lines::Lines;
 use super::segments;
 use crate::error::{JsonError, Result};
@@ -69,6 +70,10 @@ pub(crate) struct Journal {
     pub(crate) chain: Chain,
     /// The run of the machine in which everything up to the last mark was seen to be in the files.
     pub(crate) boot: Option<String>,
+    /// Whether the last mark stands before something of which it is not known how it ended.
+    pub(crate) begun: bool,
+    /// The last run of the machine in which a sync of files failed, and what it was to make durable.
+    pub(crate) failed: Option<(String, Lost)>,
     /// After the last mark that covers everything before it, and the chain there.
     pub(crate) marked: (u64, String),
     /// When the directory had last changed at the last mark, in nanoseconds since 1970.
@@ -98,6 +103,8 @@ impl Journal {
                 head: GENESIS.to_owned(),
             },
             boot: None,
+            begun: false,
+            failed: None,
             marked: (0, GENESIS.to_owned()),
             dir_after: None,
             lines: 0,
@@ -108,10 +115,17 @@ impl Journal {
     }
 
     /// Starts after what a checkpoint covers.
-    pub(crate) fn start_at(&mut self, offset: u64, chain: Chain) {
-        self.offset = offset;
-        self.marked = (offset, chain.head.clone());
-        self.chain = chain;
+    pub(crate) fn start_at(&mut self, head: Head) {
+        self.offset = head.offset;
+        self.marked = (head.offset, head.chain.head.clone());
+        self.chain = head.chain;
+        self.failed = head.failed;
+    }
+
+    /// What a sync has lost in this run of the machine, if one has failed.
+    pub(crate) fn failed_in(&self, run: Option<&str>) -> Option<Lost> {
+        let (of, failed) = self.failed.as_ref()?;
+        (Some(of.as_str()) == run).then_some(*failed)
     }
 
     /// Which file it is and how long.
@@ -283,6 +297,11 @@ impl Journal {
             Parsed::Mark(mark) => {
                 self.boot.clone_from(&mark.boot);
                 self.dir_after = mark.dir.map(|(_, after)| after);
+                self.begun = mark.begun;
+                if let Some((run, lost)) = &mark.failed {
+                    let lost = self.failed_in(Some(run)).max(Some(*lost));
+                    self.failed = lost.map(|lost| (run.clone(), lost));
+                }
                 if mark.seq >= self.chain.seq {
                     self.marked = (end, self.chain.head.clone());
                 }

@@ -12,6 +12,8 @@ const MAX_DOCUMENT: usize = 64 << 10;
 struct Kept {
     bytes: Box<[u8]>,
     document: Arc<Document>,
+    /// Whether the digest was made from the bytes, and is not only that of the state which the file's looks promise.
+    proved: bool,
 }
 
 #[derive(Debug, Default)]
@@ -37,16 +39,26 @@ impl Cache {
         }
     }
 
-    /// The document, if these are the bytes that it was read from.
+    /// The document, if these are the bytes that it was read from. Its digest is that of the bytes.
     pub(crate) fn get(&self, name: &Arc<str>, bytes: &[u8]) -> Option<Arc<Document>> {
         let kept = self.find(name)?;
-        (*kept.bytes == *bytes).then(|| Arc::clone(&kept.document))
+        (kept.proved && *kept.bytes == *bytes).then(|| Arc::clone(&kept.document))
     }
 
     /// The document, if it has this digest: for files that are known to have not changed.
     pub(crate) fn kept(&self, name: &Arc<str>, digest: Digest) -> Option<Arc<Document>> {
+        self.seen(name, digest, true)
+    }
+
+    /// As [`kept`](Self::kept), also if nobody has made sure that the bytes have it.
+    pub(crate) fn promised(&self, name: &Arc<str>, digest: Digest) -> Option<Arc<Document>> {
+        self.seen(name, digest, false)
+    }
+
+    fn seen(&self, name: &Arc<str>, digest: Digest, proved: bool) -> Option<Arc<Document>> {
         let kept = self.find(name)?;
-        (kept.document.digest == digest).then(|| Arc::clone(&kept.document))
+        let fits = kept.document.digest == digest && kept.proved >= proved;
+        fits.then(|| Arc::clone(&kept.document))
     }
 
     fn find(&self, name: &Arc<str>) -> Option<Arc<Kept>> {
@@ -65,13 +77,24 @@ impl Cache {
         Some(kept)
     }
 
+    /// Keeps a document whose digest was made from it.
     pub(crate) fn put(&self, name: &Arc<str>, bytes: Vec<u8>, document: &Arc<Document>) {
+        self.keep(name, bytes, document, true);
+    }
+
+    /// Keeps a document whose digest is that of the state which the file's looks promise. Only who asks for [that](Self::promised) is given it.
+    pub(crate) fn put_promised(&self, name: &Arc<str>, bytes: Vec<u8>, document: &Arc<Document>) {
+        self.keep(name, bytes, document, false);
+    }
+
+    fn keep(&self, name: &Arc<str>, bytes: Vec<u8>, document: &Arc<Document>, proved: bool) {
         if self.half == 0 || bytes.len() > MAX_DOCUMENT {
             return;
         }
         let kept = Arc::new(Kept {
             bytes: bytes.into(),
             document: Arc::clone(document),
+            proved,
         });
         let mut generations = self
             .generations
@@ -104,6 +127,21 @@ mod tests {
         cache.put(&name, b"one".to_vec(), &document("a"));
         assert!(cache.get(&name, b"one").is_some());
         assert!(cache.get(&name, b"two").is_none());
+    }
+
+    #[test]
+    fn a_digest_that_nobody_made_is_given_to_who_asks_for_it_alone() {
+        let cache = Cache::new(10);
+        let name: Arc<str> = "a".into();
+        let document = document("a");
+        let digest = document.digest;
+        cache.put_promised(&name, b"one".to_vec(), &document);
+        assert!(cache.get(&name, b"one").is_none());
+        assert!(cache.kept(&name, digest).is_none());
+        assert!(cache.promised(&name, digest).is_some());
+        cache.put(&name, b"one".to_vec(), &document);
+        assert!(cache.get(&name, b"one").is_some() && cache.kept(&name, digest).is_some());
+        assert!(cache.promised(&name, digest).is_some());
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use minutebook_core::DecisionId;
 use minutebook_fs::{Durability, FsError, Locked, OpenMode};
@@ -14,9 +13,10 @@ use super::index::Stamp;
 use super::read::Load;
 use super::refresh::Freshness;
 use super::state::{COARSE_TICK, State};
-use crate::error::Result;
+use crate::error::{JsonError, Result};
 use crate::journal::{
-    self, Bytes, Checkpoint, Entry, Head, Known, Record, Seen, StoreError, Table, store_checkpoint,
+    self, Bytes, Checkpoint, Entry, Head, Known, Lost, Record, Seen, StoreError, Table,
+    store_checkpoint,
 };
 use crate::layout;
 
@@ -79,7 +79,7 @@ impl Store {
             // Nothing was ever written here, and the lock would be the first file.
             return Ok(());
         }
-        self.log.with_lock(Durability::Buffered, |log| {
+        self.locked(Durability::Buffered, |log| {
             self.update(Freshness::Light)?;
             self.recover_locked(log)?;
             self.record_foreign(log)?;
@@ -89,7 +89,9 @@ impl Store {
 
     fn checkpoint_locked(&self, log: &mut Locked<'_>, sync: bool) -> Result<()> {
         if sync {
-            self.check_files_last()?;
+            // Another sync that does not fail says nothing of what one before has lost, whoever asks, until the machine is started again. Then the
+            // journal, which has all of it, is compared with what is there.
+            self.check_lost("checkpoint", Lost::Files)?;
         }
         self.mark_before_change(log)?;
         let before = self.dir_stamp()?;
@@ -97,13 +99,18 @@ impl Store {
         if sync {
             // Through the log: after a sync that failed, what was written before it lasts only if it is written again.
             log.sync_whole()?;
-            synced = self.sync_files();
-            if synced.is_err() {
-                self.sync_failed.store(true, Ordering::Relaxed);
+            synced = self.sync_files().map_err(JsonError::Fs);
+            if let Err(error) = &synced {
+                // Before anything else can fail.
+                self.note_lost(log, error);
             }
         }
-        // If that failed, one that tells of it.
-        let (head, table) = self.store_checkpoint(sync && synced.is_ok())?;
+        let stored = self.store_checkpoint(sync && synced.is_ok());
+        if let (Err(failed), Err(error)) = (&synced, &stored) {
+            tracing::warn!(%error, "after a sync that failed no checkpoint could be written either");
+            return Err(failed.copy());
+        }
+        let (head, table) = stored?;
         self.mark(log, head.chain.seq, Some(before));
         self.follow_journal()?;
         let mut state = self.write_state();
@@ -114,26 +121,12 @@ impl Store {
             self.stand_on(&mut state, table, head.offset);
             state.restamped.clear();
         }
-        Ok(synced?)
-    }
-
-    /// After a sync of files has failed, another that does not fail says nothing of them, whoever asks, until the machine is started again. Then
-    /// the journal, which has all of them, is compared with what is there.
-    fn check_files_last(&self) -> Result<()> {
-        let failed = || -> Result<bool> {
-            let there = Checkpoint::load(&*self.fs, &self.dir)?;
-            Ok(self.boot.is_some() && there.is_some_and(|there| there.head.failed == self.boot))
-        };
-        if !self.sync_failed.load(Ordering::Relaxed) && !failed()? {
-            return Ok(());
-        }
-        let error = "an earlier sync of documents failed; they are compared with the journal when the machine was started again";
-        let error = io::Error::other(error);
-        Err(FsError::unknown("checkpoint", "sync", &self.dir, error).into())
+        synced
     }
 
     fn store_checkpoint(&self, sync: bool) -> Result<(Head, Table)> {
         let there = Checkpoint::load(&*self.fs, &self.dir)?;
+        let lost = self.lost_by_sync();
         let state = self.read_state();
         let journal = &state.journal;
         let durable = if sync { journal.offset } else { state.durable };
@@ -142,10 +135,7 @@ impl Store {
             durable,
             chain: journal.chain.clone(),
             proof: journal.proof(journal.offset)?,
-            failed: self.boot.clone().filter(|boot| {
-                let noted = there.as_ref().and_then(|last| last.head.failed.as_ref());
-                self.sync_failed.load(Ordering::Relaxed) || noted == Some(boot)
-            }),
+            failed: self.boot.clone().zip(lost),
         };
         // On the last one, whoever wrote it: what changed since is known here, and perhaps more than that.
         let last = there.as_ref().filter(|last| {
@@ -269,20 +259,20 @@ impl Store {
             names
         };
         for path in names.iter().map(|name| self.path(name)) {
-            match self
-                .fs
-                .open(&path, OpenMode::AppendExisting)
-                .and_then(|file| file.sync_all())
-            {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(step(&path, error));
-                }
-                _ => {}
-            }
+            let file = match self.fs.open(&path, OpenMode::AppendExisting) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(step(&path, error)),
+            };
+            file.sync_all().map_err(|error| {
+                self.lose(Lost::Files);
+                step(&path, error)
+            })?;
         }
-        self.fs
-            .sync_dir(&self.dir)
-            .map_err(|error| step(&self.dir, error))
+        self.fs.sync_dir(&self.dir).map_err(|error| {
+            self.lose(Lost::Names);
+            step(&self.dir, error)
+        })
     }
 }
 

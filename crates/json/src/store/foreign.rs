@@ -250,12 +250,11 @@ impl Store {
                 return Ok(true);
             }
         }
-        self.log
-            .with_lock(Durability::Buffered, |log| -> Result<()> {
-                self.update(Freshness::Light)?;
-                self.recover_locked(log)?;
-                self.record_foreign(log)
-            })?;
+        self.locked(Durability::Buffered, |log| {
+            self.update(Freshness::Light)?;
+            self.recover_locked(log)?;
+            self.record_foreign(log)
+        })?;
         self.maintain(0);
         Ok(true)
     }

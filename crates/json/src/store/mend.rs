@@ -28,7 +28,7 @@ impl Store {
         if self.read_state().journal.offset == 0 {
             return Ok(Vec::new());
         }
-        self.log.with_lock(Durability::Buffered, |log| {
+        self.locked(Durability::Buffered, |log| {
             self.update(Freshness::Light)?;
             self.recover_locked(log)?;
             let mut restored = Vec::with_capacity(ids.len());
@@ -113,10 +113,10 @@ impl Store {
             chain.put(&mut out, &put, &document, exact.as_deref());
         }
         let dir = self.dir_stamp()?.nanos();
+        // What a sync has lost it has lost.
         let mark = Mark {
-            seq: chain.seq,
-            boot: self.boot.clone(),
-            dir: dir.zip(dir),
+            failed: self.boot.clone().zip(self.lost_by_sync()),
+            ..Mark::new(chain.seq, self.boot.clone(), dir.zip(dir))
         };
         out.extend_from_slice(mark.to_line().as_bytes());
         file.write_all(&out).map_err(step)?;

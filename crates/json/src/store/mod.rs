@@ -7,6 +7,7 @@ mod facts;
 mod foreign;
 mod history;
 mod index;
+mod lost;
 mod mend;
 mod open;
 mod plain;
@@ -85,6 +86,8 @@ pub(crate) struct Store {
     seal_from: AtomicU64,
     /// Whether a sync of documents or their names has failed, after which the system may take for written what is not.
     sync_failed: AtomicBool,
+    /// Whether it was one of names.
+    names_lost: AtomicBool,
 }
 
 impl Store {

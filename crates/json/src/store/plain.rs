@@ -23,6 +23,7 @@ use super::write::Results;
 use super::{Done, Op, Store};
 use crate::codec::{Digest, Token};
 use crate::error::{JsonError, Result};
+use crate::journal::Lost;
 use crate::layout;
 
 /// A deleted file's time that is further ahead of the clock comes from one that was set back, and not from many changes within a tick.
@@ -266,7 +267,7 @@ impl Store {
             return Ok(());
         }
         self.fs.sync_dir(&self.dir).map_err(|error| {
-            self.sync_failed.store(true, Ordering::Relaxed);
+            self.lose(Lost::Names);
             FsError::unknown("save", "sync the directory", &self.dir, error).into()
         })
     }
@@ -280,7 +281,7 @@ impl Store {
         let failed = |error| FsError::unknown("save", "sync", &path, error);
         let file = open_to_sync(&*self.fs, &path).map_err(failed)?;
         file.sync_all().map_err(|error| {
-            self.sync_failed.store(true, Ordering::Relaxed);
+            self.lose(Lost::Files);
             failed(error).into()
         })
     }
@@ -368,7 +369,7 @@ impl Store {
     pub(super) fn sync_plain(&self) -> Result<()> {
         self.check_syncs(Applied::Unknown)?;
         let step = |path: &Path, error| {
-            self.sync_failed.store(true, Ordering::Relaxed);
+            self.lose(Lost::Names);
             JsonError::Fs(FsError::unknown("checkpoint", "sync", path, error))
         };
         let mut paths = Vec::new();
@@ -423,7 +424,7 @@ fn open_to_sync(fs: &dyn Fs, path: &Path) -> io::Result<Box<dyn FsFile>> {
 }
 
 /// An error after the new state got its name: it may well last.
-fn unsure(error: JsonError) -> JsonError {
+pub(super) fn unsure(error: JsonError) -> JsonError {
     match error {
         JsonError::Fs(error) => JsonError::Fs(FsError {
             applied: Applied::Unknown,

@@ -7,16 +7,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use minutebook_core::DecisionId;
-use minutebook_fs::{Durability, Locked};
+use minutebook_core::{Clock, DecisionId, SystemClock};
+use minutebook_fs::{Durability, Locked, OpenMode};
 
 use super::Store;
 use super::read::Load;
 use super::refresh::max_line_bytes;
-use super::state::DirStamp;
+use super::state::{DirStamp, State};
 use crate::codec::{Digest, Unreadable};
 use crate::error::{JsonError, Result};
 use crate::journal::{self, Gone, Known, Record};
+use crate::layout;
 
 /// One thing in which the files are not as the journal says.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Store {
             }
             return Ok(());
         }
-        let mended = self.log.with_lock(Durability::Buffered, |log| {
+        let mended = self.locked(Durability::Buffered, |log| {
             // Others may have mended and written since: the tail takes up their lines too.
             self.follow_journal()?;
             self.mend(log)
@@ -66,7 +67,7 @@ impl Store {
             Ok(()) => Ok(()),
             Err(JsonError::Fs(error)) if error.is_locked() => {
                 tracing::warn!(%error, "a writer is at work; what is in doubt is compared by the next");
-                self.write_state().put_off();
+                self.put_off();
                 Ok(())
             }
             Err(JsonError::Fs(error)) => {
@@ -86,13 +87,27 @@ impl Store {
             return false;
         }
         let changed = self.dir_stamp().ok().and_then(DirStamp::nanos);
-        let now = self.config.clock.now().timestamp_nanos_opt();
         let journal = &self.read_state().journal;
         // Unless it is the clock that went back: then a change that came later has an earlier time.
         let went_back = changed
             .zip(journal.dir_after)
-            .is_some_and(|(changed, after)| changed < after && now.is_none_or(|now| after <= now));
+            .is_some_and(|(changed, after)| {
+                changed < after && self.files_time().is_none_or(|now| after <= now)
+            });
         journal.boot == self.boot && !went_back
+    }
+
+    /// What time it is for files, in nanoseconds since 1970: not by the clock of the program, which may be one of its own, but by the change time of
+    /// the lock's file, which is touched for it; on a medium that cannot be written by the system's clock.
+    fn files_time(&self) -> Option<i64> {
+        let touched = || -> std::io::Result<i128> {
+            let lock = self.path(layout::LOCK);
+            let file = self.fs.open(&lock, OpenMode::AppendExisting)?;
+            file.set_modified(file.metadata()?.modified)?;
+            Ok(file.metadata()?.changed_ns)
+        };
+        let touched = touched().ok().and_then(|time| i64::try_from(time).ok());
+        touched.or_else(|| SystemClock.now().timestamp_nanos_opt())
     }
 
     /// The lines that may be in doubt: none of before the files are known to have reached the device, and none at all, but those
@@ -152,6 +167,8 @@ impl Store {
             // Perhaps by a sync that failed: then its lines are in memory alone, and what follows them would hang in the air.
             log.write_again()?;
             self.follow_journal()?;
+            let mut state = self.write_state();
+            state.synced = state.journal.chain.seq;
         }
         let fixes = self.compare(&self.doubtful());
         self.mark_before_change(log)?;
@@ -193,21 +210,26 @@ impl Store {
         for (_, record) in std::mem::take(&mut state.pending) {
             state.merge(record);
         }
-        for fix in fixes {
-            match fix {
-                // Its bytes are served from the journal in any case.
-                Fix::Write { known, .. } if known.raw => {}
-                Fix::Write { id, found, .. } => {
-                    state.overlay.serve.insert(id, found);
-                }
-                Fix::Remove { name, found } => {
-                    state.overlay.hide.insert(name, found);
-                }
+        state.stand_in(fixes);
+        state.compared();
+    }
+
+    /// Leaves the comparison to the first write, and lets the journal stand in for what is in doubt until then.
+    pub(super) fn put_off(&self) {
+        if self.lost {
+            // The journal's end had to be put back, so whoever wrote its last lines is no more at work.
+            let mut state = self.write_state();
+            for (_, record) in std::mem::take(&mut state.pending) {
+                state.merge(record);
             }
         }
-        state.compared();
-        // What stands in for files that are not there takes its place when the others are listed.
-        state.listed = false;
+        let tail = self.read_state().tail.clone().unwrap_or_default();
+        let fixes = self.compare(&tail);
+        let mut state = self.write_state();
+        state.put_off();
+        if !fixes.is_empty() {
+            state.stand_in(fixes);
+        }
     }
 
     /// Whether the directory was changed after everything that the journal tells of. File systems that tell one run of the machine from
@@ -284,6 +306,26 @@ impl Store {
             });
         }
         fixes
+    }
+}
+
+impl State {
+    /// The journal stands in for these files.
+    fn stand_in(&mut self, fixes: Vec<Fix>) {
+        for fix in fixes {
+            match fix {
+                // Its bytes are served from the journal in any case.
+                Fix::Write { known, .. } if known.raw => {}
+                Fix::Write { id, found, .. } => {
+                    self.overlay.serve.insert(id, found);
+                }
+                Fix::Remove { name, found } => {
+                    self.overlay.hide.insert(name, found);
+                }
+            }
+        }
+        // What stands in for files that are not there takes its place when the others are listed.
+        self.listed = false;
     }
 }
 

@@ -46,21 +46,20 @@ impl Store {
         if self.is_plain() {
             return Ok(false);
         }
-        let sealed = self.log.with_lock(Durability::Buffered, |log| {
+        let sealed = self.locked(Durability::Buffered, |log| {
             self.update(Freshness::Light)?;
             self.recover_locked(log)?;
             self.seal(log, least)
         })?;
         if sealed {
             // The one in the new file knows nothing of the directory.
-            self.log
-                .with_lock(Durability::Buffered, |log| -> Result<()> {
-                    self.update(Freshness::Light)?;
-                    self.recover_locked(log)?;
-                    let seq = self.read_state().journal.chain.seq;
-                    self.mark(log, seq, None);
-                    Ok(())
-                })?;
+            self.locked(Durability::Buffered, |log| {
+                self.update(Freshness::Light)?;
+                self.recover_locked(log)?;
+                let seq = self.read_state().journal.chain.seq;
+                self.mark(log, seq, None);
+                Ok(())
+            })?;
         }
         Ok(sealed)
     }
@@ -83,7 +82,7 @@ impl Store {
             self.seal_later(log);
             return Ok(false);
         }
-        log.sync_whole()?;
+        self.sync_whole(log)?;
         match self.fs.hard_link(&active, &sealed) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -109,11 +108,7 @@ impl Store {
         };
         let mut text = Vec::new();
         chain.segment(&mut text, start, self.config.clock.now());
-        let mark = Mark {
-            seq: chain.seq,
-            boot: self.boot.clone(),
-            dir: None,
-        };
+        let mark = Mark::new(chain.seq, self.boot.clone(), None);
         text.extend_from_slice(mark.to_line().as_bytes());
         replace(&*self.fs, &active, &text, Durability::Synced)?;
         // Documents that are taken out of sealed files are to be nowhere else.
@@ -204,7 +199,7 @@ impl Store {
         files.pop();
         let mut total = 0;
         for segment in files.iter().filter(|segment| segment.is_packed()) {
-            total += self.log.with_lock(Durability::Synced, |log| {
+            total += self.locked(Durability::Synced, |log| {
                 self.update(Freshness::Light)?;
                 self.recover_locked(log)?;
                 self.prune_segment(log, segment.first, &mut rule)

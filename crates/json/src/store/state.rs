@@ -87,6 +87,8 @@ impl Overlay {
 /// What a handle knows.
 #[derive(Debug)]
 pub(crate) struct State {
+    /// Which run of the machine this is, where the platform tells.
+    pub(crate) boot: Option<String>,
     pub(crate) journal: Journal,
     pub(crate) known: Knowledge,
     /// Lines that no mark covers yet: a writer is at work, or died.
@@ -119,8 +121,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(journal: Journal) -> Self {
+    pub(crate) fn new(journal: Journal, boot: Option<String>) -> Self {
         Self {
+            boot,
             journal,
             known: Knowledge::default(),
             pending: Vec::new(),
@@ -154,6 +157,10 @@ impl State {
     }
 
     fn mark(&mut self, mark: &Mark) {
+        if !mark.begun && self.boot.is_some() && mark.boot == self.boot {
+            // Its writer has compared them.
+            self.settle_doubt(HashMap::clear);
+        }
         let later = self
             .pending
             .iter()
@@ -218,10 +225,8 @@ impl State {
             Record::Missing(id) => self.known.remove(id),
             Record::Void(_) | Record::Segment(_) | Record::Pruned(_) => {}
         }
-        if !self.doubt.is_empty()
-            && let Some(id) = record.id()
-        {
-            self.doubt.remove(id);
+        if let Some(id) = record.id() {
+            self.settle_doubt(|doubt| drop(doubt.remove(id)));
         }
         if let Some(tail) = &mut self.tail {
             tail.push(record);
@@ -235,6 +240,23 @@ impl State {
                 self.doubt.entry(id).or_default().push(record);
             }
         }
+    }
+
+    /// Others have looked at files that were in doubt: the journal need not stand in for them any more.
+    fn settle_doubt(&mut self, settle: impl FnOnce(&mut HashMap<DecisionId, Vec<Record>>)) {
+        if self.doubt.is_empty() {
+            return;
+        }
+        settle(&mut self.doubt);
+        let Overlay { serve, hide } = &mut self.overlay;
+        if serve.is_empty() && hide.is_empty() {
+            return;
+        }
+        serve.retain(|id, _| self.doubt.contains_key(id));
+        if self.doubt.is_empty() {
+            hide.clear();
+        }
+        self.listed = false;
     }
 
     /// Files and journal were compared.
@@ -251,12 +273,23 @@ impl State {
             || tail.is_some_and(|tail| !tail.is_empty())
     }
 
-    /// Whether a writer broke off: lines without a mark, or a mark as it stands before a change, without the one after it. `tells` is
+    /// Whether a writer broke off: lines without a mark, or a mark as it stands before a change or a sync, without the one after it. `tells` is
     /// whether one run of the machine can be told from another.
     pub(crate) fn is_broken_off(&self, tells: bool) -> bool {
         let journal = &self.journal;
-        let half = tells && journal.boot.is_none();
+        let half = journal.begun || (tells && journal.boot.is_none());
         journal.offset > 0 && (journal.marked.0 != journal.offset || half)
+    }
+
+    /// Up to which line everything was carried out.
+    pub(crate) fn settled(&self) -> u64 {
+        let first = self.pending.first();
+        first.map_or(self.journal.chain.seq, |(seq, _)| seq.saturating_sub(1))
+    }
+
+    /// When the directory had last changed at the last mark, for one that tells of no change of it.
+    pub(crate) fn dir_mark(&self) -> Option<(i64, i64)> {
+        self.journal.dir_after.map(|after| (after, after))
     }
 
     /// Takes over a decision's new state, which its file has to be looked at for.

@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minutebook_core::{DecisionFilter, SaveOutcome};
 use minutebook_fs::task::parallelism;
-use minutebook_fs::{Applied, Created, Durability, FsError, Locked, create_seen, replace_seen};
+use minutebook_fs::{Created, Durability, FsError, Locked, create_seen, replace_seen};
 
 use super::index::{Content, Stamp};
+use super::plain::unsure;
 use super::plan::{Item, Plan, Planned, Write};
 use super::refresh::Freshness;
 use super::state::DirStamp;
 use super::{Done, Op, Store};
 use crate::error::{JsonError, Result};
-use crate::journal::Mark;
+use crate::journal::{Lost, Mark};
 
 /// After so many files what the system tells of them is taken from its queue, which has room for some thousands.
 const DRAIN_EVERY: usize = 256;
@@ -46,6 +47,13 @@ impl Results {
         })
     }
 
+    /// What was found as it should be may not last.
+    fn fail_idle(&mut self, error: &JsonError) {
+        for slot in self.idle() {
+            *slot = Some(Err(error.copy()));
+        }
+    }
+
     /// What was done may not last.
     pub(super) fn fail_all(&mut self, error: &JsonError) {
         for slot in &mut self.slots {
@@ -75,13 +83,19 @@ impl Store {
     pub(crate) fn run(&self, ops: Vec<Op>) -> Vec<Result<Done>> {
         let mut results = Results::new(ops.len());
         // The sync is done inside, before files are touched, so none is left for afterwards.
-        let outcome = self.log.with_lock(Durability::Buffered, |log| {
+        let outcome = self.locked(Durability::Buffered, |log| {
             if self.is_plain() {
                 return self.run_plain(ops, &mut results);
             }
             self.run_locked(log, ops, &mut results)
         });
         let failure = outcome.err();
+        if let Some(error) = &failure
+            && self.config.durability.is_synced()
+        {
+            // Nobody has made sure that it lasts.
+            results.fail_idle(error);
+        }
         let rest = || {
             Err(failure
                 .as_ref()
@@ -147,21 +161,28 @@ impl Store {
         let absent = results
             .idle()
             .any(|slot| matches!(slot, Some(Ok(Done::Deleted(_)))));
-        let mut settle = || -> Result<()> {
-            self.sync_lines(log)?;
-            if absent || !as_found.is_empty() {
-                self.check_syncs(Applied::Unknown)?;
+        let settled = self.sync_lines(log).and_then(|()| {
+            if !as_found.is_empty() {
+                self.check_lost("save", Lost::Files)?;
                 for name in &as_found {
                     self.sync_document(name)?;
                 }
+            }
+            if absent || !as_found.is_empty() {
+                self.check_lost("save", Lost::Names)?;
                 self.sync_names()?;
             }
             Ok(())
-        };
-        if let Err(error) = settle() {
-            for slot in results.idle() {
-                *slot = Some(Err(error.copy()));
+        });
+        if let Err(error) = settled {
+            results.fail_idle(&error);
+            if !as_found.is_empty() && self.lost_by_sync().is_some() {
+                // The journal has what they hold from now on, and for it they can be called durable again.
+                if let Err(error) = self.record_foreign(log) {
+                    tracing::warn!(%error, "documents whose sync failed could not be journaled");
+                }
             }
+            self.note_lost(log, &error);
         }
     }
 
@@ -172,7 +193,7 @@ impl Store {
             (state.synced, state.journal.chain.seq)
         };
         if synced < end {
-            log.sync_whole()?;
+            self.sync_whole(log)?;
             self.write_state().synced = end;
         }
         Ok(())
@@ -193,7 +214,13 @@ impl Store {
     ) -> Result<()> {
         loop {
             match add(plan) {
-                Ok(Planned::Full) => self.carry_out(log, plan, results)?,
+                Ok(Planned::Full) => {
+                    if let Err(error) = self.carry_out(log, plan, results) {
+                        // Also of a deletion of many, of which a part was done.
+                        results.note(op, Err(error.copy()));
+                        return Err(error);
+                    }
+                }
                 Ok(Planned::Later) => return Ok(()),
                 Ok(Planned::Now(done, as_found)) => {
                     results.note(op, Ok(done));
@@ -230,6 +257,27 @@ impl Store {
         Ok(())
     }
 
+    /// Journals the plan, and syncs. Gives the directory's time before. If nothing was applied, nothing was.
+    fn announce(&self, log: &mut Locked<'_>, plan: &mut Plan) -> Result<DirStamp> {
+        let before = self.dir_stamp()?;
+        let appended = log.append(&plan.lines)?;
+        let syncs = self.config.durability.is_synced() || plan.replaces_foreign;
+        if syncs {
+            log.sync()?;
+        }
+        if plan.is_all_own() {
+            let own = std::mem::take(&mut plan.own);
+            self.absorb_own(appended.offset, own, &plan.chain)
+        } else {
+            self.absorb(appended.offset, &plan.lines)
+        }
+        .map_err(unsure)?;
+        if syncs {
+            self.write_state().synced = plan.chain.seq;
+        }
+        Ok(before)
+    }
+
     /// Journals the plan, syncs, writes the files, and starts an empty plan.
     fn carry_out(
         &self,
@@ -237,41 +285,24 @@ impl Store {
         plan: &mut Plan,
         results: &mut Results,
     ) -> Result<()> {
-        let done = std::mem::replace(plan, Plan::new(plan.chain.clone()));
+        let mut done = std::mem::replace(plan, Plan::new(plan.chain.clone()));
         if done.items.is_empty() {
             *plan = self.new_plan();
             return Ok(());
         }
-        let before = self.dir_stamp()?;
-        let appended = match log.append(&done.lines) {
-            Ok(appended) => appended,
+        let before = match self.announce(log, &mut done) {
+            Ok(before) => before,
             Err(error) => {
                 for item in done.items {
-                    results.note(item.op, Err(JsonError::copy_fs(&error)));
+                    results.note(item.op, Err(error.copy()));
                 }
                 *plan = self.new_plan();
-                return if error.nothing_applied() {
-                    Ok(())
-                } else {
-                    Err(error.into())
+                return match &error {
+                    JsonError::Fs(error) if error.nothing_applied() => Ok(()),
+                    _ => Err(error),
                 };
             }
         };
-        let syncs = self.config.durability.is_synced() || done.replaces_foreign;
-        if syncs && let Err(error) = log.sync() {
-            for item in done.items {
-                results.note(item.op, Err(JsonError::copy_fs(&error)));
-            }
-            return Err(error.into());
-        }
-        if done.is_all_own() {
-            self.absorb_own(appended.offset, done.own, &done.chain)?;
-        } else {
-            self.absorb(appended.offset, &done.lines)?;
-        }
-        if syncs {
-            self.write_state().synced = done.chain.seq;
-        }
         let mut void = Vec::new();
         let mut whole = true;
         let mut written = Vec::with_capacity(done.items.len());
@@ -448,9 +479,8 @@ impl Store {
     pub(super) fn mark_before_change(&self, log: &mut Locked<'_>) -> Result<()> {
         let seq = self.read_state().journal.chain.seq;
         let mark = Mark {
-            seq,
-            boot: None,
-            dir: None,
+            begun: true,
+            ..Mark::new(seq, None, None)
         };
         if self.read_state().pending.is_empty() {
             log.append(mark.to_line().as_bytes())?;
@@ -464,11 +494,11 @@ impl Store {
     /// that is all that has changed in it: whoever knew the directory then need not list it again.
     pub(super) fn mark(&self, log: &mut Locked<'_>, seq: u64, before: Option<DirStamp>) {
         let after = self.dir_stamp().ok().and_then(DirStamp::nanos);
-        let mark = Mark {
-            seq,
-            boot: self.boot.clone(),
-            dir: before.map_or(after, DirStamp::nanos).zip(after),
-        };
+        let dir = before.map_or(after, DirStamp::nanos).zip(after);
+        self.append_mark(log, &Mark::new(seq, self.boot.clone(), dir));
+    }
+
+    pub(super) fn append_mark(&self, log: &mut Locked<'_>, mark: &Mark) {
         let line = mark.to_line();
         match log.append(line.as_bytes()) {
             Ok(appended) => {

@@ -18,7 +18,7 @@ pub(crate) use row::{Bytes, Entry, Key, Row, Seen, Sight};
 pub(crate) use run::Damaged;
 use run::{Merge, Run, RunWriter, Source};
 
-use super::line::Chain;
+use super::line::{Chain, Lost};
 use crate::layout;
 
 const FORMAT: u32 = 2;
@@ -35,8 +35,9 @@ pub(crate) struct Head {
     pub(crate) durable: u64,
     pub(crate) chain: Chain,
     pub(crate) proof: String,
-    /// The run of the machine in which a sync of files failed: what it takes for written then may not be, so `durable` stays until the next.
-    pub(crate) failed: Option<String>,
+    /// The run of the machine in which a sync of files failed: what it takes for written then may not be, so `durable` stays until the next. And what that
+    /// sync was to make durable.
+    pub(crate) failed: Option<(String, Lost)>,
 }
 
 /// Rows by key, in runs; the newest is first.
@@ -62,7 +63,7 @@ struct Start {
     hash: String,
     proof: String,
     #[serde(default)]
-    failed: Option<String>,
+    failed: Option<(String, Lost)>,
 }
 
 #[derive(Deserialize)]
@@ -283,9 +284,11 @@ fn encode(head: &Head, table: &Table) -> String {
         "{{\"checkpoint\":{FORMAT},\"offset\":{offset},\"durable\":{durable},\"seq\":{},\"head\":\"{}\",\"proof\":\"{proof}\"",
         chain.seq, chain.head,
     );
-    if let Some(run) = failed {
-        text.push_str(",\"failed\":");
+    if let Some((run, failed)) = failed {
+        text.push_str(",\"failed\":[");
         push_string(&mut text, run);
+        // Writing to a string cannot fail.
+        let _ = write!(text, ",\"{}\"]", failed.as_str());
     }
     text.push_str("}\n");
     for run in &table.runs {

@@ -47,7 +47,7 @@ fn head(seq: u64) -> Head {
             head: "ab".to_owned(),
         },
         proof: "pp".to_owned(),
-        failed: (seq % 2 == 1).then(|| "a \"run\"".to_owned()),
+        failed: (seq % 2 == 1).then(|| ("a \"run\"".to_owned(), Lost::Names)),
     }
 }
 

@@ -170,9 +170,46 @@ pub(crate) struct Mark {
     /// The directory's change time before and after, in nanoseconds: whoever knew it before knows it now.
     #[serde(default)]
     pub(crate) dir: Option<(i64, i64)>,
+    /// Stands before a sync of the journal, or a change of files that no line tells of. The next mark says that it is done; if this one is the
+    /// last, what is before it may be in memory alone.
+    #[serde(default)]
+    pub(crate) begun: bool,
+    /// In which run of the machine a sync failed, and what it has lost.
+    #[serde(default)]
+    pub(crate) failed: Option<(String, Lost)>,
+}
+
+/// What a sync has lost, so that a later one which does not fail says nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Lost {
+    /// What documents hold.
+    Files,
+    /// Names in the directory, and perhaps what documents hold.
+    Names,
+}
+
+impl Lost {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Names => "names",
+        }
+    }
 }
 
 impl Mark {
+    /// All lines up to this one were carried out.
+    pub(crate) fn new(seq: u64, boot: Option<String>, dir: Option<(i64, i64)>) -> Self {
+        Self {
+            seq,
+            boot,
+            dir,
+            begun: false,
+            failed: None,
+        }
+    }
+
     pub(crate) fn to_line(&self) -> String {
         let mut line = format!("{{\"mark\":{}", self.seq);
         if let Some(boot) = &self.boot {
@@ -182,6 +219,14 @@ impl Mark {
         if let Some((before, after)) = self.dir {
             // Writing to a string cannot fail.
             let _ = write!(line, ",\"dir\":[{before},{after}]");
+        }
+        if self.begun {
+            line.push_str(",\"begun\":true");
+        }
+        if let Some((run, lost)) = &self.failed {
+            line.push_str(",\"failed\":[");
+            push_string(&mut line, run);
+            let _ = write!(line, ",\"{}\"]", lost.as_str());
         }
         line.push_str("}\n");
         line

@@ -79,15 +79,15 @@ fn every_changed_bit_is_noticed() {
 #[test]
 fn marks_come_back() {
     for mark in [
+        Mark::new(7, Some("ab".to_owned()), Some((1, 2))),
+        Mark::new(0, None, None),
         Mark {
-            seq: 7,
-            boot: Some("ab".to_owned()),
-            dir: Some((1, 2)),
+            begun: true,
+            ..Mark::new(8, None, None)
         },
         Mark {
-            seq: 0,
-            boot: None,
-            dir: None,
+            failed: Some(("ab".to_owned(), Lost::Names)),
+            ..Mark::new(8, Some("ab".to_owned()), None)
         },
     ] {
         let line = mark.to_line();

@@ -48,8 +48,13 @@ impl Store {
         pick.winner.as_ref().map(Found::stored).transpose()
     }
 
-    /// A decision whose file looks as it did when its content was learned: from memory, or read without asking which state it is.
+    /// A decision whose file looks as it did when its content was learned: from memory, or read without asking which state it is. What is
+    /// asked before a change makes the digest from the bytes.
     fn get_settled(&self, state: &State, id: &DecisionId) -> Result<Option<StoredDecision>> {
+        if !cfg!(unix) {
+            // Elsewhere programs can set every time that a file has.
+            return Ok(None);
+        }
         let [row] = state.index.files_of(id) else {
             return Ok(None);
         };
@@ -60,7 +65,7 @@ impl Store {
             return Ok(None);
         }
         let (path, digest) = (self.path(&row.name), content.token.digest);
-        let decision = if let Some(document) = self.cache.kept(&row.name, digest) {
+        let decision = if let Some(document) = self.cache.promised(&row.name, digest) {
             let meta = self.fs.metadata(&path);
             meta.is_ok_and(|meta| Stamp::from(&meta) == stamp)
                 .then(|| document.decision.clone())
@@ -71,7 +76,7 @@ impl Store {
             let bytes = read.ok().flatten().filter(same);
             bytes.and_then(|(bytes, _)| {
                 let document = Arc::new(codec::decode_known(&row.name, &bytes, digest)?);
-                self.cache.put(&row.name, bytes, &document);
+                self.cache.put_promised(&row.name, bytes, &document);
                 Some(document.decision.clone())
             })
         };

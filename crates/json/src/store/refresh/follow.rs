@@ -39,9 +39,8 @@ impl Store {
                     self.take_tail()?;
                 }
                 if put_off {
-                    self.write_state().put_off();
-                }
-                if stands_in {
+                    self.put_off();
+                } else if stands_in {
                     self.stand_in_for_files();
                 }
             }
@@ -90,15 +89,15 @@ impl Store {
 
     /// Reads checkpoint and journal from the start.
     pub(crate) fn load_state(&self) -> Result<State> {
-        let mut state = State::new(self.new_journal());
+        let mut state = State::new(self.new_journal(), self.boot.clone());
         if let Some(Checkpoint { head, table }) = Checkpoint::load(&*self.fs, &self.dir)? {
             match state.journal.proof(head.offset) {
                 Ok(proof) if proof == head.proof => {
                     state.begun = head.chain.seq > 0;
-                    state.journal.start_at(head.offset, head.chain);
                     state.durable = head.durable;
                     state.start = head.offset;
                     self.stand_on(&mut state, table, head.offset);
+                    state.journal.start_at(head);
                 }
                 _ => {
                     tracing::warn!(dir = %self.dir.display(), "a checkpoint of another journal is left aside");
@@ -115,7 +114,7 @@ impl Store {
                     return Ok(state);
                 }
                 // It was replaced while it was read, or cut behind the checkpoint.
-                CaughtUp::Replaced => state = State::new(self.new_journal()),
+                CaughtUp::Replaced => state = State::new(self.new_journal(), self.boot.clone()),
             }
         }
     }
