@@ -38,6 +38,8 @@ _MANY_ENTRIES = 10_000
 
 def _file_part(text: str) -> str:
     """The text as a part of a file name: as it is, but for what no file name can hold."""
+    if text.isascii() and "/" not in text and "\0" not in text:
+        return text
     raw = text.encode("utf-8", "surrogatepass")
     if b"/" not in raw and b"\0" not in raw:
         try:
