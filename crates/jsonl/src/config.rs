@@ -43,7 +43,7 @@ pub struct JsonlConfig {
     /// How many pieces of a file a scan decodes at the same time. The number of processors, at most 4.
     pub read_ahead: NonZeroUsize,
     /// About how many bytes of rows a read in the order of time holds to put them in order. Where times lie so far apart in the file that more would have
-    /// to be held, the file is read once for every so many bytes instead. 24 MiB.
+    /// to be held, the file is read once for every so many bytes instead. 16 MiB.
     pub sort_bytes: usize,
     /// After so many bytes appended, and a quarter of what was there before, a writer writes down beside the file where its times lie, so that a new process
     /// finds a range without reading everything. 0 is never. 4 MiB.
@@ -69,7 +69,7 @@ impl Default for JsonlConfig {
             max_batch_bytes: 1 << 30,
             max_open_series: NonZeroUsize::MIN.saturating_add(127),
             read_ahead: processors.min(NonZeroUsize::MIN.saturating_add(3)),
-            sort_bytes: 24 << 20,
+            sort_bytes: 16 << 20,
             index_bytes: 4 << 20,
             lock_wait: LockWait::Block,
             time: TimeField::timestamp(),

@@ -5,7 +5,6 @@
 mod common;
 
 use std::io::ErrorKind as Io;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,9 +14,7 @@ use std::time::Duration;
 use common::*;
 use minutebook_core::{Clock, ErrorKind, SeriesId, SystemClock};
 use minutebook_fs::crash::{self, Crashed, Kind, Options};
-use minutebook_fs::{
-    Durability, Fs, Images, LockMode, LockWait, OpKind, OsFs, SimFs, create_dir_all,
-};
+use minutebook_fs::{Durability, Fs, Images, LockMode, LockWait, OpKind, OsFs, SimFs};
 use minutebook_jsonl::{
     Appender, AppenderOptions, EntryQuery, JsonlConfig, JsonlTimeSeriesRepository, Rotation,
 };
@@ -119,7 +116,6 @@ fn an_entry_does_not_wait_longer_than_the_linger() {
 #[test]
 fn the_interval_syncs_by_itself() {
     let disk = SimFs::new();
-    create_dir_all(&disk, Path::new("/ticks"), Durability::Synced).unwrap();
     let repo = sim(&disk, Durability::Buffered);
     let often = AppenderOptions::new().sync_interval(Duration::from_millis(2));
     let appender = repo.appender(often).unwrap();

@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 
 use minutebook_core::SeriesId;
 use minutebook_fs::{
-    AppendLog, AppendOptions, FsError, FsFile, LockMode, LockWait, Metadata, OpenMode, Root,
-    TornTail, torn_tail,
+    AppendLog, AppendOptions, Durability, FsError, FsFile, LockMode, LockWait, Metadata, OpenMode,
+    Root, TornTail, torn_tail,
 };
 
 use crate::codec::kind::ColumnType;
@@ -49,7 +49,8 @@ impl Store {
     /// Opens a directory; it is created if absent.
     pub(crate) fn open(dir: &Path, config: JsonlConfig) -> Result<Self, JsonlError> {
         let declared = declared_types(config.declared.as_ref())?;
-        let root = Root::open_or_create(Arc::clone(&config.fs), dir, config.durability)?;
+        // A store that is buffered is synced, too, when a flush or an interval asks for it: then its directory has to be there.
+        let root = Root::open_or_create(Arc::clone(&config.fs), dir, Durability::Synced)?;
         let logs = Mutex::new(Logs::new(config.max_open_series));
         let follows = Handles::new(config.max_open_series.get());
         Ok(Self {
