@@ -265,6 +265,25 @@ def test_entries_that_were_sealed_are_loaded_too(tmp_path, caplog):
             assert caplog.messages[-1].endswith("segment 4: 1 malformed lines skipped (lines 2)")
 
 
+def test_segments_that_were_moved_to_parquet_are_told_of(tmp_path, caplog):
+    with minutebook.create(tmp_path / "store", durability="buffered"):
+        pass
+    (tmp_path / "store/minutebook.toml").write_text("[ticks]\ntiered = true\n")
+    with minutebook.open(tmp_path / "store", durability="buffered") as book:
+        ticks = TimeSeriesDataStore(tmp_path / "store/ticks")
+        for n in range(3):
+            ticks.save_data("BTCUSD", {"timestamp": f"2025-01-01T00:00:0{n}", "n": n})
+            book.ticks.rotate("BTCUSD@ticks")
+            if n == 1:
+                book.ticks.compact("BTCUSD")
+        with caplog.at_level(logging.WARNING):
+            assert [entry["n"] for entry in ticks.load_data("BTCUSD")] == [2]
+            assert caplog.messages[-1].endswith("2 earlier segments were moved to Parquet; minutebook.open reads them")
+            book.ticks.compact("BTCUSD")
+            assert ticks.load_data("BTCUSD") == []
+            assert caplog.messages[-1].endswith("all earlier segments were moved to Parquet; minutebook.open reads them")
+
+
 def test_what_is_sealed_while_it_is_loaded_comes_once(tmp_path):
     with minutebook.create(tmp_path / "store", durability="buffered") as book:
         ticks = TimeSeriesDataStore(tmp_path / "store/ticks")

@@ -23,7 +23,7 @@ def test_one_long_read_is_interrupted_in_its_middle(book, read, what):
     """Not at its end: what was skipped is told once all was read, and is not told then."""
     book.ticks.write("BTCUSD@ticks", bars(2))
     with open(os.path.join(book.path, "ticks/btcusd_timeseries.jsonl"), "a") as file:
-        file.write("malformed\n" + '{"timestamp": "2025-01-01T00:00:00Z", "price": 1.5}\n' * 200_000)
+        file.write("malformed\n" + '{"timestamp": "2025-01-01T00:00:00Z", "price": 1.5}\n' * 1_000_000)
     program = f"""
 import os, signal, threading
 import minutebook
@@ -36,7 +36,7 @@ book = minutebook.open({str(book.path)!r})
 # What is imported on the way; and one row a batch, so that there are enough of them.
 book.ticks.scan("BTCUSD@ticks", first=1).to_pandas()
 rows = book.ticks.scan("BTCUSD@ticks", batch_size=1)
-threading.Timer(0.2, os.kill, (os.getpid(), signal.{what})).start()
+threading.Timer(0.05, os.kill, (os.getpid(), signal.{what})).start()
 try:
     {read}
 except (KeyboardInterrupt, Late) as error:

@@ -50,7 +50,13 @@ impl<'py> Maker<'py> {
         };
         for line in &chunk.lines {
             let value = match line.shape {
-                Shape::Same => Some(self.same(&mut tokens)?),
+                Shape::Same => {
+                    for _ in 0..line.count {
+                        let object = self.same(&mut tokens)?;
+                        self.values.append(&object)?;
+                    }
+                    continue;
+                }
                 Shape::Other => self.other(&mut tokens)?,
                 Shape::Python => self.python(line, chunk)?,
                 Shape::NoText => None,
@@ -81,7 +87,8 @@ impl<'py> Maker<'py> {
     }
 
     /// An object like the one before, of the values that follow.
-    fn same(&mut self, tokens: &mut Tokens<'_>) -> PyResult<Bound<'py, PyAny>> {
+    #[inline]
+    fn same(&mut self, tokens: &mut Tokens<'_>) -> PyResult<Bound<'py, PyDict>> {
         let object = self.template.next(self.py)?;
         for (key, held) in self.template.members() {
             let Some(token) = tokens.next() else { break };
@@ -92,8 +99,10 @@ impl<'py> Maker<'py> {
             };
             self.known.put(&member, token, tokens)?;
         }
-        self.template.hold(&object)?;
-        Ok(object.into_any())
+        if self.template.wants_values() {
+            self.template.hold(&object)?;
+        }
+        Ok(object)
     }
 
     /// A value at the top.

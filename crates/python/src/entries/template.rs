@@ -49,12 +49,17 @@ impl<'py> Template<'py> {
         copied.copy()
     }
 
+    /// Whether the object made last is the one whose values are to be held.
+    pub(super) fn wants_values(&self) -> bool {
+        self.copies == SHARED_FROM
+    }
+
     /// Notes the values of an object of those that cost nothing to have in common: the next copies have them already.
     pub(super) fn hold(&mut self, object: &Bound<'py, PyDict>) -> PyResult<()> {
         let Some(copied) = &self.copied else {
             return Ok(());
         };
-        if self.copies != SHARED_FROM || copied.len() != self.members.len() {
+        if copied.len() != self.members.len() {
             return Ok(());
         }
         for (key, held) in &mut self.members {

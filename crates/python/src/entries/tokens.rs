@@ -74,6 +74,8 @@ pub(super) struct Line {
     pub(super) number: u64,
     pub(super) text: Part,
     pub(super) shape: Shape,
+    /// How many lines in a row have this shape, of which this is the first: more than one only with the keys of the line before.
+    pub(super) count: u32,
 }
 
 /// Some lines: their bytes, and the tokens of the usual ones one after another.
@@ -205,7 +207,15 @@ fn line_of(
     } else {
         Shape::NoText
     };
+    if shape == Shape::Same
+        && let Some(last) = lines.last_mut()
+        && last.shape == Shape::Same
+    {
+        last.count += 1;
+        return;
+    }
     lines.push(Line {
+        count: 1,
         number,
         text: part_of(at + lead, text.len()),
         shape,

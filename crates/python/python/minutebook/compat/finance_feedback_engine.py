@@ -443,6 +443,7 @@ class TimeSeriesDataStore:
     def _load_sealed(self, path: str) -> list[dict[str, Any]]:
         directory, name = os.path.split(_absolute(path))
         loaded = _native.load_series(directory, name, json.loads)
+        is_series = loaded is not None
         if loaded is None:
             loaded = [(None, *(_native.load_lines(path, json.loads) or ([], [])))]
         data: list[dict[str, Any]] = []
@@ -451,8 +452,9 @@ class TimeSeriesDataStore:
             _tell_of_skipped(path if segment is None else f"{path}, segment {segment}", skipped)
         segments = [segment for segment, _, _ in loaded if segment is not None]
         moved = max(segments, default=0) - len(segments)
-        if moved:
-            logger.warning("%s: %d earlier segments were moved to Parquet; minutebook.open reads them", path, moved)
+        if moved or (is_series and not segments):
+            count = moved or "all"
+            logger.warning("%s: %s earlier segments were moved to Parquet; minutebook.open reads them", path, count)
         return data
 
     # ---- frames
