@@ -236,6 +236,44 @@ fn threads_wait_for_their_own_entries_and_share_the_sync() {
 }
 
 #[test]
+fn threads_that_wait_at_once_cost_two_syncs() {
+    const THREADS: u64 = 32;
+    let disk = SimFs::new();
+    let repo = sim(&disk, Durability::Synced);
+    let appender = Arc::new(repo.appender(AppenderOptions::new()).unwrap());
+    appender
+        .append_blocking(&btc(), &entry(0), Durability::Synced)
+        .unwrap();
+    // Whoever comes first is held in the sync until all others are queued.
+    let watched = Arc::downgrade(&appender);
+    let queued = move || {
+        watched
+            .upgrade()
+            .is_none_or(|it| it.status().accepted > THREADS)
+    };
+    disk.on_op(move |event| {
+        while event.kind == OpKind::SyncData && !queued() {
+            std::thread::yield_now();
+        }
+    });
+    std::thread::scope(|scope| {
+        for n in 1..=THREADS {
+            let appender = &appender;
+            let text = entry(usize::try_from(n).unwrap());
+            scope.spawn(move || {
+                appender
+                    .append_blocking(&btc(), &text, Durability::Synced)
+                    .unwrap();
+            });
+        }
+    });
+    let syncs = disk.trace();
+    let syncs = syncs.iter().filter(|event| event.kind == OpKind::SyncData);
+    assert!((1..=2).contains(&syncs.count()));
+    assert_eq!(found(&repo, &btc()).len(), 33);
+}
+
+#[test]
 fn tasks_share_it_too() {
     let place = Place::with(JsonlConfig::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();

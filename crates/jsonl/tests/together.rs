@@ -6,15 +6,22 @@ mod common;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::*;
 use minutebook_core::{ErrorKind, Result, WriteReceipt};
-use minutebook_fs::{Durability, Fault, OpKind, SimFs};
+use minutebook_fs::{Durability, Fault, Images, OpKind, SimFs};
 use minutebook_jsonl::{EntryQuery, EpochUnit, JsonlConfig, JsonlTimeSeriesRepository, TimeField};
 use tokio::runtime::{Builder, Runtime};
 
 fn synced() -> JsonlConfig {
     JsonlConfig::default().durability(Durability::Synced)
+}
+
+/// A store on a simulated disk that keeps no index aside.
+fn on(disk: &SimFs) -> JsonlTimeSeriesRepository {
+    let config = synced().fs(Arc::new(disk.clone())).index_bytes(0);
+    JsonlTimeSeriesRepository::open("/ticks", config).unwrap()
 }
 
 fn many_threads() -> Runtime {
@@ -134,29 +141,98 @@ fn an_entry_that_is_refused_takes_no_other_with_it() {
 }
 
 #[test]
-fn a_failed_sync_is_told_to_all_who_waited_for_it_and_a_failed_write_to_its_own() {
-    for kind in [OpKind::SyncData, OpKind::Append] {
-        for after in 0..12 {
-            let (runtime, disk) = (many_threads(), SimFs::new());
-            let config = synced().fs(Arc::new(disk.clone())).index_bytes(0);
-            let repo = JsonlTimeSeriesRepository::open("/ticks", config).unwrap();
-            let whole = |task| (entry(task, 0), TimeField::timestamp());
-            disk.inject(Fault::on(kind).at("timeseries").after(after).errno(5));
-            let outcomes = at_once(&runtime, &repo, whole, 20);
-            let there: HashSet<_> = found(&repo).into_iter().collect();
-            let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+fn tasks_that_wait_share_a_sync() {
+    const TASKS: usize = 64;
+    let (runtime, disk) = (many_threads(), SimFs::new());
+    let repo = on(&disk);
+    run(repo.append_entries(&btc(), &[entry(0, 0)])).unwrap();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    // Whoever comes first is held in the sync until all others wait.
+    let all = Arc::clone(&waiting);
+    disk.on_op(move |event| {
+        while event.kind == OpKind::SyncData && all.load(Ordering::Acquire) < TASKS {
+            std::thread::yield_now();
+        }
+    });
+    let started: Vec<_> = (1..=TASKS)
+        .map(|task| {
+            let (repo, waiting) = (repo.clone(), Arc::clone(&waiting));
+            runtime.spawn(async move {
+                let series = btc();
+                let entries = [entry(task, 0)];
+                let mut append = std::pin::pin!(repo.append_entries(&series, &entries));
+                let first = futures_util::poll!(append.as_mut());
+                assert!(first.is_pending());
+                waiting.fetch_add(1, Ordering::AcqRel);
+                append.await
+            })
+        })
+        .collect();
+    runtime.block_on(async {
+        for task in started {
+            task.await.unwrap().unwrap();
+        }
+    });
+    let syncs = disk.trace();
+    let syncs = syncs.iter().filter(|event| event.kind == OpKind::SyncData);
+    assert!((1..=2).contains(&syncs.count()));
+    assert_eq!(found(&repo).len(), TASKS + 1);
+}
+
+#[test]
+fn a_failed_sync_is_told_to_all_who_waited_for_it() {
+    for after in 0..4 {
+        let (runtime, disk) = (many_threads(), SimFs::new());
+        let repo = on(&disk);
+        run(repo.append_entries(&btc(), &[entry(99, 0)])).unwrap();
+        disk.inject(
+            Fault::on(OpKind::SyncData)
+                .at("timeseries")
+                .after(after)
+                .errno(5),
+        );
+        let whole = |task| (entry(task, 0), TimeField::timestamp());
+        let outcomes = at_once(&runtime, &repo, whole, 20);
+        // Which of them are together is up to the threads, but somebody waits for the first sync.
+        assert!(after > 0 || outcomes.iter().any(Result::is_err));
+        let images = disk.images_after_crash(&Images::default().max(30));
+        assert!(!images.is_empty());
+        for image in &images {
+            let there: HashSet<_> = found(&on(&image.fs)).into_iter().collect();
             for (task, outcome) in outcomes.iter().enumerate() {
                 match outcome {
-                    Ok(_) => assert!(there.contains(&entry(task, 0)), "{kind:?} {after}: {task}"),
+                    Ok(_) => assert!(there.contains(&entry(task, 0)), "{after}: {task}"),
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
                 }
             }
-            // A write of several that fails and leaves nothing is made once more for each.
-            if kind == OpKind::Append {
-                assert!(failed <= 1, "{after}: {failed}");
-                assert_eq!(there.len(), 20 - failed);
+        }
+    }
+}
+
+#[test]
+fn a_failed_write_is_told_to_its_own() {
+    for after in 0..12 {
+        let (runtime, disk) = (many_threads(), SimFs::new());
+        let repo = on(&disk);
+        disk.inject(
+            Fault::on(OpKind::Append)
+                .at("timeseries")
+                .after(after)
+                .errno(5),
+        );
+        let whole = |task| (entry(task, 0), TimeField::timestamp());
+        let outcomes = at_once(&runtime, &repo, whole, 20);
+        let there: HashSet<_> = found(&repo).into_iter().collect();
+        for (task, outcome) in outcomes.iter().enumerate() {
+            match outcome {
+                Ok(_) => assert!(there.contains(&entry(task, 0)), "{after}: {task}"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}"),
             }
         }
+        // A write of several that fails and leaves nothing is made once more for each.
+        let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        assert!(failed <= 1, "{after}: {failed}");
+        assert_eq!(there.len(), 20 - failed);
     }
 }
 
