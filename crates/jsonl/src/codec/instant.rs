@@ -49,7 +49,7 @@ impl Instants {
     ///
     /// Anything else is `None` and left to the general parser: measured, this takes 5 ns where that one takes 200.
     #[inline]
-    fn fixed(&mut self, text: &[u8]) -> Option<i64> {
+    pub(crate) fn fixed(&mut self, text: &[u8]) -> Option<i64> {
         let (minute, rest) = text.split_first_chunk::<16>()?;
         let number = u128::from_le_bytes(*minute);
         let start = match self.minute {

@@ -16,6 +16,7 @@ use arrow_schema::{DataType, TimeUnit};
 use chrono::DateTime;
 use minutebook_core::time::{format_timestamp, from_nanos};
 
+use super::number::push_float;
 use super::text::push_json;
 use crate::codec::kind::Seen;
 use crate::error::JsonlError;
@@ -136,7 +137,7 @@ impl Source {
     pub(super) fn push(&self, row: usize, out: &mut Vec<u8>) -> Result<(), JsonlError> {
         match self {
             Self::Int(ints) if ints.is_valid(row) => push_json(out, &ints.value(row))?,
-            Self::Float(floats) if floats.is_valid(row) => push_json(out, &floats.value(row))?,
+            Self::Float(floats) if floats.is_valid(row) => push_float(out, floats.value(row))?,
             Self::Bool(bools) if bools.is_valid(row) => push_json(out, &bools.value(row))?,
             Self::Text(texts) if texts.is_valid(row) => {
                 super::text::push(out, texts.value(row))?;

@@ -2,6 +2,7 @@
 
 mod column;
 mod line;
+mod number;
 mod text;
 mod time;
 
@@ -18,7 +19,8 @@ use column::Source;
 use time::Stamps;
 
 pub(crate) use line::{Line, Out};
-pub(crate) use text::{Fixed, push as push_text, push_json};
+pub(crate) use number::push_float;
+pub(crate) use text::{Fixed, push as push_text, push_bytes, push_json};
 pub(crate) use time::push_instant;
 
 /// Pieces of lines in order, each with what is in it.
@@ -181,7 +183,7 @@ impl Rows {
         for (n, (row, nanos)) in times.enumerate() {
             let start = bytes.len();
             bytes.extend_from_slice(b"{\"timestamp\":\"");
-            stamps.push(&mut bytes, *nanos);
+            stamps.push(&mut *bytes, *nanos);
             bytes.push(b'"');
             for (key, source) in &self.sources {
                 key.push(&mut *bytes);

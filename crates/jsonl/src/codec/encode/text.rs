@@ -43,7 +43,7 @@ pub(crate) fn push_bytes(out: &mut impl Out, bytes: &[u8]) {
 }
 
 /// Takes what the library writes, mostly the few digits of a number.
-struct Short<'o, O>(&'o mut O);
+pub(super) struct Short<'o, O>(pub(super) &'o mut O);
 
 impl<O: Out> io::Write for Short<'_, O> {
     #[inline]

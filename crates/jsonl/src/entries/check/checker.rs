@@ -13,7 +13,7 @@ use crate::codec::fields::{Fields, Flaw, Shape};
 use crate::codec::instant::{self, Instants};
 use crate::codec::template::{Sink, Templates};
 use crate::codec::token::Token;
-use crate::config::TimeField;
+use crate::config::{EpochUnit, TimeField};
 use crate::error::JsonlError;
 
 /// Makes lines of entries, one after another.
@@ -49,17 +49,48 @@ enum Place {
     Other,
 }
 
-/// The value at the place of the time.
-impl<'a> Sink<'a, Place> for Option<Token<'a>> {
+/// The time of an entry.
+struct Found<'e> {
+    shape: Shape,
+    text: &'e str,
+    nanos: i64,
+}
+
+impl<'e> Found<'e> {
+    #[inline]
+    fn new(token: &Token<'e>, nanos: i64) -> Self {
+        Self {
+            shape: token.shape,
+            text: token.text,
+            nanos,
+        }
+    }
+
+    fn is_text(&self) -> bool {
+        matches!(self.shape, Shape::Plain | Shape::Escaped)
+    }
+}
+
+/// Reads the value at the place of the time.
+struct Quick<'i, 'e> {
+    instants: &'i mut Instants,
+    unit: Option<EpochUnit>,
+    found: Option<Found<'e>>,
+}
+
+impl<'e> Sink<'e, Place> for Quick<'_, 'e> {
     #[inline]
     fn clear(&mut self) {
-        *self = None;
+        self.found = None;
     }
 
     #[inline]
-    fn take(&mut self, place: &Place, token: Token<'a>) {
+    fn take(&mut self, place: &Place, token: Token<'e>) {
         if *place == Place::Time {
-            *self = Some(token);
+            self.found = self
+                .instants
+                .nanos(&token, self.unit)
+                .map(|nanos| Found::new(&token, nanos));
         }
     }
 }
@@ -203,12 +234,12 @@ impl<'a> Checker<'a> {
     /// An entry that was checked and is stored as it is; `None` if it has to be changed for that, and was not counted.
     fn as_given<'e>(&mut self, entry: &'e str) -> Result<Option<&'e str>, String> {
         let entry = trimmed(entry);
-        let (found, _) = self.find(entry)?;
+        let found = self.find(entry)?;
         if self.time.pointer.is_some() || memchr::memchr2(b'\n', b'\r', entry.as_bytes()).is_some()
         {
             return Ok(None);
         }
-        if !is_text(&found) {
+        if !found.is_text() {
             self.lines.unit = self.time.unit;
         }
         self.count_line(entry.len() + 1)?;
@@ -216,14 +247,15 @@ impl<'a> Checker<'a> {
     }
 
     /// The time of an entry, after the whole entry was checked.
-    fn find<'e>(&mut self, entry: &'e str) -> Result<(Token<'e>, i64), String> {
-        let mut quick = None;
+    fn find<'e>(&mut self, entry: &'e str) -> Result<Found<'e>, String> {
+        let mut quick = Quick {
+            instants: &mut self.instants,
+            unit: self.time.unit,
+            found: None,
+        };
         // Only what ends with the text is one entry.
-        let known = self.templates.line(entry, 0, &mut quick) == Some(entry.len());
-        match quick
-            .filter(|_| known)
-            .and_then(|token| Some((token, self.instants.nanos(&token, self.time.unit)?)))
-        {
+        let is_known = self.templates.line(entry, 0, &mut quick) == Some(entry.len());
+        match quick.found.filter(|_| is_known) {
             Some(found) => Ok(found),
             None => self.find_time(entry),
         }
@@ -231,12 +263,11 @@ impl<'a> Checker<'a> {
 
     fn push(&mut self, entry: &str) -> Result<(), String> {
         let entry = trimmed(entry);
-        let (found, nanos) = self.find(entry)?;
-        let text = is_text(&found);
+        let found = self.find(entry)?;
         let out = &mut self.lines.bytes;
         let start = out.len();
         if self.time.pointer.is_none() {
-            if !text {
+            if !found.is_text() {
                 self.lines.unit = self.time.unit;
             }
             out.extend_from_slice(entry.as_bytes());
@@ -252,7 +283,7 @@ impl<'a> Checker<'a> {
                 _ => {
                     // Written out, so that no reader needs to know the unit.
                     out.push(b'"');
-                    push_instant(out, nanos);
+                    push_instant(out, found.nanos);
                     out.push(b'"');
                 }
             }
@@ -275,7 +306,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The entry's time, after the whole entry was checked.
-    fn find_time<'e>(&mut self, entry: &'e str) -> Result<(Token<'e>, i64), String> {
+    fn find_time<'e>(&mut self, entry: &'e str) -> Result<Found<'e>, String> {
         let time = self.time;
         let mut found = None;
         let mut keys = Keys::default();
@@ -319,7 +350,7 @@ impl<'a> Checker<'a> {
             if self.learns && is_there && self.templates.wants_more() {
                 self.templates.learn(entry, values);
             }
-            return Ok((found, nanos));
+            return Ok(Found::new(&found, nanos));
         }
         let shown: String = match found.shape {
             Shape::Plain => format!("\"{}\"", found.text),
@@ -345,10 +376,6 @@ fn trimmed(entry: &str) -> &str {
         return entry;
     }
     entry.trim_matches([' ', '\t', '\r', '\n'])
-}
-
-fn is_text(time: &Token<'_>) -> bool {
-    matches!(time.shape, Shape::Plain | Shape::Escaped)
 }
 
 fn flawed(flaw: &Flaw) -> String {

@@ -19,7 +19,7 @@ use crate::codec::encode::{Fixed, Line, Out as _, push_text};
 use crate::codec::instant::Instants;
 use crate::codec::token::Token;
 use crate::config::EpochUnit;
-use scalar::{Name, Scalar};
+use scalar::{Name, Scalar, TimeText};
 
 /// With more keys than these, values are left to the general way.
 const MOST_KEYS: usize = 64;
@@ -57,14 +57,26 @@ struct Known {
     keys: Vec<Key>,
     /// Behind the key of the value at hand that was found last.
     next: usize,
-    time: Option<Range<usize>>,
+    time: Time,
+    unit: Option<EpochUnit>,
+}
+
+/// The time of the value at hand.
+#[derive(Debug, Default)]
+enum Time {
+    #[default]
+    Missing,
+    /// Text, which names an instant.
+    Text,
+    /// Where its text is, which is still to be read.
+    At(Range<usize>),
 }
 
 #[derive(Debug)]
 struct Key {
     name: Box<str>,
-    /// Where a name lies that is there as long as the program runs, and is this one.
-    lies_at: Option<usize>,
+    /// Where a name lies that is there as long as the program runs, and is this one; 0, where nothing lies, if none is known.
+    lies_at: usize,
     /// `,"name":`
     text: Fixed,
     is_time: bool,
@@ -82,24 +94,28 @@ impl Values {
     ) -> Result<bool, Left> {
         let Self { known, line } = self;
         known.next = 0;
-        known.time = None;
+        known.time = Time::Missing;
+        known.unit = unit;
         line.truncate(0);
         value.serialize(Entry { known, line })?;
         let text = line.bytes();
-        let is_number = known.finish(text, unit)?;
+        let is_number = known.finish(text)?;
         out.extend_from_slice(text);
         Ok(is_number)
     }
 }
 
 impl Known {
-    fn finish(&mut self, text: &[u8], unit: Option<EpochUnit>) -> Result<bool, Left> {
-        let time = self.time.clone().ok_or(Left)?;
-        let time = text
-            .get(time)
-            .and_then(|time| std::str::from_utf8(time).ok());
+    /// Whether the time of the value is a number. It is read, unless it was when it came.
+    fn finish(&mut self, text: &[u8]) -> Result<bool, Left> {
+        let time = match &self.time {
+            Time::Missing => return Err(Left),
+            Time::Text => return Ok(false),
+            Time::At(time) => text.get(time.clone()),
+        };
+        let time = time.and_then(|time| std::str::from_utf8(time).ok());
         let token = time.and_then(Token::simple).ok_or(Left)?;
-        self.instants.nanos(&token, unit).ok_or(Left)?;
+        self.instants.nanos(&token, self.unit).ok_or(Left)?;
         Ok(token.is_number())
     }
 
@@ -110,16 +126,38 @@ impl Known {
         let is_next = self
             .keys
             .get(self.next)
-            .is_some_and(|key| key.lies_at == Some(lies_at) && key.name.len() == name.len());
-        if !is_next {
-            self.key(name)?;
-            if let Some(key) = self.keys.get_mut(self.next - 1) {
-                key.lies_at = Some(lies_at);
-            }
-            return self.keys.get(self.next - 1).ok_or(Left);
+            .is_some_and(|key| key.lies_at == lies_at && key.name.len() == name.len());
+        if is_next {
+            self.next += 1;
+        } else {
+            self.other_field(name)?;
         }
-        self.next += 1;
-        self.keys.get(self.next - 1).ok_or(Left)
+        self.keys.get(self.next.wrapping_sub(1)).ok_or(Left)
+    }
+
+    /// As [`field`](Self::field), for another one than the one that followed before.
+    #[cold]
+    fn other_field(&mut self, name: &'static str) -> Result<(), Left> {
+        self.key(name)?;
+        if let Some(key) = self.keys.get_mut(self.next - 1) {
+            key.lies_at = name.as_ptr().addr();
+        }
+        Ok(())
+    }
+
+    /// Appends the time.
+    #[inline]
+    fn time<T: Serialize + ?Sized>(&mut self, value: &T, line: &mut Line) -> Result<(), Left> {
+        let from = line.len();
+        let instants = &mut self.instants;
+        if value.serialize(TimeText { instants, line }).is_ok() {
+            self.time = Time::Text;
+            return Ok(());
+        }
+        line.truncate(from);
+        scalar_or_other(value, line)?;
+        self.time = Time::At(from..line.len());
+        Ok(())
     }
 
     /// Finds a key behind the one before.
@@ -146,7 +184,7 @@ impl Known {
         text.push(b':');
         let key = Key {
             name: name.into(),
-            lies_at: None,
+            lies_at: 0,
             text: Fixed::new(&text),
             is_time: name == TIMESTAMP,
         };
@@ -191,15 +229,10 @@ impl Fields<'_, '_> {
     #[inline]
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Left> {
         let Entry { known, line } = &mut self.entry;
-        let from = line.len();
-        if value.serialize(Scalar { line }).is_err() {
-            line.truncate(from);
-            other(value, line)?;
-        }
         if self.is_time {
-            known.time = Some(from..line.len());
+            return known.time(value, line);
         }
-        Ok(())
+        scalar_or_other(value, line)
     }
 
     fn end(self) -> Result<(), Left> {
@@ -209,6 +242,16 @@ impl Fields<'_, '_> {
         *line.bytes().first_mut().ok_or(Left)? = b'{';
         Ok(())
     }
+}
+
+#[inline]
+fn scalar_or_other<T: Serialize + ?Sized>(value: &T, line: &mut Line) -> Result<(), Left> {
+    let from = line.len();
+    if value.serialize(Scalar { line }).is_err() {
+        line.truncate(from);
+        other(value, line)?;
+    }
+    Ok(())
 }
 
 /// Appends a value that is no scalar. A type may claim that any text is JSON, so it is looked at.

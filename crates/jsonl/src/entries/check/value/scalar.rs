@@ -6,7 +6,8 @@ use serde::ser::Impossible;
 use serde::{Serialize, Serializer};
 
 use super::{Fields, Left};
-use crate::codec::encode::{Line, Out as _, push_json, push_text};
+use crate::codec::encode::{Line, Out as _, push_bytes, push_float, push_json, push_text};
+use crate::codec::instant::Instants;
 
 /// A key of a map: text, or nothing that is taken.
 pub(super) struct Name<'f, 'v, 'o> {
@@ -82,7 +83,7 @@ impl Serializer for Scalar<'_> {
         if !value.is_finite() {
             return Err(Left);
         }
-        self.push(&value)
+        push_float(self.line, value).map_err(|_| Left)
     }
     #[inline]
     fn serialize_str(self, value: &str) -> Result<(), Left> {
@@ -122,4 +123,50 @@ impl Serializer for Scalar<'_> {
     fn collect_str<T: Display + ?Sized>(self, _: &T) -> Result<(), Left> {
         Err(Left)
     }
+}
+
+/// A time that is text, in the form that nearly every time has.
+pub(super) struct TimeText<'o> {
+    pub(super) instants: &'o mut Instants,
+    pub(super) line: &'o mut Line,
+}
+
+impl Serializer for TimeText<'_> {
+    type Ok = ();
+    type Error = Left;
+    type SerializeSeq = Impossible<(), Left>;
+    type SerializeTuple = Impossible<(), Left>;
+    type SerializeTupleStruct = Impossible<(), Left>;
+    type SerializeTupleVariant = Impossible<(), Left>;
+    type SerializeMap = Impossible<(), Left>;
+    type SerializeStruct = Impossible<(), Left>;
+    type SerializeStructVariant = Impossible<(), Left>;
+
+    #[inline]
+    fn serialize_str(self, text: &str) -> Result<(), Left> {
+        // What is read so has nothing that would be escaped.
+        self.instants.fixed(text.as_bytes()).ok_or(Left)?;
+        self.line.put(b"\"", 1);
+        push_bytes(self.line, text.as_bytes());
+        self.line.put(b"\"", 1);
+        Ok(())
+    }
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Left> {
+        value.serialize(self)
+    }
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), Left> {
+        value.serialize(self)
+    }
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), Left> {
+        self.serialize_str(&value.to_string())
+    }
+
+    refused!(
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes none unit unit_struct
+        unit_variant newtype_variant seq tuple tuple_struct tuple_variant map struct struct_variant
+    );
 }

@@ -79,6 +79,71 @@ fn the_usual_values_are_taken() {
     assert!(short(&fills, &time).is_ok());
 }
 
+/// Serialises as the text that it shows.
+struct Shown(&'static str);
+
+impl Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[test]
+fn a_time_may_be_of_any_type_that_serialises_to_text() {
+    #[derive(Serialize)]
+    struct Stamp<T>(T);
+    #[derive(Serialize)]
+    struct Tick<T> {
+        price: f64,
+        timestamp: T,
+    }
+    fn is_kept<T: Serialize + Sync>(times: Vec<T>, is_good: bool) {
+        let time = TimeField::timestamp();
+        let ticks: Vec<_> = times
+            .into_iter()
+            .map(|timestamp| Tick {
+                price: 42_496.1,
+                timestamp,
+            })
+            .collect();
+        let made = short(&ticks, &time);
+        assert_eq!(made, general(&ticks, &time));
+        assert_eq!(made.is_ok(), is_good, "{made:?}");
+        assert_eq!(takes(&ticks[0]), is_good);
+    }
+    let start = chrono::DateTime::UNIX_EPOCH;
+    is_kept(
+        vec![
+            start,
+            chrono::DateTime::from_timestamp_nanos(1_735_689_600_123_456_789),
+        ],
+        true,
+    );
+    is_kept(vec![start.naive_utc()], true);
+    is_kept(
+        vec![
+            Some(Stamp("2025-01-01 00:00:00+00:00")),
+            Some(Stamp("2025-01-01T00:00:00.5Z")),
+        ],
+        true,
+    );
+    is_kept(
+        vec![
+            Stamp(Shown("2025-01-01T00:00:00")),
+            Stamp(Shown("2025-01-01T01:00:00+01:00")),
+        ],
+        true,
+    );
+    is_kept(vec![Shown("2025-01-01T00:00:00\"}\n{\"a\":\"")], false);
+    is_kept(vec![None::<Shown>], false);
+}
+
 #[test]
 fn keys_may_be_left_out_and_come_in_any_order() {
     let time = TimeField::timestamp();
