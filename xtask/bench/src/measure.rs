@@ -69,20 +69,40 @@ pub(crate) fn measure_with<S, R>(
     mut setup: impl FnMut() -> Result<S>,
     mut run: impl FnMut(S) -> Result<R>,
 ) -> Result<Timing> {
+    let [timing] = in_turns(plan, [&mut || once(&mut setup, &mut run)])?;
+    Ok(timing)
+}
+
+/// The seconds of one run, as [`measure_with`].
+pub(crate) fn once<S, R>(
+    setup: impl FnOnce() -> Result<S>,
+    run: impl FnOnce(S) -> Result<R>,
+) -> Result<f64> {
+    let state = setup()?;
+    let start = Instant::now();
+    let result = run(state)?;
+    let time = start.elapsed().as_secs_f64();
+    drop(result);
+    Ok(time)
+}
+
+/// Times several cases in turns: the disk of this minute is another one than that of the next, and a ratio is to have the same for both.
+pub(crate) fn in_turns<const N: usize>(
+    plan: Plan,
+    mut cases: [&mut dyn FnMut() -> Result<f64>; N],
+) -> Result<[Timing; N]> {
     let before = Cpu::now();
-    let mut seconds = Vec::with_capacity(plan.runs);
+    let mut seconds = [const { Vec::new() }; N];
     for i in 0..plan.warm + plan.runs {
-        let state = setup()?;
-        let start = Instant::now();
-        let result = run(state)?;
-        let time = start.elapsed().as_secs_f64();
-        drop(result);
-        if i >= plan.warm {
-            seconds.push(time / as_f64(plan.inner));
+        for (case, seconds) in cases.iter_mut().zip(&mut seconds) {
+            let time = case()?;
+            if i >= plan.warm {
+                seconds.push(time / as_f64(plan.inner));
+            }
         }
     }
     let other_cpu = before.zip(Cpu::now()).map(|(a, b)| a.others(&b));
-    Ok(Timing { seconds, other_cpu })
+    Ok(seconds.map(|seconds| Timing { seconds, other_cpu }))
 }
 
 /// Times `run` without a setup.
@@ -202,6 +222,18 @@ mod tests {
         )
         .unwrap();
         assert_eq!((timing.seconds.len(), setups), (3, 4));
+    }
+
+    #[test]
+    fn cases_take_turns() {
+        let order = std::cell::RefCell::new(Vec::new());
+        let case = |name| {
+            order.borrow_mut().push(name);
+            Ok(f64::from(name))
+        };
+        let [one, two] = in_turns(Plan::of(2), [&mut || case(1), &mut || case(2)]).unwrap();
+        assert_eq!(order.into_inner(), [1, 2, 1, 2, 1, 2]);
+        assert_eq!((one.seconds, two.seconds), (vec![1.0, 1.0], vec![2.0, 2.0]));
     }
 
     #[test]

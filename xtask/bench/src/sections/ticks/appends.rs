@@ -15,7 +15,7 @@ use super::{SECTION, series};
 use crate::bare;
 use crate::config::{Config, disk_bytes, wipe};
 use crate::inputs::lines;
-use crate::measure::{Plan, Timing, as_f64, measure_with};
+use crate::measure::{Plan, Timing, as_f64, in_turns, measure_with, once};
 use crate::record::{BUFFERED, OURS, Record};
 use crate::store::{self, Runtime};
 
@@ -341,34 +341,36 @@ impl Appends<'_> {
         append: impl Fn(&JsonlTimeSeriesRepository) -> Result<WriteReceipt>,
     ) -> Result<()> {
         let n = lines.len();
-        let timing = measure_with(
-            Plan::of(self.config.runs),
-            || self.open(),
-            |repo| {
-                let receipt = append(&repo)?;
-                ensure!(receipt.inserted == n as u64);
-                Ok(repo)
-            },
-        )?;
-        let (bytes, _) = disk_bytes(&self.directory)?;
         let scratch = self.config.fresh("ticks-bare")?;
-        let block = bare::fill(usize::try_from(bytes)?);
         let path = scratch.join("t.jsonl");
-        let limit = measure_with(
-            Plan::of(self.config.runs),
-            || wipe(&scratch).and_then(|()| Ok(std::fs::create_dir_all(&scratch)?)),
-            |()| bare::write_file(&path, &block, self.synced()),
-        )?;
-        // The same with a look at each byte of a text of that length: where its strings and its lines end.
+        let afresh = || wipe(&scratch).and_then(|()| Ok(std::fs::create_dir_all(&scratch)?));
+        append(&*self.open()?)?;
+        let (bytes, _) = disk_bytes(&self.directory)?;
+        let block = bare::fill(usize::try_from(bytes)?);
         let text = lines.join("\n");
-        let scan = measure_with(
+        let [timing, limit, scan] = in_turns(
             Plan::of(self.config.runs),
-            || wipe(&scratch).and_then(|()| Ok(std::fs::create_dir_all(&scratch)?)),
-            |()| {
-                let ends = text.bytes().filter(|byte| matches!(byte, b'"' | b'\n'));
-                std::hint::black_box(ends.count());
-                bare::write_file(&path, &bare::fill(text.len()), self.synced())
-            },
+            [
+                &mut || {
+                    once(
+                        || self.open(),
+                        |repo| {
+                            let receipt = append(&repo)?;
+                            ensure!(receipt.inserted == n as u64);
+                            Ok(repo)
+                        },
+                    )
+                },
+                &mut || once(afresh, |()| bare::write_file(&path, &block, self.synced())),
+                // The same with a look at each byte of a text of that length: where its strings and its lines end.
+                &mut || {
+                    once(afresh, |()| {
+                        let ends = text.bytes().filter(|byte| matches!(byte, b'"' | b'\n'));
+                        std::hint::black_box(ends.count());
+                        bare::write_file(&path, &bare::fill(text.len()), self.synced())
+                    })
+                },
+            ],
         )?;
         wipe(&scratch)?;
         self.report(
