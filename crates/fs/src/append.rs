@@ -1,6 +1,5 @@
 //! An append-only log of lines that threads and processes share.
 
-use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::atomic::{not_a_file, parent_of};
 use crate::durability::Durability;
-use crate::error::{FsError, SYNC_NAMES};
+use crate::error::FsError;
 use crate::fs::{FileId, FileKind, Fs, FsFile, LOCK_STEP, LockMode, OpenMode};
 
 mod group;
@@ -22,7 +21,7 @@ pub use locked::Locked;
 pub use options::{AppendOptions, Appended, Expecting};
 pub use tail::{TornTail, complete_len, torn_tail};
 
-use group::Segment;
+use group::{Segment, SyncFailed};
 use patched::Patched;
 use ring::{Copy as RingCopy, Place as RingPlace, Ring};
 
@@ -384,27 +383,21 @@ impl AppendLog {
         op: &'static str,
     ) -> Result<(), FsError> {
         let dir = parent_of(&self.path);
-        let step = Cell::new("sync");
-        let sync_name = || {
-            step.set(SYNC_NAMES);
-            self.fs.sync_dir(&dir)
-        };
         segment
-            .sync(ticket, sync_name)
-            .map_err(|e| self.poisoned_by(op, step.get(), &self.path, e))
+            .sync(ticket, || self.fs.sync_dir(&dir))
+            .map_err(|failed| self.poisoned_by(op, &self.path, failed))
     }
 
     /// A sync failed.
-    fn poisoned_by(
-        &self,
-        op: &'static str,
-        step: &'static str,
-        path: &Path,
-        e: io::Error,
-    ) -> FsError {
-        let _ = self.poison.set(e.to_string());
-        tracing::error!(path = %path.display(), error = %e, "a sync failed; the log must be opened again");
-        FsError::unknown(op, step, path, e)
+    fn poisoned_by(&self, op: &'static str, path: &Path, failed: SyncFailed) -> FsError {
+        let SyncFailed { name, error } = failed;
+        let _ = self.poison.set(error.to_string());
+        tracing::error!(path = %path.display(), %error, "a sync failed; the log must be opened again");
+        if name {
+            FsError::names(op, path, error)
+        } else {
+            FsError::unknown(op, "sync", path, error)
+        }
     }
 
     /// Takes the lock among processes.

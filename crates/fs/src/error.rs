@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The step name of every error that comes from making names durable.
-pub(crate) const SYNC_NAMES: &str = "sync the directory";
+/// The step of every error that [`FsError::names`] makes.
+const SYNC_NAMES: &str = "sync the directory";
 
 /// What is known about the effect of an operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +67,11 @@ impl FsError {
         }
     }
 
+    /// A directory could not be synced: names that were given, changed or removed in it may not last.
+    pub fn names(op: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::unknown(op, SYNC_NAMES, path, source)
+    }
+
     /// The kind of the cause.
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()
@@ -77,7 +82,7 @@ impl FsError {
         self.applied == Applied::No
     }
 
-    /// Whether names could not be made durable: a later sync of the directory that does not fail says nothing of those that were changed before.
+    /// Whether it is one of [`names`](Self::names): a later sync of the directory that does not fail says nothing of those that were changed before.
     pub fn lost_names(&self) -> bool {
         self.step == SYNC_NAMES
     }

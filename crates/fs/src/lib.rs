@@ -36,7 +36,7 @@ pub use append::{
 };
 pub use atomic::{
     Created, create_dir_all, create_new, create_seen, read, read_seen, remove, remove_below,
-    rename, rename_new, replace, replace_dated, replace_seen,
+    rename, rename_new, replace, replace_dated, replace_link, replace_seen,
 };
 pub use durability::Durability;
 pub use error::{Applied, FsError};

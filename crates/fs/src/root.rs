@@ -214,7 +214,8 @@ impl Root {
 
     /// Syncs the parent of `dir`, unless this root did so since the directory exists.
     fn make_durable(&self, dir: &Path, created: bool) -> Result<(), FsError> {
-        let step = |e| FsError::unknown("create directory", "sync the parent", dir, e);
+        const OP: &str = "create directory";
+        let step = |e| FsError::unknown(OP, "look at it", dir, e);
         let id = self.fs.metadata(dir).map_err(step)?.id;
         let known = self
             .durable
@@ -225,7 +226,7 @@ impl Root {
         if created || !known {
             self.fs
                 .sync_dir(dir.parent().unwrap_or(dir))
-                .map_err(step)?;
+                .map_err(|e| FsError::names(OP, dir, e))?;
             self.durable
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

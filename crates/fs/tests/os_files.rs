@@ -15,7 +15,7 @@ use std::sync::Arc;
 use minutebook_fs::{
     AppendLog, AppendOptions, Created, Durability, FileKind, Fs, LockMode, LockWait, OpenMode,
     OsFs, Root, create_dir_all, create_new, is_temporary, read, remove, remove_stray_temporaries,
-    rename_new, replace, stray_temporaries,
+    rename_new, replace, replace_link, stray_temporaries,
 };
 
 const D: Durability = Durability::Synced;
@@ -96,6 +96,27 @@ fn what_we_create_is_private_and_what_others_opened_stays_open() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     replace(&OsFs, &path, b"2", D).unwrap();
     assert_eq!(mode(&path), 0o644);
+}
+
+#[test]
+fn a_link_is_replaced_by_who_asks_for_it_and_its_target_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+    std::fs::write(&target, "secret\n").unwrap();
+    for to in [target.as_path(), dir.path(), Path::new("nowhere")] {
+        symlink(to, &link).unwrap();
+        replace_link(&OsFs, &link, b"mine", D).unwrap();
+        assert_eq!(read(&OsFs, &link, 100).unwrap().unwrap(), b"mine");
+        assert_eq!(mode(&link), 0o600);
+        assert_eq!(std::fs::read(&target).unwrap(), b"secret\n");
+        std::fs::remove_file(&link).unwrap();
+    }
+    // What is no link is replaced as always.
+    std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o644)).unwrap();
+    replace_link(&OsFs, &target, b"2", D).unwrap();
+    assert_eq!(mode(&target), 0o644);
+    replace_link(&OsFs, dir.path(), b"2", D).unwrap_err();
+    assert_eq!(names(dir.path()), ["target"]);
 }
 
 #[test]

@@ -8,19 +8,22 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use memchr::memmem;
 use minutebook::{Clock, SystemClock};
-use minutebook_fs::{DirWatch, Fs, FsError, OsFs};
+use minutebook_fs::{DirWatch, Fs, FsError, OsFs, replace_link};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::error;
 use crate::files::durability;
+
+mod walk;
+
+pub(crate) use walk::Walk;
 
 const SUFFIX: &[u8] = b".json";
 /// The largest document that is read.
@@ -226,27 +229,6 @@ impl DecisionFiles {
         }
     }
 
-    /// Replaces a document; a link by the document, as a rename does.
-    fn replace(&self, path: &Path, text: &[u8]) -> Result<(), FsError> {
-        let durability = durability(self.synced);
-        match minutebook_fs::replace(&*self.fs, path, text, durability) {
-            Err(failed) if failed.nothing_applied() && path.is_symlink() => {}
-            replaced => return replaced,
-        }
-        let temporary = self.dir.join(self.fs.temp_name());
-        minutebook_fs::replace(&*self.fs, &temporary, text, durability)?;
-        if let Err(failed) = self.fs.rename(&temporary, path) {
-            // Nobody looks at it; what the rename met is the error.
-            drop(self.fs.remove_file(&temporary));
-            return Err(FsError::not_applied("save", "rename", path, failed));
-        }
-        if self.synced {
-            let synced = self.fs.sync_dir(&self.dir);
-            synced.map_err(|e| FsError::unknown("save", "sync the directory", path, e))?;
-        }
-        Ok(())
-    }
-
     /// A time for a file that is written now: later than that of every file that was saved before.
     fn next_time(&self, state: &mut State) -> Modified {
         let newest = state.by_time.last().map_or(0, |(modified, _)| *modified);
@@ -353,11 +335,7 @@ impl DecisionFiles {
     /// Files from the newest on. With a needle only those that contain it, or an escape that may stand for it.
     #[pyo3(signature = (needle=None))]
     fn newest(slf: &Bound<'_, Self>, needle: Option<Vec<u8>>) -> Walk {
-        Walk {
-            files: slf.clone().unbind(),
-            needle,
-            last: Mutex::new(None),
-        }
+        Walk::new(slf.clone().unbind(), needle)
     }
 
     /// Writes a document, whole or not at all. Called with the lock held.
@@ -367,7 +345,7 @@ impl DecisionFiles {
             let mut state = self
                 .fresh()
                 .map_err(|e| FsError::not_applied("save", "look at the directory", &path, e))?;
-            self.replace(&path, text)?;
+            replace_link(&*self.fs, &path, text, durability(self.synced))?;
             // The system's own times have ticks of some milliseconds; by this one the order of two saves can be told.
             let given = self.next_time(&mut state);
             let time = u64::try_from(given).map(Duration::from_nanos);
@@ -410,105 +388,16 @@ impl DecisionFiles {
             });
         }
         if self.synced {
-            py.detach(|| self.fs.sync_dir(&self.dir))
-                .map_err(|e| self.failed("delete", OsStr::new(""), e))?;
+            let synced = py.detach(|| self.fs.sync_dir(&self.dir));
+            synced.map_err(|e| {
+                let lost = FsError::names("delete", &self.dir, e);
+                error::file("delete", &self.dir, lost)
+            })?;
         }
         Ok((removed, failed))
     }
 
     fn __repr__(&self) -> String {
         format!("DecisionFiles({})", self.dir.display())
-    }
-}
-
-/// Documents from the newest file on, a few at a time.
-#[pyclass(module = "minutebook._native", frozen)]
-pub(crate) struct Walk {
-    files: Py<DecisionFiles>,
-    needle: Option<Vec<u8>>,
-    last: Mutex<Option<(Modified, Arc<OsStr>)>>,
-}
-
-/// A file's name, and its bytes or why they could not be read.
-type Read = (OsString, Result<Vec<u8>, FsError>);
-
-#[pymethods]
-impl Walk {
-    /// The next documents, at most `count`: name, bytes, and why not. Empty at the end.
-    #[allow(clippy::type_complexity, reason = "rows of three for Python")]
-    fn next<'py>(
-        &self,
-        py: Python<'py>,
-        count: usize,
-    ) -> PyResult<Vec<(OsString, Option<Bound<'py, PyBytes>>, Option<String>)>> {
-        let files = self.files.get();
-        let place = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut last = place().clone();
-        let mut found: Vec<Read> = Vec::new();
-        loop {
-            py.check_signals()?;
-            let wanted = count - found.len();
-            let more = py
-                .detach(|| self.some(files, &mut last, wanted, &mut found))
-                .map_err(|e| files.failed("list", OsStr::new(""), e))?;
-            if !more || found.len() >= count {
-                break;
-            }
-        }
-        *place() = last;
-        let rows = found.into_iter().map(|(name, read)| match read {
-            Ok(bytes) => (name, Some(PyBytes::new(py, &bytes)), None),
-            Err(failed) => (name, None, Some(failed.source.to_string())),
-        });
-        Ok(rows.collect())
-    }
-}
-
-impl Walk {
-    /// Looks at some files; false at the end of the directory.
-    fn some(
-        &self,
-        files: &DecisionFiles,
-        last: &mut Option<(Modified, Arc<OsStr>)>,
-        wanted: usize,
-        found: &mut Vec<Read>,
-    ) -> io::Result<bool> {
-        let size = if self.needle.is_some() { 512 } else { wanted };
-        let batch: Vec<(Modified, Arc<OsStr>)> = {
-            // From the second look on the order that was begun with is followed.
-            let state = match last {
-                None => files.fresh()?,
-                Some(_) => files.state.lock().unwrap_or_else(PoisonError::into_inner),
-            };
-            let older = match last {
-                None => state.by_time.range(..),
-                Some(last) => state.by_time.range(..&*last),
-            };
-            older.rev().take(size).cloned().collect()
-        };
-        let more = batch.len() == size;
-        for (modified, name) in batch {
-            let read = files.read_one(&name);
-            *last = Some((modified, Arc::clone(&name)));
-            match read {
-                Ok(None) => {}
-                Ok(Some(bytes)) => {
-                    if self.may_match(&bytes) {
-                        found.push((name.to_os_string(), Ok(bytes)));
-                    }
-                }
-                Err(failed) => found.push((name.to_os_string(), Err(failed))),
-            }
-            if found.len() >= wanted && self.needle.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(more)
-    }
-
-    fn may_match(&self, bytes: &[u8]) -> bool {
-        self.needle.as_ref().is_none_or(|needle| {
-            memmem::find(bytes, needle).is_some() || memmem::find(bytes, b"\\u").is_some()
-        })
     }
 }

@@ -1,15 +1,14 @@
 //! The lines of a series with sealed segments, for the layers written in Python.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use minutebook::ErrorKind;
 use minutebook::jsonl::{JsonlConfig, JsonlTimeSeriesRepository, series_of_file};
-use minutebook_fs::FsError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::entries::load_open;
-use crate::error::{file, raised};
+use crate::entries::{load_open, refused};
+use crate::error::raised;
 use crate::run::wait;
 
 /// The segment (`None` for the plain file), the values of its lines, and the numbers of lines that are no JSON.
@@ -45,12 +44,4 @@ pub(crate) fn load_series<'py>(
         py.check_signals()?;
     }
     Ok(Some(loaded))
-}
-
-fn refused(path: &Path, failed: std::io::Error) -> PyErr {
-    file(
-        "load",
-        path,
-        FsError::not_applied("load", "look at the file", path, failed),
-    )
 }

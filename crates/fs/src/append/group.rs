@@ -23,7 +23,33 @@ struct State {
     syncing: bool,
     /// The name of the file was made durable since it was opened. Another process may have created it a moment ago.
     name_durable: bool,
-    failed: Option<(io::ErrorKind, String)>,
+    failed: Option<SyncFailed>,
+}
+
+/// A sync that failed.
+#[derive(Debug)]
+pub(crate) struct SyncFailed {
+    /// Of the directory, and not of the file.
+    pub(crate) name: bool,
+    pub(crate) error: io::Error,
+}
+
+impl SyncFailed {
+    pub(crate) fn of_name(error: io::Error) -> Self {
+        Self { name: true, error }
+    }
+
+    /// The same for another caller.
+    fn copy(&self) -> Self {
+        let error = io::Error::new(self.error.kind(), self.error.to_string());
+        Self { error, ..*self }
+    }
+}
+
+impl From<io::Error> for SyncFailed {
+    fn from(error: io::Error) -> Self {
+        Self { name: false, error }
+    }
 }
 
 impl Segment {
@@ -55,14 +81,14 @@ impl Segment {
         &self,
         ticket: u64,
         sync_name: impl Fn() -> io::Result<()>,
-    ) -> io::Result<()> {
+    ) -> Result<(), SyncFailed> {
         let mut state = self.state();
         loop {
             if state.synced >= ticket {
                 return Ok(());
             }
-            if let Some((kind, why)) = &state.failed {
-                return Err(io::Error::new(*kind, why.clone()));
+            if let Some(failed) = &state.failed {
+                return Err(failed.copy());
             }
             if state.syncing {
                 state = self
@@ -77,9 +103,10 @@ impl Segment {
             drop(state);
             let leader = Leader { segment: self };
             let result = if name_durable {
-                self.file.sync_data()
+                self.file.sync_data().map_err(SyncFailed::from)
             } else {
-                self.file.sync_all().and_then(|()| sync_name())
+                let synced = self.file.sync_all().map_err(SyncFailed::from);
+                synced.and_then(|()| sync_name().map_err(SyncFailed::of_name))
             };
             state = leader.finish(target, &result);
             result?;
@@ -97,7 +124,7 @@ struct Leader<'a> {
 }
 
 impl<'a> Leader<'a> {
-    fn finish(self, target: u64, result: &io::Result<()>) -> MutexGuard<'a, State> {
+    fn finish(self, target: u64, result: &Result<(), SyncFailed>) -> MutexGuard<'a, State> {
         let segment = self.segment;
         std::mem::forget(self);
         let mut state = segment.state();
@@ -107,7 +134,7 @@ impl<'a> Leader<'a> {
                 state.synced = state.synced.max(target);
                 state.name_durable = true;
             }
-            Err(e) => state.failed = Some((e.kind(), e.to_string())),
+            Err(failed) => state.failed = Some(failed.copy()),
         }
         segment.changed.notify_all();
         state
@@ -118,7 +145,7 @@ impl Drop for Leader<'_> {
     fn drop(&mut self) {
         let mut state = self.segment.state();
         state.syncing = false;
-        state.failed = Some((io::ErrorKind::Other, "the sync panicked".to_owned()));
+        state.failed = Some(io::Error::other("the sync panicked").into());
         self.segment.changed.notify_all();
     }
 }

@@ -15,17 +15,20 @@ use std::sync::Arc;
 use crate::atomic::parent_of;
 use crate::fs::{FileId, FileKind, Fs, FsFile, OpenMode};
 
-const MAGIC: &[u8; 8] = b"MBRING1\n";
+use super::group::SyncFailed;
+
+mod copy;
+mod frame;
+
+pub(crate) use copy::Copy;
+use frame::{Frame, HEAD};
+
 /// How long a ring is, unless told otherwise.
 pub(crate) const BYTES: u64 = 1 << 20;
-/// None is longer.
-const MAX_BYTES: u64 = 64 << 20;
 /// More than this is as well synced in the log itself.
 const MAX_FRAME: usize = 128 << 10;
 /// A log that is synced less often by one handle gets no ring.
 const EARLY: u32 = 4;
-const HEAD: usize = 64;
-const SUMMED: usize = 48;
 
 /// Where the ring is, and which run of the machine this is.
 #[derive(Debug, Clone)]
@@ -96,10 +99,19 @@ impl Ring {
         self.tail = None;
     }
 
+    /// From now on the log is synced itself, and nothing of it is kept for the ring.
+    fn turn_off(&mut self) {
+        self.off = true;
+        self.forget();
+    }
+
     /// The log itself was synced, up to this length.
     pub(crate) fn restart(&mut self, log: FileId, len: u64) {
         self.syncs = self.syncs.saturating_add(1);
         self.at = None;
+        if self.off {
+            return;
+        }
         let mut bytes = self.tail.take().map(|tail| tail.bytes).unwrap_or_default();
         bytes.clear();
         self.tail = Some(Tail {
@@ -143,7 +155,7 @@ impl Ring {
             && copy.is_of(fs, log)?
         {
             let file = fs.open(log, OpenMode::Write)?;
-            file.write_all_at(&copy.bytes, copy.offset)?;
+            file.write_all_at(copy.bytes(), copy.offset())?;
             end = Some(copy.end());
         }
         self.vouched = Some(opened);
@@ -179,7 +191,7 @@ impl Ring {
             return Ok(false);
         };
         let fits = tail.log == log && tail.offset + tail.bytes.len() as u64 == len;
-        if self.off || !fits {
+        if !fits {
             self.forget();
             return Ok(false);
         }
@@ -197,15 +209,13 @@ impl Ring {
             match open(fs, place, self.syncs >= EARLY) {
                 Ok(Some(file)) => self.file = Some(file),
                 Ok(None) => return Ok(false),
-                Err(Unopened::Name(error)) => {
-                    // What other names it was to make durable is lost to every later sync of the directory.
-                    self.off = true;
-                    self.forget();
-                    return Err(SyncFailed { name: true, error });
-                }
-                Err(Unopened::Ring(error)) => {
-                    tracing::debug!(path = %place.path.display(), %error, "no ring; the log itself is synced");
-                    self.off = true;
+                Err(failed) => {
+                    self.turn_off();
+                    if failed.name {
+                        // What other names it was to make durable is lost to every later sync of the directory.
+                        return Err(failed);
+                    }
+                    tracing::debug!(path = %place.path.display(), error = %failed.error, "no ring; the log itself is synced");
                     return Ok(false);
                 }
             }
@@ -240,13 +250,11 @@ impl Ring {
         };
         if let Err(error) = file.write_all_at(&frame.encode(&tail.bytes), at.offset) {
             tracing::warn!(path = %place.path.display(), %error, "the ring cannot be written; the log itself is synced");
-            self.off = true;
-            self.forget();
+            self.turn_off();
             return Ok(false);
         }
         if let Err(error) = file.sync_data() {
-            self.off = true;
-            self.forget();
+            self.turn_off();
             return Err(error.into());
         }
         at.offset += size;
@@ -277,38 +285,11 @@ impl Ring {
     }
 }
 
-/// A sync that failed.
-#[derive(Debug)]
-pub(crate) struct SyncFailed {
-    /// Of the directory, and not of the ring.
-    pub(crate) name: bool,
-    pub(crate) error: io::Error,
-}
-
-impl From<io::Error> for SyncFailed {
-    fn from(error: io::Error) -> Self {
-        Self { name: false, error }
-    }
-}
-
-/// Why the ring could not be opened.
-enum Unopened {
-    /// The directory could not be synced.
-    Name(io::Error),
-    Ring(io::Error),
-}
-
-impl From<io::Error> for Unopened {
-    fn from(error: io::Error) -> Self {
-        Self::Ring(error)
-    }
-}
-
 /// The ring's file, and which one that is.
 type Opened = (Arc<dyn FsFile>, FileId);
 
 /// Opens the ring; creates it if it may.
-fn open(fs: &dyn Fs, place: &Place, create: bool) -> Result<Option<Opened>, Unopened> {
+fn open(fs: &dyn Fs, place: &Place, create: bool) -> Result<Option<Opened>, SyncFailed> {
     let path = &place.path;
     let len = match fs.identify(path) {
         Ok(found) if found.kind == FileKind::File => Some(found.len),
@@ -332,7 +313,7 @@ fn open(fs: &dyn Fs, place: &Place, create: bool) -> Result<Option<Opened>, Unop
             // Its name may never last: who comes next makes another.
             let _ = fs.remove_file(path);
         }
-        Unopened::Name(error)
+        SyncFailed::of_name(error)
     })?;
     let file = fs.open(path, OpenMode::Write)?;
     let id = file.metadata()?.id;
@@ -350,168 +331,4 @@ fn epoch(file: &dyn FsFile, place: &Place, log: FileId, offset: u64) -> [u8; 8] 
     hash.update(&offset.to_le_bytes());
     let hash = hash.finalize();
     hash.as_bytes().first_chunk().copied().unwrap_or_default()
-}
-
-/// What stands before a frame's bytes.
-#[derive(Debug, Clone, Copy)]
-struct Frame {
-    epoch: [u8; 8],
-    run: [u8; 8],
-    log: u64,
-    offset: u64,
-    number: u32,
-}
-
-impl Frame {
-    fn encode(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEAD + bytes.len());
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&self.epoch);
-        out.extend_from_slice(&self.run);
-        out.extend_from_slice(&self.log.to_le_bytes());
-        out.extend_from_slice(&self.offset.to_le_bytes());
-        // Never longer than MAX_FRAME.
-        out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes());
-        out.extend_from_slice(&self.number.to_le_bytes());
-        let sum = sum(&out, bytes);
-        out.extend_from_slice(&sum);
-        out.extend_from_slice(bytes);
-        out
-    }
-
-    /// The frame at the start of `bytes`, with its content; `None` if there is none that is whole.
-    fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (head, rest) = bytes.split_at_checked(HEAD)?;
-        let (summed, claimed) = head.split_at_checked(SUMMED)?;
-        let eight = |at: usize| summed.get(at..at + 8)?.try_into().ok();
-        let four = |at: usize| summed.get(at..at + 4)?.try_into().ok();
-        if summed.get(..8)? != MAGIC {
-            return None;
-        }
-        let len = u32::from_le_bytes(four(40)?) as usize;
-        let content = rest.get(..len)?;
-        (sum(summed, content) == *claimed).then_some(())?;
-        let frame = Self {
-            epoch: eight(8)?,
-            run: eight(16)?,
-            log: u64::from_le_bytes(eight(24)?),
-            offset: u64::from_le_bytes(eight(32)?),
-            number: u32::from_le_bytes(four(44)?),
-        };
-        Some((frame, content))
-    }
-}
-
-fn sum(head: &[u8], bytes: &[u8]) -> [u8; 16] {
-    let mut hash = blake3::Hasher::new();
-    hash.update(head);
-    hash.update(bytes);
-    let hash = hash.finalize();
-    hash.as_bytes().first_chunk().copied().unwrap_or_default()
-}
-
-/// The end of a log as the ring has it.
-#[derive(Debug)]
-pub(crate) struct Copy {
-    log: u64,
-    offset: u64,
-    bytes: Vec<u8>,
-}
-
-impl Copy {
-    /// Reads what is in the ring; `None` if there is nothing.
-    pub(crate) fn read(fs: &dyn Fs, path: &Path) -> io::Result<Option<Self>> {
-        let file = match fs.open(path, OpenMode::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let len = file.len()?.min(MAX_BYTES);
-        let mut all = vec![0; usize::try_from(len).unwrap_or(0)];
-        let read = file.read_full_at(&mut all, 0)?;
-        let mut rest = all.get(..read).unwrap_or_default();
-        let Some((first, _)) = Frame::decode(rest) else {
-            return Ok(None);
-        };
-        let mut copy = Self {
-            log: first.log,
-            offset: first.offset,
-            bytes: Vec::new(),
-        };
-        let mut number = 0;
-        while let Some((frame, content)) = Frame::decode(rest) {
-            let follows = frame.epoch == first.epoch
-                && frame.number == number
-                && frame.offset == copy.offset + copy.bytes.len() as u64;
-            if !follows {
-                break;
-            }
-            copy.bytes.extend_from_slice(content);
-            number += 1;
-            rest = rest.get(HEAD + content.len()..).unwrap_or_default();
-        }
-        Ok(Some(copy))
-    }
-
-    /// Whether the log at `path` lacks something of it, as a power cut leaves it: it is shorter, or has zeros in place of bytes. Not a file of
-    /// other bytes, and not another one that has its name now.
-    pub(crate) fn is_lacked(&self, fs: &dyn Fs, path: &Path) -> io::Result<bool> {
-        let Some(there) = self.in_log(fs, path)? else {
-            return Ok(false);
-        };
-        let pairs = || there.iter().zip(&self.bytes);
-        if let Some(at) = pairs().position(|(there, own)| there != own && *there != 0) {
-            let offset = self.offset + at as u64;
-            tracing::warn!(path = %path.display(), offset, "the log was changed since; what its ring has is left aside");
-            return Ok(false);
-        }
-        Ok(there.len() < self.bytes.len() || pairs().any(|(there, own)| there != own))
-    }
-
-    /// Whether it is of the log at `path`: that has all of it, or [lacks](Self::is_lacked) some.
-    fn is_of(&self, fs: &dyn Fs, path: &Path) -> io::Result<bool> {
-        let there = self.in_log(fs, path)?;
-        Ok(there.is_some_and(|there| there == self.bytes) || self.is_lacked(fs, path)?)
-    }
-
-    /// What the log at `path` has in its place; `None` if it is not the log of which this is the end.
-    fn in_log(&self, fs: &dyn Fs, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        let found = match fs.identify(path) {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if found.kind != FileKind::File || found.id.inode != self.log || found.len < self.offset {
-            return Ok(None);
-        }
-        let file = fs.open(path, OpenMode::Read)?;
-        let mut there = vec![0; self.bytes.len()];
-        let read = file.read_full_at(&mut there, self.offset)?;
-        there.truncate(read);
-        Ok(Some(there))
-    }
-
-    /// Writes it where it was, and makes that durable.
-    pub(crate) fn put_back(&self, fs: &dyn Fs, path: &Path) -> io::Result<()> {
-        let file = fs.open(path, OpenMode::Write)?;
-        file.write_all_at(&self.bytes, self.offset)?;
-        file.sync_all()
-    }
-
-    pub(crate) fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// The offset after its last byte.
-    pub(crate) fn end(&self) -> u64 {
-        self.offset + self.len()
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
 }

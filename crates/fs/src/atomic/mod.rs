@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::durability::Durability;
-use crate::error::{Applied, FsError, SYNC_NAMES};
+use crate::error::{Applied, FsError};
 use crate::fs::{FileKind, Fs, FsFile, Metadata};
 use crate::temp::Temp;
 
@@ -64,8 +64,34 @@ pub fn replace(
     bytes: &[u8],
     durability: Durability,
 ) -> Result<(), FsError> {
-    const OP: &str = "replace";
     let mode = mode_of(fs, path)?;
+    put_over(fs, path, bytes, durability, mode)
+}
+
+/// As [`replace`], but a symbolic link at `path` is replaced by the file, as a rename does it. What it leads to stays as it is.
+///
+/// # Errors
+///
+/// As [`replace`].
+pub fn replace_link(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes: &[u8],
+    durability: Durability,
+) -> Result<(), FsError> {
+    let is_link = matches!(fs.metadata(path), Ok(m) if m.kind == FileKind::Symlink);
+    let mode = if is_link { None } else { mode_of(fs, path)? };
+    put_over(fs, path, bytes, durability, mode)
+}
+
+fn put_over(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes: &[u8],
+    durability: Durability,
+    mode: Option<u32>,
+) -> Result<(), FsError> {
+    const OP: &str = "replace";
     put(fs, path, bytes, durability, OP, mode, |temp, _| {
         fs.rename(temp, path)
             .map(|()| Created::Created)
@@ -132,8 +158,7 @@ pub fn create_seen(
         match file.link_to(path) {
             Ok(()) => {
                 note(before, &*file);
-                sync_parent(fs, path, durability)
-                    .map_err(|e| FsError::unknown(OP, SYNC_NAMES, path, e))?;
+                sync_parent(fs, path, durability, OP)?;
                 return Ok((Created::Created, seen.get()));
             }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
@@ -323,10 +348,7 @@ fn put(
             }
             Err(e) => return Err(e),
         }
-        return match sync_parent(fs, path, durability) {
-            Ok(()) => Ok(Created::Created),
-            Err(e) => Err(FsError::unknown(op, SYNC_NAMES, path, e)),
-        };
+        return sync_parent(fs, path, durability, op).map(|()| Created::Created);
     }
 }
 
@@ -372,12 +394,17 @@ fn move_new(fs: &dyn Fs, from: &Path, to: &Path, op: &'static str) -> Result<Cre
     Ok(Created::Created)
 }
 
-fn sync_parent(fs: &dyn Fs, path: &Path, durability: Durability) -> io::Result<()> {
+fn sync_parent(
+    fs: &dyn Fs,
+    path: &Path,
+    durability: Durability,
+    op: &'static str,
+) -> Result<(), FsError> {
     if durability.is_synced() {
-        fs.sync_dir(&parent_of(path))
-    } else {
-        Ok(())
+        let synced = fs.sync_dir(&parent_of(path));
+        synced.map_err(|e| FsError::names(op, path, e))?;
     }
+    Ok(())
 }
 
 /// An error of a call that changes names: most kinds say that the call was refused, the rest (EIO) say nothing.

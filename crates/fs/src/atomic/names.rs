@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Created, move_new, not_a_file, parent_of, rename_error, sync_parent};
 use crate::durability::Durability;
-use crate::error::{FsError, SYNC_NAMES};
+use crate::error::FsError;
 use crate::fs::{FileKind, Fs};
 
 /// Gives a file another name, replacing what had it, and syncs the directories (target first, so that a crash
@@ -39,10 +39,10 @@ pub fn remove(fs: &dyn Fs, path: &Path, durability: Durability) -> Result<bool, 
         Err(e) if e.kind() == io::ErrorKind::NotFound => false,
         Err(e) => return Err(rename_error(OP, path, e)),
     };
-    match sync_parent(fs, path, durability) {
+    match sync_parent(fs, path, durability, OP) {
         // Nor is there a directory that could hold the name.
         Err(e) if !removed && e.kind() == io::ErrorKind::NotFound => {}
-        result => result.map_err(|e| FsError::unknown(OP, SYNC_NAMES, path, e))?,
+        result => result?,
     }
     Ok(removed)
 }
@@ -82,8 +82,7 @@ pub fn remove_below(
         Err(e) => return Err(refuse("look at it", e)),
     };
     if durability.is_synced() {
-        dir.sync()
-            .map_err(|e| FsError::unknown(OP, SYNC_NAMES, &path, e))?;
+        dir.sync().map_err(|e| FsError::names(OP, &path, e))?;
     }
     Ok(removed)
 }
@@ -122,16 +121,14 @@ pub fn create_dir_all(fs: &dyn Fs, path: &Path, durability: Durability) -> Resul
         }
     }
     if missing.is_empty() && path.file_name().is_some() {
-        sync_parent(fs, path, durability)
-            .map_err(|e| FsError::unknown(OP, "sync the parent", path, e))?;
+        sync_parent(fs, path, durability, OP)?;
     }
     for dir in missing.into_iter().rev() {
         match fs.create_dir(dir) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {} // another was faster
             result => result.map_err(|e| rename_error(OP, dir, e))?,
         }
-        sync_parent(fs, dir, durability)
-            .map_err(|e| FsError::unknown(OP, "sync the parent", dir, e))?;
+        sync_parent(fs, dir, durability, OP)?;
     }
     Ok(())
 }
@@ -143,9 +140,9 @@ fn sync_both(
     durability: Durability,
     op: &'static str,
 ) -> Result<(), FsError> {
-    sync_parent(fs, to, durability).map_err(|e| FsError::unknown(op, SYNC_NAMES, to, e))?;
+    sync_parent(fs, to, durability, op)?;
     if parent_of(from) != parent_of(to) {
-        sync_parent(fs, from, durability).map_err(|e| FsError::unknown(op, SYNC_NAMES, from, e))?;
+        sync_parent(fs, from, durability, op)?;
     }
     Ok(())
 }

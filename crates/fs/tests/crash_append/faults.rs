@@ -52,16 +52,22 @@ fn a_failed_sync_poisons_the_handle_until_it_is_opened_again() {
 
 #[test]
 fn a_failed_sync_fails_all_who_waited_for_it() {
+    // The first sync of a log is that of its name, too.
+    a_sync_that_fails(OpKind::SyncData, Durability::Synced);
+    a_sync_that_fails(OpKind::SyncDir, Durability::Buffered);
+}
+
+fn a_sync_that_fails(kind: OpKind, before: Durability) {
     let disk = SimFs::new();
     setup(&disk).unwrap();
     let log = Arc::new(log(&disk));
-    log.append(&line(0), Durability::Synced).unwrap();
+    log.append(&line(0), before).unwrap();
     let all: usize = (0..10).map(|n| line(n).len()).sum();
-    disk.inject(Fault::on(OpKind::SyncData).errno(5));
+    disk.inject(Fault::on(kind).errno(5));
     // The sync that fails is held until everybody wrote, and waits for it.
     let watched = disk.clone();
     disk.on_op(move |event| {
-        while event.kind == OpKind::SyncData && watched.get(LOG).unwrap().len() < all {
+        while event.kind == kind && watched.get(LOG).unwrap().len() < all {
             std::thread::yield_now();
         }
     });
@@ -81,7 +87,7 @@ fn a_failed_sync_fails_all_who_waited_for_it() {
         results
             .iter()
             .filter_map(|result| result.as_ref().err())
-            .all(|e| !e.nothing_applied())
+            .all(|e| !e.nothing_applied() && e.lost_names() == (kind == OpKind::SyncDir))
     );
 }
 

@@ -271,7 +271,7 @@ impl Store {
         }
         self.fs.sync_dir(&self.dir).map_err(|error| {
             self.lose(Lost::Names);
-            step(&self.dir, error)
+            FsError::names("checkpoint", &self.dir, error)
         })
     }
 }

@@ -153,7 +153,9 @@ impl Store {
             }
         }
         let dir = keep.parent().unwrap_or(keep);
-        self.fs.sync_dir(dir).map_err(step)?;
+        self.fs
+            .sync_dir(dir)
+            .map_err(|error| FsError::names(OP, keep, error))?;
         Ok(())
     }
 }

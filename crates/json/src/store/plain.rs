@@ -268,7 +268,7 @@ impl Store {
         }
         self.fs.sync_dir(&self.dir).map_err(|error| {
             self.lose(Lost::Names);
-            FsError::unknown("save", "sync the directory", &self.dir, error).into()
+            FsError::names("save", &self.dir, error).into()
         })
     }
 
@@ -392,7 +392,10 @@ impl Store {
             }
         }
         let synced = self.fs.sync_dir(&self.dir);
-        synced.map_err(|error| step(&self.dir, error))
+        synced.map_err(|error| {
+            self.lose(Lost::Names);
+            FsError::names("checkpoint", &self.dir, error).into()
+        })
     }
 }
 

@@ -145,8 +145,7 @@ impl Store {
         }
         let dir = self.root.path();
         let names = self.config.fs.sync_dir(dir);
-        result = result
-            .and(names.map_err(|error| FsError::unknown("sync", "sync the directory", dir, error)));
+        result = result.and(names.map_err(|error| FsError::names("sync", dir, error)));
         if let Err(error) = &result {
             lock(&self.logs).poison(error.to_string());
         }

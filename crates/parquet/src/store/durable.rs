@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use minutebook_core::time::from_system;
 use minutebook_fs::{
-    Created, Durability, Fs, FsError, FsFile, Metadata, OpenMode, Root, create_new, read, replace,
-    task,
+    Applied, Created, Durability, Fs, FsError, FsFile, Metadata, OpenMode, Root, create_new, read,
+    replace, task,
 };
 use object_store::path::Path;
 use object_store::{ObjectMeta, PutMode, Result};
@@ -203,12 +203,11 @@ impl Inner {
             && let Some(dir) = path.parent()
         {
             self.fs.sync_dir(dir).map_err(|e| {
-                wrong(FsError::not_applied(
-                    "create",
-                    "sync the directory",
-                    &path,
-                    e,
-                ))
+                let lost = FsError::names("create", &path, e);
+                wrong(FsError {
+                    applied: Applied::No,
+                    ..lost
+                })
             })?;
         }
         match mode {
@@ -282,12 +281,7 @@ impl Inner {
         if self.durability.is_synced() {
             for dir in dirs {
                 if let Err(error) = self.fs.sync_dir(&dir) {
-                    results.push(Err(generic(FsError::unknown(
-                        "remove",
-                        "sync the directory",
-                        &dir,
-                        error,
-                    ))));
+                    results.push(Err(generic(FsError::names("remove", &dir, error))));
                 }
             }
         }

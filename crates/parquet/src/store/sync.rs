@@ -64,7 +64,7 @@ fn tree(fs: &dyn Fs, dir: &FilePath) -> std::result::Result<(), FsError> {
 fn directory(fs: &dyn Fs, dir: &FilePath) -> std::result::Result<(), FsError> {
     match fs.sync_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(FsError::unknown("sync", "sync the directory", dir, error))
+            Err(FsError::names("sync", dir, error))
         }
         _ => Ok(()),
     }

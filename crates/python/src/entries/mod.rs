@@ -96,7 +96,8 @@ fn open(path: &Path) -> io::Result<Option<(Arc<dyn FsFile>, u64)>> {
     }
 }
 
-fn refused(path: &Path, failed: io::Error) -> PyErr {
+/// A file of lines could not be read.
+pub(crate) fn refused(path: &Path, failed: io::Error) -> PyErr {
     let failed = FsError::not_applied("load", "read the file", path, failed);
     error::file("load", path, failed)
 }

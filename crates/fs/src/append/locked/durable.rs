@@ -7,7 +7,7 @@ use crate::append::ring::Log;
 use crate::append::{OP, Writer};
 use crate::atomic::{Created, rename_new};
 use crate::durability::Durability;
-use crate::error::{FsError, SYNC_NAMES};
+use crate::error::FsError;
 use crate::fs::OpenMode;
 
 /// A log that is [written again](Locked::write_again) is read in pieces of this size.
@@ -41,10 +41,7 @@ impl Locked<'_> {
                 ring.restart(id, self.len);
                 Ok(())
             }
-            Err(failed) => {
-                let step = if failed.name { SYNC_NAMES } else { "sync" };
-                Err(log.poisoned_by(OP, step, &place.path, failed.error))
-            }
+            Err(failed) => Err(log.poisoned_by(OP, &place.path, failed)),
         }
     }
 
