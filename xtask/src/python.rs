@@ -117,18 +117,32 @@ pub(crate) fn needed(
             )
         })?
     };
-    let error = match filled(&with, folder, requirements, &[]) {
-        Ok(python) => return Ok(Ok(python)),
-        Err(error) => error,
+    filled_or_why(&with, folder, requirements)
+}
+
+/// An environment that cannot be made, or is broken, is an error: what it lacks says nothing of an index.
+fn filled_or_why(
+    with: &Path,
+    folder: &Path,
+    requirements: &str,
+) -> Result<std::result::Result<PathBuf, String>> {
+    let python = environment(with, folder)?;
+    let Err(error) = fill(&python, &freeze(&python)?, requirements, &[]) else {
+        return Ok(Ok(python));
     };
-    if has_index(&folder.join("bin/python")) {
+    let downloads = folder.join("index");
+    let answers = has_index(&python, &downloads);
+    if downloads.exists() {
+        std::fs::remove_dir_all(&downloads)?;
+    }
+    if answers {
         return Err(error);
     }
     Ok(Err(format!("no package index answers: {error:#}")))
 }
 
-/// Whether pip reaches an index, which has itself.
-fn has_index(python: &Path) -> bool {
+/// Whether pip reaches an index, which has itself. What it gives is in `downloads` then.
+fn has_index(python: &Path, downloads: &Path) -> bool {
     let asked = [
         "-m",
         "pip",
@@ -142,7 +156,7 @@ fn has_index(python: &Path) -> bool {
             .args(asked)
             .args(["--disable-pip-version-check", "--retries=1", "--timeout=15"])
             .args(["--only-binary=:all:", "--dest"])
-            .arg(std::env::temp_dir().join("minutebook-index"))
+            .arg(downloads)
             .arg("pip")
             .stdin(Stdio::null()),
     );
@@ -162,11 +176,16 @@ pub(crate) fn ready_with(with: &Path, folder: &Path, requirements: &str) -> Resu
 
 fn filled(with: &Path, folder: &Path, requirements: &str, options: &[&str]) -> Result<PathBuf> {
     let python = environment(with, folder)?;
-    let there = freeze(&python)?;
-    for requirement in lines(requirements).filter(|line| !installed(&there, line)) {
-        install_with(&python, requirement, options)?;
-    }
+    fill(&python, &freeze(&python)?, requirements, options)?;
     Ok(python)
+}
+
+/// Installs what is not there of a requirements file.
+fn fill(python: &Path, there: &str, requirements: &str, options: &[&str]) -> Result<()> {
+    for requirement in lines(requirements).filter(|line| !installed(there, line)) {
+        install_with(python, requirement, options)?;
+    }
+    Ok(())
 }
 
 /// Builds the wheel of a package of ours with a profile of cargo; gives its file.
@@ -245,6 +264,40 @@ pub(crate) fn installed(freeze: &str, requirement: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An environment whose interpreter is this script.
+    #[cfg(unix)]
+    fn scripted(script: &str) -> tempfile::TempDir {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("bin/python");
+        std::fs::create_dir(folder.path().join("bin")).unwrap();
+        std::fs::write(&python, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+        folder
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_a_missing_index_leaves_a_step_out() {
+        let asked = |script: &str| {
+            let folder = scripted(script);
+            let found = filled_or_why(Path::new(PYTHON), folder.path(), "pandas==2.3.3\n");
+            assert!(!folder.path().join("index").exists());
+            found
+        };
+        // What is broken is not left out for ever after.
+        asked("exit 1").unwrap_err();
+        // `$3` is what pip is to do.
+        let offline = r#"case "$3" in freeze) exit 0;; *) exit 1;; esac"#;
+        let why = asked(offline).unwrap().unwrap_err();
+        assert!(why.contains("no package index"), "{why}");
+        let refuses = r#"case "$3" in freeze) ;; install) exit 1;; *) mkdir "$(dirname "$0")/../index";; esac"#;
+        let error = asked(refuses).unwrap_err();
+        assert!(error.to_string().contains("pandas==2.3.3"), "{error:#}");
+        let there = r#"case "$3" in freeze) echo pandas==2.3.3;; *) exit 1;; esac"#;
+        asked(there).unwrap().unwrap();
+    }
 
     #[test]
     fn requirements_are_read_and_recognised() {

@@ -11,25 +11,21 @@ mod common;
 use minutebook_core::{Decision, DecisionRepository, DecisionRepositoryExt, SaveOutcome};
 use minutebook_fs::crash::{Kind, Options, enumerate};
 use minutebook_fs::{Durability, Fault, Images, OpKind, SimFs};
-use minutebook_json::JsonDecisionRepository;
+use minutebook_json::{JsonDecisionRepository, KeepRevisions};
 
-use common::{BOOT, JOURNAL, config, decision, id, open, run};
+use common::{BOOT, JOURNAL, after_cuts, config, decision, id, open, run};
 
 /// After a power cut now: these decisions are there, and the chain holds.
 fn holds(disk: &SimFs, names: &[String]) {
-    let images = disk.images_after_crash(&Images::default().max(10));
-    assert!(!images.is_empty());
-    for image in images {
-        image.fs.put(BOOT, b"three\n").unwrap();
-        let store = open(&image.fs);
+    after_cuts(disk, 10, |store, what| {
         for name in names {
             let found = run(store.get(&id(name))).unwrap();
-            assert!(found.is_some(), "{name} is lost: {}", image.what);
+            assert!(found.is_some(), "{name} is lost: {what}");
         }
         run(store.create(&decision("last", 1))).unwrap();
         let proof = run(store.verify(None)).unwrap();
-        assert!(proof.holds(), "{proof:?}: {}", image.what);
-    }
+        assert!(proof.holds(), "{proof:?}: {what}");
+    });
 }
 
 /// A decision of which some fill the ring.
@@ -125,6 +121,31 @@ fn lines_that_nobody_waited_for_leave_no_gap_after_a_checkpoint_that_failed() {
     run(store.create(&decision("d4", 4))).unwrap();
     let names: Vec<_> = (1..=4).map(|n| format!("d{n}")).collect();
     holds(&disk, &names);
+}
+
+/// Each sync of it fails once, and who comes next goes on.
+#[test]
+fn a_sync_that_fails_while_documents_are_taken_out_leaves_no_gap() {
+    let mut failed = 0;
+    for kind in [OpKind::SyncData, OpKind::SyncAll] {
+        for after in 0..8 {
+            let disk = SimFs::new();
+            disk.put(BOOT, b"one\n").unwrap();
+            let store = open(&disk);
+            for n in 1..=6 {
+                run(store.upsert(&decision("a", n))).unwrap();
+            }
+            run(store.rotate()).unwrap();
+            disk.inject(Fault::on(kind).at("/d").after(after).errno(5));
+            let pruned = run(store.prune_revisions(KeepRevisions::Newest(1)));
+            failed += usize::from(pruned.is_err());
+            drop(store);
+            disk.clear_faults();
+            run(open(&disk).create(&decision("b", 7))).unwrap();
+            holds(&disk, &["a".to_owned(), "b".to_owned()]);
+        }
+    }
+    assert!(failed > 2, "{failed}");
 }
 
 /// All lines have marks, as who did not wait has left them.

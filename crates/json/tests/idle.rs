@@ -12,10 +12,10 @@ use std::path::Path;
 use minutebook_core::{
     DecisionFilter, DecisionRepository, DecisionRepositoryExt, ErrorKind, SaveMode, SaveOutcome,
 };
-use minutebook_fs::{Durability, Fault, Fs as _, Images, OpKind, OpenMode, SimFs};
+use minutebook_fs::{Durability, Fault, Fs as _, OpKind, OpenMode, SimFs};
 use minutebook_json::JsonDecisionRepository;
 
-use common::{BOOT, JOURNAL, config, decision, id, open, run};
+use common::{BOOT, JOURNAL, after_cuts, config, decision, id, open, run};
 
 /// A store whose calls do not wait for the disk.
 fn hasty(disk: &SimFs) -> JsonDecisionRepository {
@@ -24,15 +24,28 @@ fn hasty(disk: &SimFs) -> JsonDecisionRepository {
 }
 
 /// What there is of a decision after a power cut now, in every state that it may leave.
-fn after_cuts(disk: &SimFs, name: &str, check: impl Fn(Option<&str>) -> bool) {
-    let images = disk.images_after_crash(&Images::default().max(60));
-    assert!(!images.is_empty());
-    for image in images {
-        image.fs.put(BOOT, b"two\n").unwrap();
-        let found = run(open(&image.fs).get(&id(name))).unwrap();
+fn left(disk: &SimFs, name: &str, check: impl Fn(Option<&str>) -> bool) {
+    after_cuts(disk, 60, |store, what| {
+        let found = run(store.get(&id(name))).unwrap();
         let n = found.and_then(|found| found.decision.raw("n").map(str::to_owned));
-        assert!(check(n.as_deref()), "{n:?}: {}", image.what);
-    }
+        assert!(check(n.as_deref()), "{n:?}: {what}");
+    });
+}
+
+/// Another program has just written decision `a`, and long ago `b`, in a directory that has no journal yet. The disk, and the other program's view of it.
+fn beside_another_program() -> (SimFs, SimFs) {
+    let disk = SimFs::new();
+    disk.put(BOOT, b"one\n").unwrap();
+    disk.put(
+        "/d/2025-01-02_b.json",
+        decision("b", 2).to_json().as_bytes(),
+    )
+    .unwrap();
+    let others = disk.new_process();
+    let path = Path::new("/d/2025-01-01_a.json");
+    let file = others.open(path, OpenMode::CreateNew).unwrap();
+    file.append(decision("a", 1).to_json().as_bytes()).unwrap();
+    (disk, others)
 }
 
 fn syncs(disk: &SimFs) -> usize {
@@ -61,7 +74,7 @@ fn a_save_that_changes_nothing_lasts_although_its_first_writer_did_not_wait() {
         assert_eq!(save(&first), SaveOutcome::Created);
         let second = open(&disk);
         assert_eq!(save(&second), SaveOutcome::Unchanged);
-        after_cuts(&disk, "a", |n| n == Some("1"));
+        left(&disk, "a", |n| n == Some("1"));
         // What this handle knows to last costs nothing any more.
         let before = disk.operations();
         assert_eq!(save(&second), SaveOutcome::Unchanged);
@@ -91,33 +104,23 @@ fn a_deletion_that_finds_nothing_lasts_although_its_first_writer_did_not_wait() 
                 assert_eq!(run(second.delete_matching(&filter)).unwrap(), 0);
             }
         }
-        after_cuts(&disk, "a", |n| n.is_none());
+        left(&disk, "a", |n| n.is_none());
     }
 }
 
 /// In a directory that has no journal yet, and gets none by that.
 #[test]
 fn what_another_program_did_lasts_when_a_call_says_that_it_is_done() {
-    let disk = SimFs::new();
-    disk.put(BOOT, b"one\n").unwrap();
-    disk.put(
-        "/d/2025-01-02_b.json",
-        decision("b", 2).to_json().as_bytes(),
-    )
-    .unwrap();
-    let others = disk.new_process();
-    let path = Path::new("/d/2025-01-01_a.json");
-    let file = others.open(path, OpenMode::CreateNew).unwrap();
-    file.append(decision("a", 1).to_json().as_bytes()).unwrap();
+    let (disk, others) = beside_another_program();
     let store = open(&disk);
     let saved = run(store.upsert(&decision("a", 1))).unwrap();
     assert_eq!(saved.outcome, SaveOutcome::Unchanged);
-    after_cuts(&disk, "a", |n| n == Some("1"));
+    left(&disk, "a", |n| n == Some("1"));
     others
         .remove_file(Path::new("/d/2025-01-02_b.json"))
         .unwrap();
     assert!(!run(store.delete(&id("b"))).unwrap());
-    after_cuts(&disk, "b", |n| n.is_none());
+    left(&disk, "b", |n| n.is_none());
     assert_eq!(disk.get(JOURNAL), None);
 }
 
@@ -162,7 +165,7 @@ fn what_is_done_together_with_a_save_that_fails_is_no_success_either() {
         } else {
             // Nothing was applied, and what was there before was synced by itself.
             assert_eq!(idle.as_ref().unwrap().outcome, SaveOutcome::Unchanged);
-            after_cuts(&disk, "a", |n| n == Some("1"));
+            left(&disk, "a", |n| n == Some("1"));
         }
     }
 }
@@ -214,7 +217,7 @@ fn deletions_that_find_nothing_go_on_after_a_documents_sync_has_failed() {
     for store in [store, open(&disk)] {
         assert!(!run(store.delete(&id("b"))).unwrap());
         assert!(run(store.delete(&id("a"))).is_ok());
-        after_cuts(&disk, "a", |n| n.is_none());
+        left(&disk, "a", |n| n.is_none());
     }
     // Not if it was the directory's.
     let store = open(&disk);
@@ -230,24 +233,14 @@ fn deletions_that_find_nothing_go_on_after_a_documents_sync_has_failed() {
 /// The document of another program, in a directory that has no journal yet.
 #[test]
 fn a_document_whose_sync_failed_is_durable_by_the_journal() {
-    let disk = SimFs::new();
-    disk.put(BOOT, b"one\n").unwrap();
-    disk.put(
-        "/d/2025-01-02_b.json",
-        decision("b", 2).to_json().as_bytes(),
-    )
-    .unwrap();
-    let others = disk.new_process();
-    let path = Path::new("/d/2025-01-01_a.json");
-    let file = others.open(path, OpenMode::CreateNew).unwrap();
-    file.append(decision("a", 1).to_json().as_bytes()).unwrap();
+    let (disk, _others) = beside_another_program();
     let store = open(&disk);
     disk.inject(Fault::on(OpKind::SyncAll).at("2025-01-01_a").errno(5));
     run(store.upsert(&decision("a", 1))).unwrap_err();
     for store in [store, open(&disk)] {
         let saved = run(store.upsert(&decision("a", 1))).unwrap();
         assert_eq!(saved.outcome, SaveOutcome::Unchanged);
-        after_cuts(&disk, "a", |n| n == Some("1"));
+        left(&disk, "a", |n| n == Some("1"));
     }
 }
 

@@ -23,7 +23,7 @@ use minutebook_fs::{
 };
 use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
 
-use common::{BOOT, JOURNAL, config, decision, id, open, run};
+use common::{BOOT, JOURNAL, after_cuts, config, decision, id, open, run};
 
 fn removals(disk: &SimFs) -> usize {
     let journal = String::from_utf8(disk.get(JOURNAL).unwrap()).unwrap();
@@ -130,17 +130,24 @@ fn a_checkpoint_after_a_failed_sync_is_refused() {
     }
 }
 
-/// After a sync of a document has failed, the system takes it for written, and the next sync reports success.
-#[test]
-fn a_document_whose_sync_failed_is_not_taken_for_durable_by_who_comes_later() {
+/// A disk with decisions `a` and `b`, after a checkpoint whose sync of `a` has failed.
+fn failed_checkpoint(before: impl Fn(&SimFs)) -> SimFs {
     let disk = SimFs::new();
     disk.put(BOOT, b"one\n").unwrap();
     let store = open(&disk);
     run(store.create(&decision("a", 1))).unwrap();
     run(store.create(&decision("b", 2))).unwrap();
     disk.inject(Fault::on(OpKind::SyncAll).at("2025-01-01_a").errno(5));
-    run(store.checkpoint()).unwrap_err();
-    drop(store);
+    before(&disk);
+    let error = run(store.checkpoint()).unwrap_err();
+    assert!(error.to_string().contains("sync"), "{error}");
+    disk
+}
+
+/// After a sync of a document has failed, the system takes it for written, and the next sync reports success.
+#[test]
+fn a_document_whose_sync_failed_is_not_taken_for_durable_by_who_comes_later() {
+    let disk = failed_checkpoint(|_| ());
     let store = open(&disk);
     let error = run(store.checkpoint()).unwrap_err();
     assert!(error.to_string().contains("sync"), "{error}");
@@ -151,37 +158,24 @@ fn a_document_whose_sync_failed_is_not_taken_for_durable_by_who_comes_later() {
     let store = JsonDecisionRepository::open("/d", every).unwrap();
     run(store.create(&decision("d", 4))).unwrap();
     run(store.checkpoint()).unwrap_err();
-    let images = disk.images_after_crash(&Images::default().max(30));
-    assert!(!images.is_empty());
-    for image in images {
-        image.fs.put(BOOT, b"two\n").unwrap();
-        let store = open(&image.fs);
+    after_cuts(&disk, 30, |store, what| {
         let count = run(store.count(&DecisionFilter::new())).unwrap();
-        assert_eq!(count, 4, "{}", image.what);
+        assert_eq!(count, 4, "{what}");
         assert!(run(store.get(&id("a"))).unwrap().is_some());
         run(store.checkpoint()).unwrap();
-    }
+    });
 }
 
 /// It stands in the journal, which is no cache; and is there also if no checkpoint can be written after it.
 #[test]
 fn that_a_sync_failed_is_not_forgotten_with_the_checkpoint() {
     for full in [false, true] {
-        let disk = SimFs::new();
-        disk.put(BOOT, b"one\n").unwrap();
-        let store = open(&disk);
-        run(store.create(&decision("a", 1))).unwrap();
-        run(store.create(&decision("b", 2))).unwrap();
-        disk.inject(Fault::on(OpKind::SyncAll).at("2025-01-01_a").errno(5));
-        if full {
-            let none = Fault::on(OpKind::Append).at("tmp");
-            disk.inject(none.error(std::io::ErrorKind::StorageFull).forever());
-            let none = Fault::on(OpKind::Append).at(".run");
-            disk.inject(none.error(std::io::ErrorKind::StorageFull).forever());
-        }
-        let error = run(store.checkpoint()).unwrap_err();
-        assert!(error.to_string().contains("sync"), "{error}");
-        drop(store);
+        let disk = failed_checkpoint(|disk| {
+            for at in ["tmp", ".run"].into_iter().filter(|_| full) {
+                let none = Fault::on(OpKind::Append).at(at);
+                disk.inject(none.error(std::io::ErrorKind::StorageFull).forever());
+            }
+        });
         disk.clear_faults();
         for path in disk.tree().keys() {
             if path.to_string_lossy().contains(".decisions.checkpoint") {
@@ -193,18 +187,10 @@ fn that_a_sync_failed_is_not_forgotten_with_the_checkpoint() {
         assert!(error.to_string().contains("sync"), "{error}");
         // Of what was done to the directory last the journal tells.
         run(store.create(&decision("c", 3))).unwrap();
-        let images = disk.images_after_crash(&Images::default().max(30));
-        assert!(!images.is_empty());
-        for image in images {
-            image.fs.put(BOOT, b"two\n").unwrap();
-            let store = open(&image.fs);
-            assert!(
-                run(store.get(&id("a"))).unwrap().is_some(),
-                "{}",
-                image.what
-            );
+        after_cuts(&disk, 30, |store, what| {
+            assert!(run(store.get(&id("a"))).unwrap().is_some(), "{what}");
             run(store.checkpoint()).unwrap();
-        }
+        });
     }
 }
 

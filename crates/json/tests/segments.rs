@@ -211,6 +211,31 @@ fn documents_of_earlier_revisions_go_and_the_chain_holds() {
     );
 }
 
+/// What is announced, and then the file that is written anew and its name. The mark behind it needs none.
+#[test]
+fn a_segment_without_its_documents_costs_the_syncs_that_it_needs() {
+    let disk = SimFs::new();
+    let store = open(&disk);
+    for n in 0..5 {
+        save(&store, "a", n);
+    }
+    run(store.rotate()).unwrap();
+    save(&store, "b", 1);
+    let syncs = |path: &str| {
+        let kinds = [OpKind::SyncData, OpKind::SyncAll];
+        let trace = disk.trace().into_iter();
+        trace
+            .filter(|op| kinds.contains(&op.kind) && op.path == Path::new(path))
+            .count()
+    };
+    let before = syncs(JOURNAL);
+    assert_eq!(
+        run(store.prune_revisions(KeepRevisions::Newest(1))).unwrap(),
+        4
+    );
+    assert_eq!(syncs(JOURNAL), before + 1);
+}
+
 /// What stands in a document is not taken for what stands in its line.
 #[test]
 fn a_document_that_looks_like_a_line_goes_as_others_do() {

@@ -117,4 +117,17 @@ impl Store {
         }
         Ok(())
     }
+
+    /// Makes the journal's lines durable, whoever wrote them, unless this handle did so before.
+    pub(super) fn sync_lines(&self, log: &mut Locked<'_>) -> Result<()> {
+        let (synced, end) = {
+            let state = self.read_state();
+            (state.synced, state.journal.chain.seq)
+        };
+        if synced < end {
+            self.sync_whole(log)?;
+            self.write_state().synced = end;
+        }
+        Ok(())
+    }
 }

@@ -4,6 +4,7 @@ mod cache;
 mod checkpoint;
 mod combine;
 mod facts;
+mod files;
 mod foreign;
 mod history;
 mod index;

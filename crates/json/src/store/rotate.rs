@@ -100,7 +100,7 @@ impl Store {
         }
         self.fs
             .sync_dir(&self.dir)
-            .map_err(|error| step("sync the directory", error))?;
+            .map_err(|error| FsError::names("seal", &active, error))?;
         let mut chain = self.read_state().journal.chain.clone();
         let start = Start {
             base: old.base + log.len(),
@@ -199,7 +199,7 @@ impl Store {
         files.pop();
         let mut total = 0;
         for segment in files.iter().filter(|segment| segment.is_packed()) {
-            total += self.locked(Durability::Synced, |log| {
+            total += self.locked(Durability::Buffered, |log| {
                 self.update(Freshness::Light)?;
                 self.recover_locked(log)?;
                 self.prune_segment(log, segment.first, &mut rule)

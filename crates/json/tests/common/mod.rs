@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use minutebook_core::time::parse_timestamp;
 use minutebook_core::{Decision, DecisionId, ManualClock};
-use minutebook_fs::SimFs;
+use minutebook_fs::{Images, SimFs};
 use minutebook_json::{JsonDecisionConfig, JsonDecisionRepository};
 
 /// Which run of the machine it is.
@@ -35,6 +35,16 @@ pub(crate) fn at_noon(disk: &SimFs) -> JsonDecisionConfig {
 
 pub(crate) fn open(disk: &SimFs) -> JsonDecisionRepository {
     JsonDecisionRepository::open("/d", config(disk)).unwrap()
+}
+
+/// The decisions after a power cut now, in every state that it may leave, of which so many are looked at; each with what it is.
+pub(crate) fn after_cuts(disk: &SimFs, max: usize, check: impl Fn(JsonDecisionRepository, &str)) {
+    let images = disk.images_after_crash(&Images::default().max(max));
+    assert!(!images.is_empty());
+    for image in images {
+        image.fs.put(BOOT, b"after the cut\n").unwrap();
+        check(open(&image.fs), &image.what);
+    }
 }
 
 pub(crate) fn id(text: &str) -> DecisionId {
