@@ -5,18 +5,17 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::filter::filter_record_batch;
 use common::*;
 use futures_util::StreamExt;
-use minutebook_core::check::{Finding, FindingKind};
+use minutebook_core::check::FindingKind;
 use minutebook_core::time::{from_nanos, to_nanos};
 use minutebook_core::{ErrorKind, ProblemKind, ReadReport, ScanQuery, TimeRange};
 use minutebook_fs::Durability;
 use minutebook_jsonl::{
-    Entry, EntryQuery, FollowFrom, FollowQuery, JsonlConfig, JsonlTimeSeriesRepository, check_ticks,
+    Entry, EntryQuery, FollowFrom, FollowQuery, JsonlConfig, JsonlTimeSeriesRepository,
 };
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -221,10 +220,8 @@ async fn parts(
 
 /// That a check finds the same.
 fn checked(place: &Place, limit: usize, entries: usize, expected: &Told) {
-    let watch = Mutex::new(Vec::<Finding>::new());
-    let checked = check_ticks(place.dir.path(), &config(limit), &|_| false, &watch).unwrap();
-    assert_eq!(checked.entries, entries as u64);
-    let findings = watch.into_inner().unwrap();
+    let (findings, counted) = check(place, &config(limit));
+    assert_eq!(counted, entries as u64);
     let mut checked = Told::new();
     for finding in &findings {
         let kind = match finding.kind {

@@ -4,30 +4,16 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use common::*;
-use minutebook_core::check::{Finding, FindingKind, Mend};
+use minutebook_core::check::{FindingKind, Mend};
 use minutebook_fs::crash::{self, Options};
-use minutebook_fs::{Fs, OpenMode, OsFs, SimFs};
-use minutebook_jsonl::{EntryQuery, JsonlConfig, JsonlTimeSeriesRepository, check_ticks};
+use minutebook_fs::{Fs, OpenMode, SimFs};
+use minutebook_jsonl::{EntryQuery, JsonlConfig, JsonlTimeSeriesRepository};
 
 const PLAIN: &str = "btcusd~sealed/00000002.jsonl";
 const SEALED: &str = "btcusd~sealed/00000002.jsonl.zst";
-
-async fn all(place: &Place) -> Vec<String> {
-    let query = EntryQuery::new();
-    let (found, _) = texts(&fresh(place), &btc(), &query).await.unwrap();
-    found
-}
-
-fn findings(place: &Place) -> Vec<(FindingKind, Mend)> {
-    let config = JsonlConfig::default().fs(Arc::new(OsFs));
-    let watch = Mutex::new(Vec::<Finding>::new());
-    check_ticks(place.dir.path(), &config, &|_| false, &watch).unwrap();
-    let found = watch.into_inner().unwrap().into_iter();
-    found.map(|finding| (finding.kind, finding.mend)).collect()
-}
 
 async fn finish(place: &Place) {
     fresh(place).mend_segments(&btc(), &[]).await.unwrap();

@@ -5,14 +5,14 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use common::*;
-use minutebook_core::check::{Finding, FindingKind, Mend};
+use minutebook_core::check::{FindingKind, Mend};
 use minutebook_core::{ErrorKind, TimeSeriesRepository};
 use minutebook_fs::crash::{self, Options};
-use minutebook_fs::{Durability, Fs as _, OsFs, SimFs};
-use minutebook_jsonl::{EntryQuery, JsonlConfig, JsonlTimeSeriesRepository, check_ticks};
+use minutebook_fs::{Durability, Fs as _, SimFs};
+use minutebook_jsonl::{EntryQuery, JsonlConfig, JsonlTimeSeriesRepository};
 
 const MANIFEST: &str = "btcusd~sealed/manifest.json";
 
@@ -47,21 +47,6 @@ async fn copied_in_part() -> (Place, Vec<(u64, Vec<u8>)>) {
     let repo = fresh(&place);
     assert_eq!(repo.rotate(&btc()).await.unwrap().unwrap().number, 6);
     (place, late.into())
-}
-
-async fn all(place: &Place) -> Vec<String> {
-    let query = EntryQuery::new();
-    let (found, report) = texts(&fresh(place), &btc(), &query).await.unwrap();
-    assert!(report.is_clean(), "{report:?}");
-    found
-}
-
-fn findings(place: &Place) -> Vec<(FindingKind, Mend)> {
-    let config = JsonlConfig::default().fs(Arc::new(OsFs));
-    let watch = Mutex::new(Vec::<Finding>::new());
-    check_ticks(place.dir.path(), &config, &|_| false, &watch).unwrap();
-    let found = watch.into_inner().unwrap().into_iter();
-    found.map(|finding| (finding.kind, finding.mend)).collect()
 }
 
 #[test]

@@ -4,13 +4,10 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
-
 use common::*;
-use minutebook_core::check::{Finding, FindingKind, Mend};
+use minutebook_core::check::{FindingKind, Mend};
 use minutebook_core::{ErrorKind, ProblemKind, ScanQuery, TimeSeriesRepository};
-use minutebook_fs::OsFs;
-use minutebook_jsonl::{EntryQuery, JsonlConfig, check_ticks};
+use minutebook_jsonl::{EntryQuery, JsonlConfig};
 
 const MANIFEST: &str = "btcusd~sealed/manifest.json";
 
@@ -20,19 +17,6 @@ fn sealed(number: u64) -> String {
 
 fn copy(place: &Place, from: u64, to: u64) {
     place.put(&sealed(to), place.bytes(&sealed(from)));
-}
-
-/// What a check finds, and how many entries it counts.
-fn check(place: &Place) -> (Vec<Finding>, u64) {
-    let config = JsonlConfig::default().fs(Arc::new(OsFs));
-    let watch = Mutex::new(Vec::<Finding>::new());
-    let checked = check_ticks(place.dir.path(), &config, &|_| false, &watch).unwrap();
-    (watch.into_inner().unwrap(), checked.entries)
-}
-
-fn kinds(found: &[Finding]) -> Vec<(FindingKind, Mend)> {
-    let of = |finding: &Finding| (finding.kind, finding.mend.clone());
-    found.iter().map(of).collect()
 }
 
 /// All 40 entries, once, by every way of reading.
@@ -55,7 +39,7 @@ fn a_copy_under_a_number_to_come_is_left_out_and_told_of() {
             copy(&place, 2, to);
             let before = place.bytes(&sealed(to));
             reads_all(&place).await;
-            let (found, counted) = check(&place);
+            let (found, counted) = check(&place, &JsonlConfig::default());
             let orphaned = (FindingKind::SealedSegmentOrphaned, Mend::MoveAway);
             assert_eq!((kinds(&found), counted), (vec![orphaned], 40));
             assert_eq!(found[0].path, place.file(&sealed(to)));
@@ -87,7 +71,7 @@ fn a_list_that_is_put_together_again_leaves_a_copy_out() {
             let says = &report.problems()[0].message;
             let name = format!("without {to:08}.jsonl.zst, which says that it is segment 2");
             assert!(says.contains(&name), "{says}");
-            let (found, counted) = check(&place);
+            let (found, counted) = check(&place, &JsonlConfig::default());
             assert_eq!(
                 kinds(&found),
                 [
@@ -111,7 +95,7 @@ fn a_list_that_is_put_together_again_leaves_a_copy_out() {
             std::fs::remove_file(place.file(&sealed(to))).unwrap();
             repo.rotate(&btc()).await.unwrap();
             reads_all(&place).await;
-            assert_eq!(check(&place), (Vec::new(), 40));
+            assert_eq!(check(&place, &JsonlConfig::default()), (Vec::new(), 40));
         });
     }
 }
@@ -127,7 +111,7 @@ fn another_way_to_write_a_number_is_no_name_of_a_segment() {
         reads_all(&place).await;
         fresh(&place).rotate(&btc()).await.unwrap();
         reads_all(&place).await;
-        let (found, counted) = check(&place);
+        let (found, counted) = check(&place, &JsonlConfig::default());
         let foreign = (FindingKind::ForeignFile, Mend::Leave);
         assert_eq!((kinds(&found), counted), (vec![foreign], 40));
     });
@@ -149,7 +133,7 @@ fn one_in_the_place_of_another_is_not_read_for_it() {
             let error = texts(&repo, &btc(), &EntryQuery::new()).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         }
-        let (found, counted) = check(&place);
+        let (found, counted) = check(&place, &JsonlConfig::default());
         let damaged = (FindingKind::SealedSegmentDamaged, Mend::Backend);
         assert_eq!((kinds(&found), counted), (vec![damaged], 30));
     });
@@ -164,14 +148,14 @@ fn one_that_was_renamed_is_known_again() {
         scan(&fresh(&place), &btc(), &ScanQuery::new())
             .await
             .unwrap_err();
-        let (found, _) = check(&place);
+        let (found, _) = check(&place, &JsonlConfig::default());
         let rename = Mend::Rename(place.file(&sealed(2)));
         assert_eq!(kinds(&found), [(FindingKind::SealedSegmentMissing, rename)]);
         assert_eq!(found[0].path, place.file(&sealed(9)));
         assert!(!found[0].lost);
         // A copy beside the right one is only told of.
         copy(&place, 9, 2);
-        let (found, _) = check(&place);
+        let (found, _) = check(&place, &JsonlConfig::default());
         let orphaned = (FindingKind::SealedSegmentOrphaned, Mend::MoveAway);
         assert_eq!(kinds(&found), [orphaned]);
     });

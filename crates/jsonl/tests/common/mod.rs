@@ -3,19 +3,20 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, TimestampNanosecondArray};
 use arrow_schema::DataType;
+use minutebook_core::check::{Finding, FindingKind, Mend};
 use minutebook_core::series::batch::{TIMESTAMP, timestamps};
 use minutebook_core::{
     ProblemKind, ReadReport, Result, ScanQuery, SeriesId, TimeRange, TimeSeriesRepository,
     WriteMode, WriteReceipt,
 };
 use minutebook_fs::Durability;
-use minutebook_jsonl::{EntryQuery, JsonlConfig, JsonlTimeSeriesRepository};
+use minutebook_jsonl::{EntryQuery, JsonlConfig, JsonlTimeSeriesRepository, check_ticks};
 
 /// 2025-01-01T00:00:00Z.
 pub(crate) const BASE: i64 = 1_735_689_600_000_000_000;
@@ -199,6 +200,31 @@ pub(crate) fn entries(numbers: std::ops::Range<usize>) -> Vec<String> {
 /// The directory as a process opens it that has not seen it before.
 pub(crate) fn fresh(place: &Place) -> JsonlTimeSeriesRepository {
     JsonlTimeSeriesRepository::open(place.dir.path(), JsonlConfig::default()).unwrap()
+}
+
+/// All entries as a fresh process reads them, nothing skipped.
+pub(crate) async fn all(place: &Place) -> Vec<String> {
+    let query = EntryQuery::new();
+    let (found, report) = texts(&fresh(place), &btc(), &query).await.unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    found
+}
+
+/// What a check finds, and how many entries it counts.
+pub(crate) fn check(place: &Place, config: &JsonlConfig) -> (Vec<Finding>, u64) {
+    let watch = Mutex::new(Vec::<Finding>::new());
+    let checked = check_ticks(place.dir.path(), config, &|_| false, &watch).unwrap();
+    (watch.into_inner().unwrap(), checked.entries)
+}
+
+/// What a check finds, without where.
+pub(crate) fn findings(place: &Place) -> Vec<(FindingKind, Mend)> {
+    kinds(&check(place, &JsonlConfig::default()).0)
+}
+
+pub(crate) fn kinds(found: &[Finding]) -> Vec<(FindingKind, Mend)> {
+    let of = |finding: &Finding| (finding.kind, finding.mend.clone());
+    found.iter().map(of).collect()
 }
 
 /// Three segments and a plain file, ten entries each.
