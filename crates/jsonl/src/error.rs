@@ -51,6 +51,10 @@ pub(crate) enum JsonlError {
     Task(#[from] TaskError),
     #[error("the appender is closed")]
     Closed,
+    #[error(
+        "earlier entries of the series were refused ({0}); take them back before others are pushed to it"
+    )]
+    Refused(Failure),
     #[error("the appender stopped: {0}")]
     Stopped(Failure),
     /// What failed for all who waited for the same write or sync.
@@ -127,13 +131,22 @@ impl JsonlError {
         }
     }
 
+    /// Whether it says of an append that a series is not as it must be or is held by others: nothing was written, and the disk is well.
+    pub(crate) fn is_of_the_series(&self) -> bool {
+        match self {
+            Self::Input(_) | Self::Types(_) => true,
+            Self::Fs(error) => error.is_locked(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSeries => ErrorKind::NotFound,
             Self::Entry { .. } | Self::Input(_) | Self::Name(_) | Self::Closed => {
                 ErrorKind::InvalidInput
             }
-            Self::Stopped(failure) | Self::Shared(failure) => failure.kind,
+            Self::Refused(failure) | Self::Stopped(failure) | Self::Shared(failure) => failure.kind,
             Self::Types(_) | Self::Arrow(_) => ErrorKind::SchemaMismatch,
             Self::Damaged(_) => ErrorKind::Corrupt,
             Self::Older(_) | Self::Misnumbered(..) => ErrorKind::Conflict,
@@ -175,6 +188,7 @@ impl JsonlError {
             | Self::Unsupported(_)
             | Self::Poisoned(_)
             | Self::Closed
+            | Self::Refused(_)
             | Self::Stopped(_)
             | Self::Shared(_)
             | Self::Newer { .. }

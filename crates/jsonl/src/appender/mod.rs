@@ -34,6 +34,11 @@ use queue::{Pace, Queue, Stage};
 /// - `Ok` of [`append`](Self::append), [`flush`](Self::flush), [`sync`](Self::sync) and [`close`](Self::close): what they name is in the files, or durable. Those who wait
 ///   at the same time share the write and the sync.
 /// - Entries of a series stand in the file in the order of the pushes, whole, each once, whoever else appends there.
+/// - A series may refuse entries when they are written: it counts numeric times in another unit, its file of types is damaged, or others hold its lock for longer than
+///   [`lock_wait`](crate::JsonlConfig::lock_wait). Nothing of them is written, and entries of other series go on. Their own [`append`](Self::append) answers with the
+///   refusal. [`flush`](Self::flush), [`sync`](Self::sync) and [`close`](Self::close) do what they do for all others and then answer with the first refusal, and a
+///   push to the series is refused at once, until [`take_unwritten`](Self::take_unwritten) has given the entries back: then they can be pushed again, before what
+///   comes after them.
 /// - After a write or a sync has failed the appender writes no more: every call, also [`flush`](Self::flush) and [`close`](Self::close), answers with the first error, and
 ///   [`take_unwritten`](Self::take_unwritten) gives back what was accepted and is not known to be written.
 /// - Dropping it writes and syncs what is in the queue, waiting for that. An error then is only logged: [`close`](Self::close) tells it.
@@ -99,7 +104,7 @@ impl Appender {
     ///
     /// # Errors
     /// [`InvalidInput`](minutebook_core::ErrorKind::InvalidInput) for what is no JSON object, has a key twice, no readable time, or is too long, and if the appender is closed;
-    /// the first error of a write or a sync that failed before.
+    /// the first error of a write or a sync that failed before, and the refusal of earlier entries of the series that were not taken back.
     pub async fn push(&self, series: &SeriesId, entry: &str) -> Result<()> {
         let (known, lines) = self.checked(series, entry)?;
         let pushed = self.queue.push(&known, &lines).await;
@@ -148,7 +153,7 @@ impl Appender {
         let (known, lines) = self.checked(series, entry)?;
         let offered = self.queue.offer(&known, &lines);
         offered
-            .map(|number| number.is_some())
+            .map(|entry| entry.is_some())
             .map_err(|error| failed(error, series))
     }
 
@@ -156,7 +161,8 @@ impl Appender {
     /// appender's own durability: durability entry by entry. Concurrent calls share the write and the sync.
     ///
     /// # Errors
-    /// As [`push`](Self::push), and if the write or the sync fails: then it is not known whether the entry is there.
+    /// As [`push`](Self::push), and if the series refuses the entry: then nothing of it is written. If the write or the sync fails it is not known whether the entry is
+    /// there.
     pub async fn append(
         &self,
         series: &SeriesId,
@@ -165,9 +171,9 @@ impl Appender {
     ) -> Result<()> {
         let (known, lines) = self.checked(series, entry)?;
         let fail = |error| failed(error, series);
-        let number = self.queue.push(&known, &lines).await.map_err(fail)?;
+        let entry = self.queue.push(&known, &lines).await.map_err(fail)?;
         self.queue
-            .reach(number, stage(durability))
+            .reach(entry, stage(durability))
             .await
             .map_err(fail)
     }
@@ -184,18 +190,18 @@ impl Appender {
     ) -> Result<()> {
         let (known, lines) = self.checked(series, entry)?;
         let fail = |error| failed(error, series);
-        let number = self.queue.push_blocking(&known, &lines).map_err(fail)?;
+        let entry = self.queue.push_blocking(&known, &lines).map_err(fail)?;
         self.queue
-            .reach_blocking(number, stage(durability))
+            .reach_blocking(entry, stage(durability))
             .map_err(fail)
     }
 
     /// Waits until everything that was pushed before is in the files, and durable if the appender is `Synced`.
     ///
     /// # Errors
-    /// The first error of a write or a sync since the appender was made.
+    /// The first error of a write or a sync since the appender was made; else the first refusal of entries that were not taken back, when all others have come so far.
     pub async fn flush(&self) -> Result<()> {
-        let reached = self.queue.reach(self.queue.accepted(), self.queue.stage());
+        let reached = self.queue.reach_all(self.queue.stage());
         reached.await.map_err(|error| error.of("flush"))
     }
 
@@ -205,7 +211,7 @@ impl Appender {
     /// As [`flush`](Self::flush).
     pub fn flush_blocking(&self) -> Result<()> {
         self.queue
-            .reach_blocking(self.queue.accepted(), self.queue.stage())
+            .reach_all_blocking(self.queue.stage())
             .map_err(|error| error.of("flush"))
     }
 
@@ -214,7 +220,7 @@ impl Appender {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub async fn sync(&self) -> Result<()> {
-        let reached = self.queue.reach(self.queue.accepted(), Stage::Durable);
+        let reached = self.queue.reach_all(Stage::Durable);
         reached.await.map_err(|error| error.of("sync"))
     }
 
@@ -224,7 +230,7 @@ impl Appender {
     /// As [`flush`](Self::flush).
     pub fn sync_blocking(&self) -> Result<()> {
         self.queue
-            .reach_blocking(self.queue.accepted(), Stage::Durable)
+            .reach_all_blocking(Stage::Durable)
             .map_err(|error| error.of("sync"))
     }
 
@@ -255,9 +261,9 @@ impl Appender {
         self.queue.status()
     }
 
-    /// After a failure: the entries that were accepted and are not known to be written, as lines, in the order of the pushes of each series, so that they
-    /// can be put elsewhere. Those of the write that failed are among them; unless its error says that nothing was
-    /// written, some of them may be in the file as well. Given once; empty while all is well.
+    /// After a failure or a refusal: the entries that were accepted and are not known to be written, as lines, in the order of the pushes of each series, so that they
+    /// can be put elsewhere. What was refused is in no file, and the series can be pushed to again. Those of the write that failed are among them; unless its error says that nothing was
+    /// written, some of them may be in the file as well. Given once, and held until then; empty while all is well.
     pub fn take_unwritten(&self) -> Vec<(SeriesId, String)> {
         let mut entries = Vec::new();
         for waiting in self.queue.take_unwritten() {

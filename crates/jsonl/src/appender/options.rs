@@ -96,6 +96,8 @@ pub struct AppenderStatus {
     pub written: u64,
     /// Of them so many are known to survive a power cut.
     pub durable: u64,
+    /// Of them so many were refused, with nothing of them written: their series was not as it must be, or others held it.
+    pub refused: u64,
     /// Bytes that wait to be written.
     pub queued_bytes: usize,
     /// Whether a write or a sync failed. Then every call is an error.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,17 @@ use crate::store::Series;
 pub(super) struct Waiting {
     pub(super) series: Arc<Series>,
     pub(super) lines: Lines,
+    pub(super) refusal: Refusal,
+}
+
+/// Why lines were refused, once they were: it says so of all that were written together.
+pub(super) type Refusal = Arc<OnceLock<Failure>>;
+
+/// An entry that was taken in.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    number: u64,
+    refusal: Refusal,
 }
 
 /// What the thread does next.
@@ -56,6 +67,7 @@ struct State {
     places: HashMap<SeriesId, usize>,
     bytes: usize,
     accepted: u64,
+    /// Everything up to this entry is in the files or was refused; and what of it is in the files is durable up to the other.
     written: u64,
     durable: u64,
     /// The last entry that somebody waits for.
@@ -66,7 +78,18 @@ struct State {
     full: bool,
     unsynced_since: Option<Instant>,
     failure: Option<Failure>,
-    /// What was accepted and is not known to be written, after a failure.
+    /// Series whose entries were refused, until those are taken back.
+    refused: HashMap<SeriesId, Failure>,
+    /// The first refusal since then.
+    first_refusal: Option<Failure>,
+    /// The last one, and how many there were since the appender was made.
+    last_refusal: Option<Failure>,
+    refusals: u64,
+    /// How many entries are in the files, are durable, and were refused.
+    written_entries: u64,
+    durable_entries: u64,
+    refused_entries: u64,
+    /// What was accepted and is not known to be written, after a failure or a refusal.
     unwritten: Vec<Waiting>,
     closing: bool,
     ended: bool,
@@ -99,12 +122,12 @@ impl Queue {
         }
     }
 
-    /// Takes lines in if there is room, and gives the number of their last entry. `None` if the queue is full.
+    /// Takes lines in if there is room. `None` if the queue is full.
     pub(super) fn offer(
         &self,
         series: &Arc<Series>,
         lines: &Lines,
-    ) -> Result<Option<u64>, JsonlError> {
+    ) -> Result<Option<Accepted>, JsonlError> {
         let mut state = self.lock();
         self.admit(&mut state, series, lines).transpose()
     }
@@ -114,7 +137,7 @@ impl Queue {
         &self,
         series: &Arc<Series>,
         lines: &Lines,
-    ) -> Result<u64, JsonlError> {
+    ) -> Result<Accepted, JsonlError> {
         self.until(|state| {
             let admitted = self.admit(state, series, lines);
             if admitted.is_none() {
@@ -131,7 +154,7 @@ impl Queue {
         &self,
         series: &Arc<Series>,
         lines: &Lines,
-    ) -> Result<u64, JsonlError> {
+    ) -> Result<Accepted, JsonlError> {
         self.until_blocking(|state| {
             let admitted = self.admit(state, series, lines);
             if admitted.is_none() {
@@ -147,12 +170,16 @@ impl Queue {
         state: &mut State,
         series: &Arc<Series>,
         lines: &Lines,
-    ) -> Option<Result<u64, JsonlError>> {
+    ) -> Option<Result<Accepted, JsonlError>> {
         if let Some(failure) = &state.failure {
             return Some(Err(JsonlError::Stopped(failure.clone())));
         }
         if state.closing {
             return Some(Err(JsonlError::Closed));
+        }
+        // Or it would stand in the file before those that were refused.
+        if let Some(failure) = state.refused.get(&series.id) {
+            return Some(Err(JsonlError::Refused(failure.clone())));
         }
         let after = state.bytes + lines.len();
         if state.bytes > 0 && after > self.pace.max_queued_bytes {
@@ -164,23 +191,58 @@ impl Queue {
         }
         state.bytes = after;
         state.accepted += lines.count;
-        state.add(series, lines);
-        Some(Ok(state.accepted))
+        let refusal = state.add(series, lines);
+        Some(Ok(Accepted {
+            number: state.accepted,
+            refusal,
+        }))
     }
 
-    /// The number of the last entry that was accepted.
-    pub(super) fn accepted(&self) -> u64 {
-        self.lock().accepted
-    }
-
-    /// Returns when everything up to an entry has come so far.
-    pub(super) async fn reach(&self, entry: u64, stage: Stage) -> Result<(), JsonlError> {
-        self.until(self.reached(entry, stage)).await
+    /// Returns when an entry has come so far.
+    pub(super) async fn reach(&self, entry: Accepted, stage: Stage) -> Result<(), JsonlError> {
+        self.until(self.reached_by(entry, stage)).await
     }
 
     /// As [`reach`](Self::reach), on this thread.
-    pub(super) fn reach_blocking(&self, entry: u64, stage: Stage) -> Result<(), JsonlError> {
-        self.until_blocking(self.reached(entry, stage))
+    pub(super) fn reach_blocking(&self, entry: Accepted, stage: Stage) -> Result<(), JsonlError> {
+        self.until_blocking(self.reached_by(entry, stage))
+    }
+
+    fn reached_by(
+        &self,
+        entry: Accepted,
+        stage: Stage,
+    ) -> impl FnMut(&mut State) -> Option<Result<(), JsonlError>> {
+        let mut reached = self.reached(entry.number, stage);
+        move |state| match entry.refusal.get() {
+            Some(failure) => Some(Err(JsonlError::Shared(failure.clone()))),
+            None => reached(state),
+        }
+    }
+
+    /// Returns when everything that was accepted so far has come so far, or was refused: then with the first refusal.
+    pub(super) async fn reach_all(&self, stage: Stage) -> Result<(), JsonlError> {
+        self.until(self.all_reached(stage)).await
+    }
+
+    /// As [`reach_all`](Self::reach_all), on this thread.
+    pub(super) fn reach_all_blocking(&self, stage: Stage) -> Result<(), JsonlError> {
+        self.until_blocking(self.all_reached(stage))
+    }
+
+    fn all_reached(
+        &self,
+        stage: Stage,
+    ) -> impl FnMut(&mut State) -> Option<Result<(), JsonlError>> {
+        let (accepted, refusals) = {
+            let state = self.lock();
+            (state.accepted, state.refusals)
+        };
+        let mut reached = self.reached(accepted, stage);
+        move |state| match reached(state)? {
+            Ok(()) => Some(state.refusal_since(refusals).map_or(Ok(()), Err)),
+            failed => Some(failed),
+        }
     }
 
     fn reached(
@@ -232,7 +294,7 @@ impl Queue {
     fn outcome(state: &mut State) -> Option<Result<(), JsonlError>> {
         state.ended.then(|| match &state.failure {
             Some(failure) => Err(JsonlError::Stopped(failure.clone())),
-            None => Ok(()),
+            None => state.refusal_since(state.refusals).map_or(Ok(()), Err),
         })
     }
 
@@ -240,16 +302,20 @@ impl Queue {
         let state = self.lock();
         AppenderStatus {
             accepted: state.accepted,
-            written: state.written,
-            durable: state.durable,
+            written: state.written_entries,
+            durable: state.durable_entries,
+            refused: state.refused_entries,
             queued_bytes: state.bytes,
             failed: state.failure.is_some(),
         }
     }
 
-    /// What was accepted and is not known to be written, after a failure.
+    /// What was accepted and is not known to be written, after a failure or a refusal. What was refused may be pushed again then.
     pub(super) fn take_unwritten(&self) -> Vec<Waiting> {
-        std::mem::take(&mut self.lock().unwritten)
+        let mut state = self.lock();
+        state.refused.clear();
+        state.first_refusal = None;
+        std::mem::take(&mut state.unwritten)
     }
 
     /// For the thread: waits until there is something to do.
@@ -305,10 +371,15 @@ impl Queue {
         }
     }
 
-    /// For the thread: everything up to this entry is in the files.
-    pub(super) fn note_written(&self, entry: u64) {
+    /// For the thread: everything up to this entry, of them so many, is in the files, unless it was refused.
+    pub(super) fn note_written(&self, entry: u64, entries: u64) {
         let mut state = self.lock();
-        state.written = entry;
+        // What was refused may have been the last that waited.
+        state.written = match state.waiting.is_empty() {
+            true => state.accepted,
+            false => entry,
+        };
+        state.written_entries += entries;
         state.unsynced_since.get_or_insert_with(Instant::now);
         self.tell(state);
     }
@@ -317,11 +388,32 @@ impl Queue {
     pub(super) fn note_durable(&self, entry: u64) {
         let mut state = self.lock();
         state.durable = entry;
+        // Nothing is written while it is synced.
+        state.durable_entries = state.written_entries;
         state.unsynced_since = (state.written > entry).then(Instant::now);
         state.wanted_durable = state
             .wanted_durable
             .filter(|(_, last)| *last > entry)
             .map(|(_, last)| (entry + 1, last));
+        self.tell(state);
+    }
+
+    /// For the thread: lines of a series were refused. So is what was pushed to it meanwhile: it would stand in the file without those before it.
+    pub(super) fn refuse(&self, failure: &Failure, refused: Waiting) {
+        let mut state = self.lock();
+        let id = refused.series.id.clone();
+        let later = state.take_of(&id);
+        for mut waiting in [Some(refused), later].into_iter().flatten() {
+            // Nobody else sets it.
+            let _ = waiting.refusal.set(failure.clone());
+            state.refused_entries += waiting.lines.count;
+            waiting.refusal = Refusal::default();
+            state.unwritten.push(waiting);
+        }
+        state.refused.insert(id, failure.clone());
+        state.first_refusal.get_or_insert_with(|| failure.clone());
+        state.last_refusal = Some(failure.clone());
+        state.refusals += 1;
         self.tell(state);
     }
 
@@ -331,7 +423,7 @@ impl Queue {
         rest.append(&mut state.waiting);
         state.places.clear();
         state.bytes = 0;
-        state.unwritten = rest;
+        state.unwritten.append(&mut rest);
         state.failure.get_or_insert(failure);
         self.tell(state);
     }
@@ -396,23 +488,53 @@ impl Queue {
 }
 
 impl State {
-    fn add(&mut self, series: &Arc<Series>, lines: &Lines) {
-        let last = self.waiting.last_mut();
-        if let Some(last) = last.filter(|last| Arc::ptr_eq(&last.series, series)) {
-            last.lines.extend(lines);
-        } else if let Some(place) = self.places.get(&series.id) {
-            if let Some(known) = self.waiting.get_mut(*place) {
-                known.lines.extend(lines);
-            }
-        } else {
-            self.places.insert(series.id.clone(), self.waiting.len());
-            let mut own = Lines::default();
-            own.extend(lines);
-            self.waiting.push(Waiting {
-                series: Arc::clone(series),
-                lines: own,
-            });
+    fn add(&mut self, series: &Arc<Series>, lines: &Lines) -> Refusal {
+        let last = self
+            .waiting
+            .last()
+            .filter(|it| Arc::ptr_eq(&it.series, series));
+        let place = match last {
+            Some(_) => Some(self.waiting.len() - 1),
+            None => self.places.get(&series.id).copied(),
+        };
+        if let Some(known) = place.and_then(|place| self.waiting.get_mut(place)) {
+            known.lines.extend(lines);
+            return Arc::clone(&known.refusal);
         }
+        self.places.insert(series.id.clone(), self.waiting.len());
+        let mut own = Lines::default();
+        own.extend(lines);
+        let refusal = Refusal::default();
+        self.waiting.push(Waiting {
+            series: Arc::clone(series),
+            lines: own,
+            refusal: Arc::clone(&refusal),
+        });
+        refusal
+    }
+
+    /// Takes out what waits of a series.
+    fn take_of(&mut self, id: &SeriesId) -> Option<Waiting> {
+        let place = self.places.remove(id)?;
+        if place >= self.waiting.len() {
+            return None;
+        }
+        let taken = self.waiting.swap_remove(place);
+        if let Some(moved) = self.waiting.get(place) {
+            self.places.insert(moved.series.id.clone(), place);
+        }
+        self.bytes -= taken.lines.len();
+        Some(taken)
+    }
+
+    /// What tells a flush that began after so many refusals that not everything is written.
+    fn refusal_since(&self, refusals: u64) -> Option<JsonlError> {
+        let later = self
+            .last_refusal
+            .as_ref()
+            .filter(|_| self.refusals > refusals);
+        let failure = self.first_refusal.as_ref().or(later)?;
+        Some(JsonlError::Shared(failure.clone()))
     }
 
     fn want(&mut self, entry: u64, stage: Stage) {

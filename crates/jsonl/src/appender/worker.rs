@@ -18,9 +18,9 @@ pub(super) fn run(queue: &Queue, store: &Arc<Store>) {
     };
     loop {
         match queue.next() {
-            Job::Write(batch, upto) => match write(store, end.take(batch)) {
-                Ok(due) => {
-                    queue.note_written(upto);
+            Job::Write(batch, upto) => match write(queue, store, end.take(batch)) {
+                Ok((due, entries)) => {
+                    queue.note_written(upto, entries);
                     for series in due {
                         if !series.keep_index_aside(store) {
                             series.keep_index(store);
@@ -49,18 +49,32 @@ fn stop(queue: &Queue, error: &JsonlError, series: Option<String>, rest: Vec<Wai
     queue.fail(failure, rest);
 }
 
-/// One lock and one write for each series. What is written is taken out of the batch. Gives the series whose index is to be written down.
+/// One lock and one write for each series. What is written is taken out of the batch, and so is what a series refuses: the others go on. Gives the series whose index is
+/// to be written down, and how many entries were written.
 fn write(
+    queue: &Queue,
     store: &Arc<Store>,
     batch: &mut VecDeque<Waiting>,
-) -> Result<Vec<Arc<Series>>, JsonlError> {
-    let mut due = Vec::new();
+) -> Result<(Vec<Arc<Series>>, u64), JsonlError> {
+    let (mut due, mut entries) = (Vec::new(), 0);
     while let Some(waiting) = batch.front() {
-        append_lines(store, &waiting.series, &waiting.lines, Durability::Buffered)?;
-        let written = batch.pop_front().map(|waiting| waiting.series);
-        due.extend(written.filter(|series| series.index_is_due(store)));
+        match append_lines(store, &waiting.series, &waiting.lines, Durability::Buffered) {
+            Ok(_) => {
+                entries += waiting.lines.count;
+                let written = batch.pop_front().map(|waiting| waiting.series);
+                due.extend(written.filter(|series| series.index_is_due(store)));
+            }
+            Err(error) if error.is_of_the_series() => {
+                let failure = Failure::new(&error, Some(waiting.series.id.to_string()));
+                tracing::error!(%failure, entries = waiting.lines.count, "the entries of a series were refused; those of others are written");
+                if let Some(refused) = batch.pop_front() {
+                    queue.refuse(&failure, refused);
+                }
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(due)
+    Ok((due, entries))
 }
 
 /// Tells those who wait that the thread has ended, also when it panicked: then what it had in hand is not known to be written.

@@ -84,8 +84,8 @@ pub(crate) fn append_lines(
             let Some(view) = segments::view(store, series)? else {
                 return Ok(0);
             };
-            let sections = segments::sections(store, series, &mut series.state(), &view)?;
-            Ok(version(&view, &sections))
+            let looked = segments::look(store, series, &view, None)?;
+            Ok(version(&view, &looked.sections))
         });
     }
     segments::before_append(store, series);

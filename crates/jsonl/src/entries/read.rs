@@ -136,13 +136,11 @@ fn blocks(
     judge: &mut Judge,
     report: &ReportHandle,
 ) -> Result<(Vec<Arc<Source>>, Vec<Placed>), JsonlError> {
-    let mut state = series.state();
-    let sections = segments::sections(store, series, &mut state, view)?;
-    judge.unit = state.unit(store);
-    let types_problem = state.types.problem.clone();
-    drop(state);
+    let looked = segments::look(store, series, view, None)?;
+    let sections = looked.sections;
+    judge.unit = looked.unit;
     let mut damaged = ReadReport::default();
-    if let Some(problem) = types_problem {
+    if let Some(problem) = looked.types.problem {
         damaged.add(problem);
     }
     damaged.merge(damage(store, series, &sections)?);

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use minutebook_core::ProblemKind;
-use minutebook_fs::{Durability, FileId, Fs, FsError, read, replace};
+use minutebook_fs::{Durability, FileId, Fs, FsError, FsFile, read, replace};
 use serde::{Deserialize, Serialize};
 
 use super::build::Reading;
-use super::follow::Index;
+use super::follow::{Index, probes_match};
 use super::part::{Block, Flawed, Part};
 use crate::codec::kind::Seen;
 use crate::config::EpochUnit;
@@ -154,6 +154,16 @@ pub(crate) fn load(fs: &dyn Fs, path: &Path, reading: Reading) -> Option<Arc<Ind
             None
         }
     }
+}
+
+/// As [`load`], if it may be of this file.
+pub(crate) fn load_of(
+    fs: &dyn Fs,
+    path: &Path,
+    file: &Arc<dyn FsFile>,
+    reading: Reading,
+) -> Option<Arc<Index>> {
+    load(fs, path, reading).filter(|saved| probes_match(saved, file).unwrap_or(false))
 }
 
 /// What is wrong with an index as a file, whatever it is of; `None` if nothing is, or if it is not there.

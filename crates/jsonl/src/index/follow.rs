@@ -12,6 +12,9 @@ use super::part::Part;
 /// How much of the file's begin and of its end is kept, to notice that it was rewritten in place.
 const PROBE_BYTES: u64 = 256;
 
+/// From so many bytes on that nothing is known of, reading them may take long.
+const FAR_BYTES: u64 = 1 << 20;
+
 /// What is known of a file.
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
@@ -52,6 +55,11 @@ impl Index {
     /// Whether the file is as it was, by all that can be seen without reading it.
     pub(crate) fn is_current(&self, meta: &Metadata) -> bool {
         self.file == meta.id && self.len == meta.len && self.changed_ns == Some(meta.changed_ns)
+    }
+
+    /// Whether reading what is new may take long.
+    pub(crate) fn is_far(&self, meta: &Metadata) -> bool {
+        self.file != meta.id || meta.len.saturating_sub(self.len) >= FAR_BYTES
     }
 
     /// Whether both are of the same file.

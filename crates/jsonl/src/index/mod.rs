@@ -11,7 +11,7 @@ mod gather;
 mod part;
 
 pub(crate) use build::{Reading, Time, is_blank, malformed, remember, text_of};
-pub(crate) use file::{damage, load, save};
-pub(crate) use follow::{Ends, Index, probes_match, refresh};
+pub(crate) use file::{damage, load, load_of, save};
+pub(crate) use follow::{Ends, Index, refresh};
 pub(crate) use gather::{Piece, Rows, Wanted};
 pub(crate) use part::{BLOCK_BYTES, Block, Columns, Flawed, Part};

@@ -11,7 +11,7 @@ use minutebook_core::series::batch::TIMESTAMP;
 use minutebook_core::{BatchStream, Result, SeriesId};
 use minutebook_fs::task::blocking;
 
-use super::{Guard, SealedFile, SegmentInfo, drop_segments, finish, sections, view};
+use super::{Guard, SealedFile, SegmentInfo, drop_segments, finish, look, view};
 use crate::codec::decode::{Decoder, Plan};
 use crate::codec::exact;
 use crate::codec::kind::ColumnType;
@@ -180,10 +180,8 @@ fn start(
     declared: &[(String, ColumnType)],
 ) -> std::result::Result<Reading, JsonlError> {
     let view = view(store, series)?.ok_or(JsonlError::NoSeries)?;
-    let mut state = series.state();
-    let all = sections(store, series, &mut state, &view)?;
-    let (types, unit) = (state.types.types.clone(), state.unit(store));
-    drop(state);
+    let looked = look(store, series, &view, None)?;
+    let (all, types, unit) = (looked.sections, looked.types.types, looked.unit);
     let entry = view.manifest.as_ref().and_then(|m| m.get(number));
     let entry = entry.ok_or(JsonlError::Moved)?;
     let path = series.sealed.sealed(number);

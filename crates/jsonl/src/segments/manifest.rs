@@ -15,6 +15,7 @@ use super::{MAX_NUMBER, Member, Paths, SealedFile, member};
 use crate::codec::kind::Seen;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
+use crate::index::Reading;
 
 const FORMAT: &str = "minutebook-segments";
 const VERSION: u32 = 1;
@@ -76,6 +77,13 @@ pub(crate) struct Entry {
     pub(crate) max_line_bytes: u64,
     /// BLAKE3 of the lines.
     pub(crate) digest: String,
+}
+
+impl Entry {
+    /// Whether it was described with the settings with which lines are read now.
+    pub(crate) fn is_read_as(&self, reading: Reading) -> bool {
+        self.unit == reading.unit && self.max_line_bytes == reading.max_line_bytes as u64
+    }
 }
 
 #[derive(Serialize, Deserialize)]

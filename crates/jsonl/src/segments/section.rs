@@ -1,14 +1,13 @@
-//! The files of a series in order, each with what is known of its lines.
+//! A file of a series with what is known of its lines.
 
-use std::io;
 use std::sync::Arc;
 
 use minutebook_fs::FsFile;
 
-use super::{Entry, Opened, SealedFile, View};
+use super::{Entry, Opened};
 use crate::error::JsonlError;
-use crate::index::{self, Columns, Index, Piece, Wanted};
-use crate::store::{Series, State, Store};
+use crate::index::{Columns, Index};
+use crate::store::{Series, Store};
 use crate::time_series::{Source, SourceFile};
 
 /// One file of a series: a segment, or the plain file.
@@ -36,108 +35,29 @@ enum Body {
     Open(Arc<Source>),
 }
 
-/// The files of a series in the order of their lines.
-pub(crate) fn sections(
-    store: &Store,
-    series: &Series,
-    state: &mut State,
-    view: &View,
-) -> Result<Vec<Section>, JsonlError> {
-    sections_keeping(store, series, state, view, None).map(|(sections, _)| sections)
-}
-
-/// As [`sections`]. If the whole plain file has to be read for it, the rows that are wanted of it are kept on the way.
-pub(crate) fn sections_keeping(
-    store: &Store,
-    series: &Series,
-    state: &mut State,
-    view: &View,
-    wanted: Option<&Wanted>,
-) -> Result<(Vec<Section>, Option<Vec<Piece>>), JsonlError> {
-    state.refresh_types(store, series)?;
-    let reading = state.reading(store);
-    let mut all = Vec::new();
-    let mut next = 1;
-    if let Some(manifest) = &view.manifest {
-        next = manifest.next;
-        for entry in &manifest.segments {
-            let as_now =
-                entry.unit == reading.unit && entry.max_line_bytes == reading.max_line_bytes as u64;
-            let resource = series.sealed.sealed(entry.number).display().to_string();
-            if as_now {
-                all.push(Section {
-                    number: entry.number,
-                    resource,
-                    bytes: entry.bytes,
-                    end: entry.bytes,
-                    rows: entry.rows,
-                    flaws: entry.flaws,
-                    bounds: entry.first.zip(entry.last),
-                    body: Body::Sealed(entry.clone()),
-                });
-                continue;
-            }
-            // Found with other settings than those of now: found out anew, and kept in memory.
-            let file = open(store, series, entry.number)?;
-            let of_file = file.of_file().map_err(JsonlError::Read)?;
-            let known = state.segments.index_of(entry.number, &of_file);
-            let index = if let Some(index) = known {
-                index
-            } else {
-                file.stats_of(entry)?;
-                let file: Arc<dyn FsFile> = Arc::new(file);
-                let found = index::refresh(None, &file, reading, None);
-                found.map_err(JsonlError::Read)?.0
-            };
-            state.segments.keep_index(entry.number, of_file, &index);
-            let body = Body::Found(entry.id.clone(), Arc::clone(&index));
-            all.push(Section::of(entry.number, resource, &index, body));
-        }
-        if let Some(file) = &view.raw {
-            let id = file.metadata().map_err(JsonlError::Read)?.id;
-            // The plain file of a moment ago, most likely.
-            let known = state.take_index(id);
-            let (index, _) = index::refresh(known, file, reading, None).map_err(cut)?;
-            state.segments.raw = Some(Arc::clone(&index));
-            let resource = series.sealed.raw(manifest.next).display().to_string();
-            let number = manifest.next;
-            all.push(Section::open(
-                number,
-                false,
-                Arc::clone(file),
-                &index,
-                resource,
-            ));
-            next += 1;
-        }
-    }
-    let id = view.manifest.as_ref().map_or("", |manifest| &manifest.id);
-    state.live_is(id, next);
-    let mut kept = None;
-    if let Some(file) = &view.live {
-        let (index, pieces) = state.refresh_keeping(store, series, file, wanted)?;
-        kept = pieces;
-        let (file, resource) = (Arc::clone(file), series.resource());
-        all.push(Section::open(next, true, file, &index, resource));
-    }
-    Ok((all, kept))
-}
-
-fn cut(error: io::Error) -> JsonlError {
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        JsonlError::Shrunk
-    } else {
-        JsonlError::Read(error)
-    }
-}
-
-fn open(store: &Store, series: &Series, number: u64) -> Result<SealedFile, JsonlError> {
-    let path = series.sealed.sealed(number);
-    SealedFile::open(&*store.config.fs, &path)?.ok_or(JsonlError::Moved)
-}
-
 impl Section {
-    fn open(
+    /// A compressed segment as the manifest describes it.
+    pub(super) fn sealed_as(entry: &Entry, resource: String) -> Self {
+        Self {
+            number: entry.number,
+            resource,
+            bytes: entry.bytes,
+            end: entry.bytes,
+            rows: entry.rows,
+            flaws: entry.flaws,
+            bounds: entry.first.zip(entry.last),
+            body: Body::Sealed(entry.clone()),
+        }
+    }
+
+    /// A compressed segment as it was found.
+    pub(super) fn found(entry: &Entry, resource: String, index: &Arc<Index>) -> Self {
+        let body = Body::Found(entry.id.clone(), Arc::clone(index));
+        Self::of(entry.number, resource, index, body)
+    }
+
+    /// A file of plain lines.
+    pub(super) fn open(
         number: u64,
         live: bool,
         file: Arc<dyn FsFile>,

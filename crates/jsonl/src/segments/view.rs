@@ -25,6 +25,19 @@ pub(crate) struct View {
     pub(crate) live: Option<Arc<dyn FsFile>>,
 }
 
+impl View {
+    /// The id of the list of segments; empty without one.
+    pub(crate) fn id(&self) -> &str {
+        self.manifest.as_ref().map_or("", |manifest| &manifest.id)
+    }
+
+    /// The number that the plain file gets.
+    pub(crate) fn number(&self) -> u64 {
+        let next = self.manifest.as_ref().map_or(1, |manifest| manifest.next);
+        next + u64::from(self.manifest.is_some() && self.raw.is_some())
+    }
+}
+
 /// Looks at a series; `None` if it is not there.
 ///
 /// The manifest is read, then the plain file opened, then the name that it gets when it is sealed; and the manifest must be the same after

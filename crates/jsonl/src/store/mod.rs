@@ -25,7 +25,7 @@ use crate::logs::Logs;
 use crate::segments::{self, Due, Paths, View};
 
 pub(crate) use series::Series;
-pub(crate) use state::{Segments, State};
+pub(crate) use state::{Segments, State, is_same};
 
 /// A series that is there, with its files at this moment.
 pub(crate) type Found = (Arc<Series>, View);
@@ -85,6 +85,8 @@ impl Store {
             index: self.root.join(&[&names.index])?,
             keep_at: AtomicU64::new(0),
             state: Mutex::default(),
+            readers: Mutex::default(),
+            writers: Mutex::default(),
         });
         let mut all = lock(&self.series);
         Ok(Arc::clone(all.entry(id.clone()).or_insert(series)))

@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use minutebook_core::SeriesId;
-use minutebook_fs::{Durability, FsFile};
+use minutebook_fs::Durability;
 
-use super::state::cut;
 use super::{State, Store, lock};
 use crate::entries::Group;
 use crate::error::JsonlError;
-use crate::index::{self, Index, Reading};
-use crate::segments::{Due, Paths};
+use crate::index;
+use crate::segments::{self, Due, Paths};
 
 /// One series: its files, and what this process knows of them.
 #[derive(Debug)]
@@ -33,6 +32,9 @@ pub(crate) struct Series {
     /// At which length of the file its index is written down again; 0 until it was looked whether there is one.
     pub(super) keep_at: AtomicU64,
     pub(super) state: Mutex<State>,
+    /// Of the reads one at a time reads a file of which nothing is known; of the writes, too, which wait for no read.
+    pub(crate) readers: Mutex<()>,
+    pub(crate) writers: Mutex<()>,
 }
 
 impl Series {
@@ -91,10 +93,7 @@ impl Series {
 
     /// Writes its index down. Gives how far it reaches.
     pub(crate) fn write_index(&self, store: &Store) -> Result<u64, JsonlError> {
-        let Some(file) = store.reader(self)? else {
-            return Err(JsonlError::NoSeries);
-        };
-        let (index, reading) = self.index_of(store, &file)?;
+        let (index, reading) = segments::plain_index(store, self)?;
         // Next time, whatever becomes of this one.
         let next = next_keep(index.end, store.config.index_bytes.max(1));
         self.keep_at.store(next, Ordering::Relaxed);
@@ -102,32 +101,6 @@ impl Series {
         store.sync_closed(&self.id)?;
         index::save(&*store.config.fs, &self.index, &index, reading)?;
         Ok(index.end)
-    }
-
-    /// The index of the plain file. The file is read while nobody waits for what is known of the series: an append needs that under the writers' lock.
-    fn index_of(
-        &self,
-        store: &Store,
-        file: &Arc<dyn FsFile>,
-    ) -> Result<(Arc<Index>, Reading), JsonlError> {
-        let (known, live, unit, reading) = {
-            let mut state = self.state();
-            state.refresh_types(store, self)?;
-            let reading = state.reading(store);
-            state.load_index(store, self, file, reading);
-            let known = state.index.as_ref().map(Arc::clone);
-            (known, state.segments.live, state.unit, reading)
-        };
-        let (index, _) = index::refresh(known, file, reading, None).map_err(cut)?;
-        let mut state = self.state();
-        let is_newer = state
-            .index
-            .as_ref()
-            .is_none_or(|now| now.is_as(&index) && now.end < index.end);
-        if is_newer && (state.segments.live, state.unit) == (live, unit) {
-            state.index = Some(Arc::clone(&index));
-        }
-        Ok((index, reading))
     }
 
     /// Notes that the plain file begins anew.

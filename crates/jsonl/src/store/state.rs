@@ -9,8 +9,8 @@ use minutebook_fs::{FileId, FsFile, Metadata};
 use super::{Series, Store};
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
-use crate::index::{self, Columns, Index, Piece, Reading, Wanted};
-use crate::segments;
+use crate::index::{self, Columns, Index, Reading};
+use crate::segments::{self, Manifest, View};
 use crate::types_file::Known;
 
 /// What is known of a series' files.
@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(super) unit: Option<EpochUnit>,
     pub(crate) types: Known,
     pub(crate) segments: Segments,
+    /// How often something was forgotten: what was read of a file before says nothing then.
+    pub(crate) forgotten: u64,
 }
 
 /// What is known of the segments before the plain file.
@@ -43,11 +45,16 @@ pub(crate) struct Segments {
 const KEPT_INDEXES: usize = 64;
 
 impl Segments {
+    /// What is known under the number of a segment, and of which file it is.
+    pub(crate) fn known_index(&self, number: u64) -> Option<(Metadata, Arc<Index>)> {
+        let (of, index) = self.indexes.get(&number)?;
+        Some((*of, Arc::clone(index)))
+    }
+
     /// The index of a segment, if what is known is of this very file.
     pub(crate) fn index_of(&self, number: u64, file: &Metadata) -> Option<Arc<Index>> {
         let (of, index) = self.indexes.get(&number)?;
-        let same = (of.id, of.len, of.changed_ns) == (file.id, file.len, file.changed_ns);
-        same.then(|| Arc::clone(index))
+        is_same(of, file).then(|| Arc::clone(index))
     }
 
     /// Keeps the index of a segment.
@@ -82,12 +89,33 @@ impl State {
             self.segments.indexes.clear();
             self.segments.raw = None;
             self.segments.shown = None;
-            self.index = None;
+            self.forget_index();
         }
         if self.segments.live != number {
             self.segments.live = number;
-            self.index = None;
+            self.forget_index();
         }
+    }
+
+    /// Forgets what is known of the plain file.
+    pub(crate) fn forget_index(&mut self) {
+        self.index = None;
+        self.forgotten += 1;
+    }
+
+    /// Whether a view is of the files of now, as far as is known: not of a moment before a rotation.
+    pub(crate) fn is_now(&self, view: &View) -> bool {
+        let of = |manifest: &Option<Arc<Manifest>>| {
+            manifest.as_ref().map(|it| (it.id.clone(), it.generation))
+        };
+        let is_behind = self.segments.id == view.id() && self.segments.live > view.number();
+        of(&view.manifest) == of(&self.segments.known.manifest) && !is_behind
+    }
+
+    /// The index of a file, which may have been sealed a moment ago.
+    pub(crate) fn known_of(&self, file: FileId) -> Option<Arc<Index>> {
+        let known = [&self.segments.raw, &self.index].into_iter().flatten();
+        known.into_iter().find(|index| index.is_of(file)).cloned()
     }
 
     /// Takes what is known of a file that was sealed, perhaps a moment ago.
@@ -109,7 +137,7 @@ impl State {
         self.types.refresh(&*store.config.fs, &series.types)?;
         let unit = self.unit(store);
         if unit != self.unit {
-            self.index = None;
+            self.forget_index();
             self.segments.raw = None;
             self.segments.indexes.clear();
             self.unit = unit;
@@ -124,40 +152,14 @@ impl State {
         series: &Series,
         file: &Arc<dyn FsFile>,
     ) -> Result<Arc<Index>, JsonlError> {
-        self.refresh_keeping(store, series, file, None)
-            .map(|(index, _)| index)
-    }
-
-    /// As [`refresh`](Self::refresh). If the whole file has to be read for it, the rows that are wanted are kept on the way.
-    pub(crate) fn refresh_keeping(
-        &mut self,
-        store: &Store,
-        series: &Series,
-        file: &Arc<dyn FsFile>,
-        wanted: Option<&Wanted>,
-    ) -> Result<(Arc<Index>, Option<Vec<Piece>>), JsonlError> {
         self.refresh_types(store, series)?;
         let reading = self.reading(store);
-        self.load_index(store, series, file, reading);
-        let (index, kept) =
-            index::refresh(self.index.take(), file, reading, wanted).map_err(cut)?;
+        let known = self.index.take();
+        let known =
+            known.or_else(|| index::load_of(&*store.config.fs, &series.index, file, reading));
+        let (index, _) = index::refresh(known, file, reading, None).map_err(cut)?;
         self.index = Some(Arc::clone(&index));
-        Ok((index, kept))
-    }
-
-    /// Takes what is written down of the file, if nothing is known of it.
-    pub(super) fn load_index(
-        &mut self,
-        store: &Store,
-        series: &Series,
-        file: &Arc<dyn FsFile>,
-        reading: Reading,
-    ) {
-        if self.index.is_none() {
-            let saved = index::load(&*store.config.fs, &series.index, reading);
-            let saved = saved.filter(|saved| index::probes_match(saved, file).unwrap_or(false));
-            self.index = saved;
-        }
+        Ok(index)
     }
 
     /// What numbers in the time column count: what was declared when they were written, else what the configuration says.
@@ -166,7 +168,12 @@ impl State {
     }
 }
 
-pub(super) fn cut(error: io::Error) -> JsonlError {
+/// Whether a file is the one that it was, and as it was, by all that can be seen without reading it.
+pub(crate) fn is_same(was: &Metadata, is: &Metadata) -> bool {
+    (was.id, was.len, was.changed_ns) == (is.id, is.len, is.changed_ns)
+}
+
+fn cut(error: io::Error) -> JsonlError {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         JsonlError::Shrunk
     } else {

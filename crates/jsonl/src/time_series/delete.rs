@@ -33,7 +33,7 @@ fn delete_all(store: &Store, id: &SeriesId) -> Result<u64, JsonlError> {
             return Ok(0);
         };
         // The long part of the counting is done before others have to wait for the lock.
-        match segments::sections(store, &series, &mut series.state(), &view) {
+        match segments::look(store, &series, &view, None) {
             // Somebody takes segments away meanwhile: each time there are fewer of them.
             Err(JsonlError::Moved) => continue,
             counted => drop(counted?),
@@ -72,7 +72,7 @@ fn delete_locked(
             segments::delete(store, series, &mut state, guard)?;
         }
         store.root.remove(&series.data, durability)?;
-        state.index = None;
+        state.forget_index();
         // After the lines: types without lines are of no account, lines without types would lose something.
         state.types.remove(&store.root, &series.types, durability)?;
         series.remove_index(store)?;

@@ -20,7 +20,7 @@ use crate::config::EpochUnit;
 use crate::error::JsonlError;
 use crate::index::{Columns, Index, Wanted};
 use crate::schema::SeriesSchema;
-use crate::segments::{self, Opened, Section, View};
+use crate::segments::{self, Looked, Opened, Section, View};
 use crate::store::{Series, Store};
 
 /// An open file of a series with its index: the lines up to `index.end` are what is read, whatever is appended meanwhile.
@@ -160,12 +160,12 @@ pub(super) fn start_on(
         let columns = columns.map(|columns| columns.into_iter().collect());
         Wanted::new(columns, range, query.batch_size.max(1))
     });
-    let mut state = series.state();
-    let (sections, kept) =
-        segments::sections_keeping(store, series, &mut state, view, keep.as_ref())?;
-    let types = state.types.clone();
-    let unit = state.unit(store);
-    drop(state);
+    let Looked {
+        sections,
+        kept,
+        types,
+        unit,
+    } = segments::look(store, series, view, keep.as_ref())?;
 
     let schema = SeriesSchema::new(&shown(&sections), &types.types, declared);
     let projected = query.project(&schema.arrow())?;
@@ -248,6 +248,11 @@ pub(super) fn start_on(
 
 /// The columns that all files together show.
 pub(crate) fn shown(sections: &[Section]) -> Columns {
+    columns_of(sections)
+}
+
+/// The columns that these files together show.
+pub(super) fn columns_of<'a>(sections: impl IntoIterator<Item = &'a Section>) -> Columns {
     let mut columns = Columns::default();
     for section in sections {
         section.show(&mut columns);

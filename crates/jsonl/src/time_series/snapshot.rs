@@ -140,11 +140,8 @@ impl SeriesSnapshot {
     /// As [`summary`](Self::summary).
     pub async fn column_types(&self) -> Result<Vec<(String, Option<DataType>)>> {
         self.work("columns", |it| {
-            let mut state = it.series.state();
-            let sections = segments::sections(&it.store, &it.series, &mut state, &it.view)?;
-            let types = state.types.types.clone();
-            drop(state);
-            let columns = shown(&sections);
+            let looked = segments::look(&it.store, &it.series, &it.view, None)?;
+            let (columns, types) = (shown(&looked.sections), looked.types.types);
             let schema = crate::schema::SeriesSchema::new(&columns, &types, &it.store.declared);
             let schema = schema.arrow();
             let known = |name: &str| {

@@ -40,10 +40,9 @@ pub(crate) fn summary_of(
     series: &Series,
     view: &View,
 ) -> Result<SeriesSummary, JsonlError> {
-    let mut state = series.state();
-    let sections = segments::sections(store, series, &mut state, view)?;
-    let schema = SeriesSchema::new(&shown(&sections), &state.types.types, &store.declared);
-    drop(state);
+    let looked = segments::look(store, series, view, None)?;
+    let sections = looked.sections;
+    let schema = SeriesSchema::new(&shown(&sections), &looked.types.types, &store.declared);
     let first = sections.iter().filter_map(|s| s.bounds).map(|b| b.0).min();
     let last = sections.iter().filter_map(|s| s.bounds).map(|b| b.1).max();
     let manifest = view.manifest.as_deref();

@@ -35,15 +35,15 @@ pub(super) async fn write(
     let batch = checked(batch).map_err(|error| fail(error.into()))?;
     let known = store.series(series).map_err(fail)?;
     let small = batch.num_rows() <= INLINE_ROWS && !store.config.durability.is_synced();
-    let warm = small && known.state().index.is_some();
+    let far = is_far(store, &known).map_err(fail)?;
     let work = {
         let store = Arc::clone(store);
         move || {
             segments::before_append(&store, &known);
-            append(&store, &known, &batch)
+            append(&store, &known, &batch, far)
         }
     };
-    if warm {
+    if small && !far {
         work().map_err(fail)
     } else {
         blocking(work)
@@ -58,6 +58,7 @@ fn append(
     store: &Arc<Store>,
     series: &Arc<Series>,
     batch: &RecordBatch,
+    far: bool,
 ) -> Result<WriteReceipt, JsonlError> {
     let rows = Rows::new(batch, store.config.max_line_bytes)?;
     // What could be refused is written in memory first: nothing of it may be seen then.
@@ -68,11 +69,8 @@ fn append(
         store.check_batch(encoded.len())?;
         Some(encoded)
     };
-    if series.state().index.is_none()
-        && let Some(file) = store.reader(series)?
-    {
-        // The long part of the reading is done before others have to wait for the lock.
-        series.state().refresh(store, series, &file)?;
+    if far {
+        again_if_moved(|| read_ahead(store, series))?;
     }
     let log = store.log(series);
     let end = log.with_lock(store.config.durability, |log| {
@@ -88,6 +86,41 @@ fn append(
         replaced: 0,
         skipped: 0,
     })
+}
+
+/// Whether there may be much to read before a batch can be checked.
+fn is_far(store: &Store, series: &Series) -> Result<bool, JsonlError> {
+    let meta = store.metadata(&series.data)?;
+    let state = series.state();
+    let of_segments = state.segments.known.manifest.is_some() || meta.is_none();
+    let plain = match (&state.index, meta) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(index), Some(meta)) => index.is_far(&meta),
+    };
+    Ok(plain || (of_segments && state.segments.shown.is_none()))
+}
+
+/// The long part of the reading, before others have to wait for the writers' lock.
+fn read_ahead(store: &Store, series: &Series) -> Result<(), JsonlError> {
+    let Some(view) = segments::view(store, series)? else {
+        return Ok(());
+    };
+    let looked = segments::look_in_turn(store, series, &view, None, &series.writers)?;
+    let Some(manifest) = &view.manifest else {
+        return Ok(());
+    };
+    let number = view.number();
+    let sealed = looked.sections.iter();
+    let sealed = sealed.filter(|section| section.number < number);
+    let columns = Arc::new(super::scan::columns_of(sealed));
+    let mut state = series.state();
+    // As it is under the lock, if nothing comes between.
+    if state.is_now(&view) && state.unit(store) == looked.unit {
+        let as_of = (manifest.generation, view.raw.is_some());
+        state.segments.shown = Some((as_of, columns));
+    }
+    Ok(())
 }
 
 /// Checks the batch against everything that is in the file now, and appends it. Gives the version after it.
@@ -204,9 +237,10 @@ fn sealed_columns(
     let as_of = (manifest.generation, raw.is_some());
     let plain = state.index.as_ref().map(Arc::clone);
     state.live_is(&manifest.id, manifest.next + u64::from(raw.is_some()));
-    if raw.is_some() && state.segments.raw.is_none() {
-        // It may be of the file that was sealed; if not, that is noticed.
-        state.segments.raw = plain;
+    if let Some(raw) = &raw
+        && let Some(plain) = plain.filter(|plain| plain.is_of(raw.id))
+    {
+        state.segments.raw = Some(plain);
     }
     if let Some((_, shown)) = state.segments.shown.as_ref().filter(|(of, _)| *of == as_of) {
         return Ok(Some(Arc::clone(shown)));
@@ -243,7 +277,7 @@ fn current(
 
 /// Clears away what is left of a series whose lines are gone. Under the writers' lock.
 pub(crate) fn forget(store: &Store, series: &Series, state: &mut State) -> Result<(), JsonlError> {
-    state.index = None;
+    state.forget_index();
     series.remove_index(store)?;
     state
         .segments
