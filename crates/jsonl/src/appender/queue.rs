@@ -375,9 +375,10 @@ impl Queue {
     pub(super) fn note_written(&self, entry: u64, entries: u64) {
         let mut state = self.lock();
         // What was refused may have been the last that waited.
-        state.written = match state.waiting.is_empty() {
-            true => state.accepted,
-            false => entry,
+        state.written = if state.waiting.is_empty() {
+            state.accepted
+        } else {
+            entry
         };
         state.written_entries += entries;
         state.unsynced_since.get_or_insert_with(Instant::now);

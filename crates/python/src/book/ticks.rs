@@ -366,7 +366,8 @@ impl TickAppender {
         self.run(py, |appender| async move { appender.close().await })
     }
 
-    /// After a failure: the entries that were accepted and may not be in the files, as pairs of series and JSON text. Given once.
+    /// After a failure, or after a series refused entries: those that were accepted and may not be in the files, as pairs of series and JSON text. Given once; what was
+    /// refused is in no file, and its series can be pushed to again then.
     fn take_unwritten(&self) -> PyResult<Vec<(String, String)>> {
         let left = self.ours()?.take_unwritten().into_iter();
         Ok(left
@@ -378,6 +379,12 @@ impl TickAppender {
     #[getter]
     fn accepted(&self) -> PyResult<u64> {
         Ok(self.status()?.accepted)
+    }
+
+    /// How many of them a series refused when they were written: they are in no file.
+    #[getter]
+    fn refused(&self) -> PyResult<u64> {
+        Ok(self.status()?.refused)
     }
 
     /// How many of them are in the files.
@@ -426,6 +433,7 @@ impl TickAppender {
                 ("accepted", &status.accepted),
                 ("written", &status.written),
                 ("durable", &status.durable),
+                ("refused", &status.refused),
             ],
         )
     }
