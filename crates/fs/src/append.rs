@@ -311,9 +311,16 @@ impl AppendLog {
         Ok(())
     }
 
-    /// Why the handle can no longer be used, if a sync failed.
+    /// Why the handle can no longer be used, if a sync failed or it was [poisoned](Self::poison).
     pub fn poisoned(&self) -> Option<&str> {
         self.poison.get().map(String::as_str)
+    }
+
+    /// Makes the handle refuse every later call, as if a sync of its own had failed: for who syncs the file through another handle and is told there that
+    /// it failed, since the system may tell it only once.
+    pub fn poison(&self, why: impl Into<String>) {
+        // The first reason stays.
+        let _ = self.poison.set(why.into());
     }
 
     /// The length of the file in bytes, a torn tail included; 0 if there is none.

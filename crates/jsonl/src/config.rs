@@ -38,7 +38,7 @@ pub struct JsonlConfig {
     /// The most bytes that one call appends. 1 GiB.
     pub max_batch_bytes: usize,
     /// How many series keep their files open for appending, each of which takes two file handles; and how many of those who follow a series keep theirs, each
-    /// of which takes one. 128.
+    /// of which takes one. 128. What a [rotation](Self::rotation) on the way of an append compresses takes a few more, for two series at a time.
     pub max_open_series: NonZeroUsize,
     /// How many pieces of a file a scan decodes at the same time. The number of processors, at most 4.
     pub read_ahead: NonZeroUsize,
@@ -175,6 +175,9 @@ impl JsonlConfig {
 
 /// When the plain file of a series is sealed and the next one begun. The default is never; [`rotate`](crate::JsonlTimeSeriesRepository::rotate)
 /// can be called at any time.
+///
+/// What was sealed is compressed by two threads at most, however many series are due at once; nobody waits for them. A series that waits for its turn is not sealed
+/// again before.
 ///
 /// ```
 /// use minutebook_jsonl::{JsonlConfig, Rotation};

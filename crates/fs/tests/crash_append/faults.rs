@@ -51,6 +51,21 @@ fn a_failed_sync_poisons_the_handle_until_it_is_opened_again() {
 }
 
 #[test]
+fn a_handle_that_is_told_of_another_ones_failure_refuses_everything() {
+    let disk = SimFs::new();
+    setup(&disk).unwrap();
+    let told = log(&disk);
+    told.append(&line(0), Durability::Buffered).unwrap();
+    told.poison("somebody else's sync failed");
+    told.poison("a later reason");
+    assert_eq!(told.poisoned(), Some("somebody else's sync failed"));
+    let error = told.append(&line(1), Durability::Buffered).unwrap_err();
+    assert!(error.nothing_applied());
+    told.sync().unwrap_err();
+    assert_eq!(lines(&disk).unwrap().0, [0]);
+}
+
+#[test]
 fn a_failed_sync_fails_all_who_waited_for_it() {
     // The first sync of a log is that of its name, too.
     a_sync_that_fails(OpKind::SyncData, Durability::Synced);

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::entries::{Lines, line_of_value, lines};
 use crate::error::JsonlError;
-use crate::store::{Series, Store};
+use crate::store::{Last, Series, Store};
 use crate::time_series::JsonlTimeSeriesRepository;
 use queue::{Pace, Queue, Stage};
 
@@ -69,6 +69,8 @@ pub struct Appender {
     store: Arc<Store>,
     queue: Arc<Queue>,
     worker: Mutex<Option<JoinHandle<()>>>,
+    /// Dropped after the thread has ended.
+    _last: Arc<Last>,
 }
 
 impl JsonlTimeSeriesRepository {
@@ -95,6 +97,7 @@ impl JsonlTimeSeriesRepository {
             store: Arc::clone(&self.store),
             queue,
             worker: Mutex::new(Some(worker)),
+            _last: Arc::clone(&self.last),
         })
     }
 }

@@ -1,12 +1,13 @@
 //! When the plain file is due to be sealed, and doing it on the way of an append.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use minutebook_core::time::from_system;
 use minutebook_fs::{FileId, LockMode, LockWait};
 
+use super::sealers::compress_later;
 use super::{Guard, finish, rotate};
 use crate::error::JsonlError;
 use crate::store::{Series, State, Store};
@@ -22,6 +23,8 @@ pub(crate) struct Due {
     base: Mutex<Option<(u64, u64)>>,
     /// The plain file that has lines of an earlier day and could not be sealed, as somebody else was at work. Our next append makes it look new.
     overdue: Mutex<Option<FileId>>,
+    /// What was sealed last waits for a thread of ours that compresses it. Nothing more is sealed before.
+    pub(super) waits: AtomicBool,
 }
 
 impl Default for Due {
@@ -31,6 +34,7 @@ impl Default for Due {
             day: AtomicI64::new(i64::MIN),
             base: Mutex::default(),
             overdue: Mutex::default(),
+            waits: AtomicBool::new(false),
         }
     }
 }
@@ -105,7 +109,7 @@ fn before(store: &Store, series: &Series, state: &mut State) -> Result<u64, Json
     Err(JsonlError::Moved)
 }
 
-/// Seals the plain file if it is due. What was sealed is compressed by a thread of its own, which nobody waits for.
+/// Seals the plain file if it is due. What was sealed is compressed by one of a few threads, which nobody waits for.
 ///
 /// A failure to seal is logged and leaves everything as it was: the append goes on, and the next one tries again.
 pub(crate) fn before_append(store: &Arc<Store>, series: &Arc<Series>) {
@@ -159,17 +163,22 @@ fn seal_if_due(
     if known < limit && overdue.is_none() {
         return Ok(());
     }
-    let guard = match Guard::take(store, series, LockMode::Exclusive, LockWait::Try) {
-        Ok(guard) => guard,
-        // Somebody is at it.
-        Err(JsonlError::Fs(error)) if error.is_locked() => {
-            if overdue.is_some() {
-                *series.due.overdue() = overdue;
-                series.due.look_again();
-            }
-            return Ok(());
+    let guard = if series.due.waits.load(Ordering::Acquire) {
+        None
+    } else {
+        match Guard::take(store, series, LockMode::Exclusive, LockWait::Try) {
+            Ok(guard) => Some(guard),
+            Err(JsonlError::Fs(error)) if error.is_locked() => None,
+            Err(error) => return Err(error),
         }
-        Err(error) => return Err(error),
+    };
+    let Some(guard) = guard else {
+        // Somebody is at it.
+        if overdue.is_some() {
+            *series.due.overdue() = overdue;
+            series.due.look_again();
+        }
+        return Ok(());
     };
     // Rarely anything: what an interrupted rotation left must be out of the way.
     finish(store, series, &guard)?;
@@ -180,16 +189,6 @@ fn seal_if_due(
         series.was_sealed();
         return Ok(());
     }
-    let (store, series) = (Arc::clone(store), Arc::clone(series));
-    let work = move || {
-        if let Err(error) = finish(&store, &series, &guard) {
-            let path = series.data.display();
-            tracing::warn!(%path, %error, "a sealed segment was not compressed; the next rotation tries again");
-        }
-    };
-    let thread = std::thread::Builder::new().name("minutebook-seal".to_owned());
-    if let Err(error) = thread.spawn(work) {
-        tracing::warn!(%error, "no thread to compress a segment; the next rotation does it");
-    }
+    compress_later(store, series, guard);
     Ok(())
 }

@@ -23,6 +23,7 @@ mod opened;
 mod plain;
 mod removal;
 mod rotate;
+mod sealers;
 mod section;
 mod stats;
 mod view;
@@ -40,6 +41,7 @@ pub(crate) use opened::Opened;
 pub(crate) use plain::{Beside, beside};
 pub(crate) use removal::{delete, drop_segments};
 pub(crate) use rotate::rotate;
+pub(crate) use sealers::Sealers;
 pub(crate) use section::Section;
 pub(crate) use view::{View, exists, view, view_known};
 

@@ -1,14 +1,15 @@
 //! What all calls on one directory share.
 
+mod last;
 mod series;
 mod state;
+mod sync;
 
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use minutebook_core::SeriesId;
 use minutebook_fs::{
@@ -22,8 +23,10 @@ use crate::entries::{Group, Handles};
 use crate::error::JsonlError;
 use crate::layout;
 use crate::logs::Logs;
-use crate::segments::{self, Due, Paths, View};
+use crate::segments::{self, Due, Paths, Sealers, View};
 
+use last::Keeper;
+pub(crate) use last::Last;
 pub(crate) use series::Series;
 pub(crate) use state::{Segments, State, is_same};
 
@@ -39,10 +42,13 @@ pub(crate) struct Store {
     pub(crate) declared: Vec<(String, ColumnType)>,
     series: Mutex<HashMap<SeriesId, Arc<Series>>>,
     logs: Mutex<Logs>,
+    /// A sync of closed files has ended.
+    round_ended: Condvar,
     /// How many more of those who follow may keep their file open.
     pub(crate) follows: Handles,
-    /// The thread that writes an index down, or did so last.
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    keeper: Mutex<Keeper>,
+    /// The threads that compress what was sealed.
+    pub(crate) sealers: Sealers,
 }
 
 impl Store {
@@ -59,8 +65,10 @@ impl Store {
             declared,
             series: Mutex::default(),
             logs,
+            round_ended: Condvar::new(),
             follows,
             keeper: Mutex::default(),
+            sealers: Sealers::default(),
         })
     }
 
@@ -84,6 +92,7 @@ impl Store {
             group: Group::default(),
             index: self.root.join(&[&names.index])?,
             keep_at: AtomicU64::new(0),
+            syncing: Mutex::default(),
             state: Mutex::default(),
             readers: Mutex::default(),
             writers: Mutex::default(),
@@ -127,44 +136,6 @@ impl Store {
             )));
         }
         Ok(())
-    }
-
-    /// Makes durable what this store appended.
-    pub(crate) fn sync(&self) -> Result<(), JsonlError> {
-        if let Some(why) = lock(&self.logs).poisoned() {
-            return Err(JsonlError::Poisoned(why));
-        }
-        let (open, closed) = lock(&self.logs).take_unsynced();
-        let mut result = Ok(());
-        for (_, log) in open {
-            result = result.and(log.sync());
-        }
-        if closed.is_empty() {
-            return Ok(result?);
-        }
-        for id in &closed {
-            result = result.and(self.sync_closed(id));
-        }
-        let dir = self.root.path();
-        let names = self.config.fs.sync_dir(dir);
-        result = result.and(names.map_err(|error| FsError::names("sync", dir, error)));
-        if let Err(error) = &result {
-            lock(&self.logs).poison(error.to_string());
-        }
-        Ok(result?)
-    }
-
-    /// The system keeps what was written through a handle that is closed now; any handle can sync it.
-    fn sync_closed(&self, id: &SeriesId) -> Result<(), FsError> {
-        let Ok(series) = self.series(id) else {
-            return Ok(());
-        };
-        let step = |error| FsError::unknown("sync", "sync", &series.data, error);
-        match self.config.fs.open(&series.data, OpenMode::AppendExisting) {
-            Ok(file) => file.sync_all().map_err(step),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(step(error)),
-        }
     }
 
     /// What is known of the file at a path; `None` if there is none.
@@ -215,19 +186,6 @@ impl Store {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(_) => Ok(first),
-        }
-    }
-}
-
-/// Waits for the thread that writes an index down, as the last handle of a repository is dropped: a program that ends then leaves a whole index.
-#[derive(Debug)]
-pub(crate) struct Last(pub(crate) Arc<Store>);
-
-impl Drop for Last {
-    fn drop(&mut self) {
-        let thread = lock(&self.0.keeper).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that writes indexes panicked");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 
 use minutebook_core::SeriesId;
 use minutebook_fs::Durability;
@@ -31,6 +32,8 @@ pub(crate) struct Series {
     pub(crate) index: PathBuf,
     /// At which length of the file its index is written down again; 0 until it was looked whether there is one.
     pub(super) keep_at: AtomicU64,
+    /// Held by who syncs the lines through a handle of his own.
+    pub(super) syncing: Mutex<()>,
     pub(super) state: Mutex<State>,
     /// Of the reads one at a time reads a file of which nothing is known; of the writes, too, which wait for no read.
     pub(crate) readers: Mutex<()>,
@@ -60,20 +63,21 @@ impl Series {
     }
 
     /// Has its index written down by a thread that nobody waits for; `false` if there is so little to read that the caller may do it. A store has one such thread at a
-    /// time: while it is busy with another series, this one stays due.
+    /// time: while it is busy with another series, this one stays due. After the last handle of the store is gone there is none.
     pub(crate) fn keep_index_aside(self: &Arc<Self>, store: &Arc<Store>) -> bool {
         const LITTLE: u64 = 1 << 20;
         if self.due.end() < LITTLE {
             return false;
         }
         let mut keeper = lock(&store.keeper);
-        if keeper.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        let busy = |thread: &JoinHandle<()>| !thread.is_finished();
+        if keeper.ended || keeper.thread.as_ref().is_some_and(busy) {
             return true;
         }
         let (shared, series) = (Arc::clone(store), Arc::clone(self));
         let thread = std::thread::Builder::new().name("minutebook-index".to_owned());
         match thread.spawn(move || series.keep_index(&shared)) {
-            Ok(thread) => *keeper = Some(thread),
+            Ok(thread) => keeper.thread = Some(thread),
             Err(error) => {
                 tracing::warn!(%error, "no thread to write an index; the next append tries again");
             }
@@ -81,7 +85,8 @@ impl Series {
         true
     }
 
-    /// Writes its index down, for processes to come. What fails here is only logged: nothing needs it.
+    /// Writes its index down, for processes to come. What fails here is only logged: nothing needs it. That the lines could not be synced is kept, and told to who
+    /// appends to the series or syncs.
     pub(crate) fn keep_index(&self, store: &Store) {
         match self.write_index(store) {
             Ok(end) => tracing::debug!(path = %self.index.display(), end, "wrote the index"),
@@ -98,7 +103,7 @@ impl Series {
         let next = next_keep(index.end, store.config.index_bytes.max(1));
         self.keep_at.store(next, Ordering::Relaxed);
         // First the lines: an index must not outlive them.
-        store.sync_closed(&self.id)?;
+        store.sync_file(self)?;
         index::save(&*store.config.fs, &self.index, &index, reading)?;
         Ok(index.end)
     }

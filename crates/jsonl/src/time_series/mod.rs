@@ -58,7 +58,8 @@ const CAPABILITIES: Capabilities = Capabilities::of(&[Capability::Persistent, Ca
 #[derive(Debug, Clone)]
 pub struct JsonlTimeSeriesRepository {
     pub(crate) store: Arc<Store>,
-    _last: Arc<Last>,
+    /// Waits for the index when the last handle is dropped.
+    pub(crate) last: Arc<Last>,
 }
 
 impl JsonlTimeSeriesRepository {
@@ -73,7 +74,7 @@ impl JsonlTimeSeriesRepository {
             Ok(store) => {
                 let store = Arc::new(store);
                 let last = Arc::new(Last(Arc::clone(&store)));
-                Ok(Self { store, _last: last })
+                Ok(Self { store, last })
             }
             Err(error) => Err(error.of("open").with_resource(dir.display())),
         }
@@ -84,11 +85,12 @@ impl JsonlTimeSeriesRepository {
         self.store.root.path()
     }
 
-    /// Makes durable what this repository appended with [`Buffered`](minutebook_fs::Durability::Buffered).
+    /// Makes durable what this repository appended with [`Buffered`](minutebook_fs::Durability::Buffered): everything that was appended before the call, whoever else syncs
+    /// at the same time.
     ///
     /// # Errors
-    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if a sync fails: then it is not known what of it is durable. Read the series
-    /// again before writing to it.
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if a sync fails, now or before, also one for an index: then it is not known what of it is durable. Appends to
+    /// that series, and later calls, are refused until the directory is opened again: read the series before writing to it.
     pub async fn sync(&self) -> Result<()> {
         let store = Arc::clone(&self.store);
         let synced = blocking(move || store.sync()).await;
