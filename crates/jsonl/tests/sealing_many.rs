@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use common::*;
 use minutebook_core::{Clock, ManualClock, SeriesId, SystemClock};
 use minutebook_fs::{
-    DirEntry, Durability, Fs, FsFile, Identity, Locality, Metadata, OpenMode, OsFs,
+    DirEntry, Durability, Fs, FsFile, Identity, Locality, LockMode, LockWait, Metadata, OpenMode,
+    OsFs,
 };
 use minutebook_jsonl::{
     AppenderOptions, EntryQuery, JsonlConfig, JsonlTimeSeriesRepository, Rotation,
@@ -168,13 +169,28 @@ fn hundreds_of_series_that_are_due_at_once_need_few_threads_and_handles() {
     assert!(handles <= most, "{handles} handles, {before} at first");
     assert!(fs.most.load(Ordering::SeqCst) <= THREADS);
 
-    fs.may_go.store(true, Ordering::SeqCst);
-    // One that somebody has locked when it is its turn is not forgotten: those that were sealed are all compressed.
-    for series in &all {
-        while raw_segments(dir.path(), series) > 0 {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+    // Somebody else is at one of those that wait.
+    let (before, rest) = all.split_at(SERIES / 2);
+    let (locked, after) = rest.split_at(1);
+    let lock = dir.path().join(format!(".s{}.seal", SERIES / 2));
+    let busy = OsFs.lock(&lock, LockMode::Exclusive, LockWait::Try);
+    let compressed = |some: &[SeriesId]| {
+        for series in some {
+            let mut looks = 0;
+            while raw_segments(dir.path(), series) > 0 {
+                looks += 1;
+                assert!(looks < 10_000, "{series} is forgotten");
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
         }
-    }
+    };
+    fs.may_go.store(true, Ordering::SeqCst);
+    compressed(before);
+    compressed(after);
+    assert_eq!(raw_segments(dir.path(), &locked[0]), 1);
+    // It was not forgotten.
+    drop(busy.unwrap());
+    compressed(locked);
     assert!(fs.most.load(Ordering::SeqCst) <= THREADS);
     // What was overdue meanwhile is sealed by the next append.
     for series in &all {
