@@ -28,8 +28,8 @@ pub use file::{
 pub use log::{Absorbed, AbsorbedEarlier, AbsorbedSegment, Metadata, Operation};
 pub use series::{
     AbsorbReceipt, AbsorbedState, AdoptDirectory, AdoptReport, AdoptedDirectory, AdoptedSeries,
-    ChangedRange, CompactionPlan, CompactionReason, CompactionReport, CompactionStep, LeftOut,
-    NamedSnapshot, ParquetTimeSeriesRepository, SeriesChecked, VacuumOptions, VacuumReport,
-    VerifyReport, VersionDiff, VersionInfo,
+    ChangedRange, CompactionPlan, CompactionReason, CompactionReport, CompactionStep, HeldSegments,
+    LeftOut, NamedSnapshot, ParquetTimeSeriesRepository, SeriesChecked, VacuumOptions,
+    VacuumReport, VerifyReport, VersionDiff, VersionInfo,
 };
 pub use store::DurableStore;

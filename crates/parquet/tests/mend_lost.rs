@@ -238,6 +238,53 @@ fn what_is_lost_is_not_known_to_be_empty() {
     });
 }
 
+fn known_in(ranges: &[TimeRange], time: i64) -> bool {
+    let time = minutebook_core::time::from_nanos(time);
+    ranges.iter().any(|range| range.contains(time))
+}
+
+#[test]
+fn an_earlier_version_that_comes_back_knows_nothing_of_what_came_after_it() {
+    threaded(async {
+        let store = Arc::new(Shaky::default());
+        let config = ParquetConfig::default().merge_floor_rows(100_000);
+        let open =
+            || ParquetTimeSeriesRepository::with_store(Arc::clone(&store) as _, config.clone());
+        let repo = open();
+        let early: Vec<Row> = vec![(10, 1), (20, 2), (90, 9)];
+        write(&repo, &early).await;
+        let before = named(&names(&store, "data").await);
+        let known = TimeRange::all();
+        repo.mark_complete(&series(), known, true).await.unwrap();
+        write(&repo, &[(50, 5)]).await;
+        // Somebody learns that something is missing after all.
+        let missing = range(5_000, 6_000);
+        repo.mark_complete(&series(), missing, false).await.unwrap();
+        // All rows are in one file now, and the first file is still that of the earlier versions.
+        let file = named(&names(&store, "data").await)
+            .into_iter()
+            .find(|name| !before.contains(name))
+            .unwrap();
+        let path = Path::from(format!("btcusd/1m/data/{file}"));
+        store.inner.delete(&path).await.unwrap();
+        let repo = open();
+        // Other files are named with it, which the newest version has not.
+        let files = [file.clone(), "none-of-it.parquet".to_owned()];
+        let left = repo.leave_out(&series(), &files).await.unwrap();
+        assert_eq!(left.went_back_to, Some(Version(2)));
+        assert_eq!(all(&repo).await.unwrap().unwrap(), early);
+        let complete = repo.complete_ranges(&series()).await.unwrap();
+        assert!(!known_in(&complete, 50), "{complete:?}");
+        assert!([5_000, 5_999].iter().all(|t| !known_in(&complete, *t)));
+        assert!(
+            [5, 91, 4_999, 6_000]
+                .iter()
+                .all(|t| known_in(&complete, *t))
+        );
+        assert_eq!(left.lost_in, [file].into(), "only what lost rows");
+    });
+}
+
 #[test]
 fn a_lost_list_of_files_takes_its_times_with_it() {
     threaded(async {

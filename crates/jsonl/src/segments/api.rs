@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use minutebook_core::time::from_nanos;
-use minutebook_core::{Result, SeriesId};
+use minutebook_core::{ErrorKind, Result, SeriesId};
 use minutebook_fs::task::blocking;
 
-use super::{Entry, Guard};
+use super::{Entry, Guard, SealedFile};
 use crate::error::JsonlError;
 use crate::store::{Series, Store};
 use crate::time_series::JsonlTimeSeriesRepository;
@@ -112,6 +112,39 @@ impl JsonlTimeSeriesRepository {
                 .collect())
         })
         .await
+    }
+
+    /// Whether a series has a compressed segment of this number and log with these lines (their BLAKE3), all of which are read. One that is damaged or missing is not
+    /// whole, and neither is one of a list of segments that cannot be read. Nothing is locked or changed.
+    ///
+    /// # Errors
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if the disk fails.
+    pub async fn is_segment_whole(
+        &self,
+        series: &SeriesId,
+        log_id: &str,
+        number: u64,
+        digest: &str,
+    ) -> Result<bool> {
+        let (log_id, digest) = (log_id.to_owned(), digest.to_owned());
+        let found = self.segment_work("check a segment", series, move |store, series| {
+            let manifest = super::view(store, series)?.and_then(|view| view.manifest);
+            let entry = manifest.as_ref().and_then(|manifest| manifest.get(number));
+            let Some(entry) = entry.filter(|it| it.id == log_id && it.digest == digest) else {
+                return Ok(false);
+            };
+            let path = series.sealed.sealed(number);
+            let Some(file) = SealedFile::open(&*store.config.fs, &path)? else {
+                return Ok(false);
+            };
+            Ok(file.digest()? == (entry.digest.clone(), entry.bytes))
+        });
+        match found.await {
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                Ok(false)
+            }
+            found => found,
+        }
     }
 
     pub(crate) async fn segment_work<T: Send + 'static>(

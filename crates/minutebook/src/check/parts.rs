@@ -10,14 +10,14 @@ use minutebook_fs::task::blocking;
 use minutebook_fs::{is_temporary, stray_temporaries};
 use minutebook_json::{check_decisions, check_documents};
 use minutebook_jsonl::check_ticks;
-use minutebook_parquet::AbsorbedSegment;
 
 use super::{Collect, VerifyReport};
 use crate::backends::Backends;
 use crate::config::CONFIG_FILE;
 use crate::disk::Disk;
 use crate::repair::QUARANTINE_DIR;
-use crate::{Clock, Error, ErrorKind, Result, SeriesId, SystemClock};
+use crate::tiered::Held;
+use crate::{Clock, Error, ErrorKind, Result, SystemClock};
 
 /// Where a part lies.
 pub(super) fn place(disk: &Disk, part: Part) -> PathBuf {
@@ -210,7 +210,10 @@ pub(super) async fn series(
     let found = repository.check_directory(root, &**collect).await?;
     for id in found {
         report.series += 1;
-        let held = segments(disk, &id).await;
+        let held = Held {
+            log: &disk.tick_log,
+            series: &id,
+        };
         let checked = repository.check_series_beside(&id, root, &**collect, &held);
         match checked.await {
             Ok(checked) => report.rows += checked.rows,
@@ -218,18 +221,6 @@ pub(super) async fn series(
         }
     }
     Ok(())
-}
-
-/// The sealed segments of a series of ticks; none if they cannot be read, which the part that they are in tells.
-async fn segments(disk: &Disk, id: &SeriesId) -> Vec<AbsorbedSegment> {
-    let log = match disk.tick_log.existing() {
-        Ok(Some(log)) if matches!(id, SeriesId::Ticks { .. }) => log,
-        _ => return Vec::new(),
-    };
-    let found = log.snapshot(id).await;
-    let found = found.ok().flatten().map(|ticks| ticks.segments());
-    let segments = found.unwrap_or_default();
-    segments.iter().map(crate::tiered::identity).collect()
 }
 
 pub(super) async fn documents(

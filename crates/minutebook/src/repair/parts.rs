@@ -15,6 +15,7 @@ use super::rewrite::locked;
 use crate::check::{Seen, judge};
 use crate::disk::Disk;
 use crate::error::fs as fs_error;
+use crate::tiered::Held;
 use crate::{Error, ErrorKind, Minutebook, Result};
 
 /// More bytes than a registry has.
@@ -200,22 +201,10 @@ impl<'a> Round<'a> {
             Some(log) if matches!(id, SeriesId::Ticks { .. }) => log.hand_over(&id).await?,
             _ => None,
         };
-        let mut held = Vec::new();
-        if let Some(ticks) = &ticks {
-            let state = cold.absorbed(&id).await?;
-            let absorbed = state.map(|state| state.absorbed).unwrap_or_default();
-            for segment in ticks.segments() {
-                if !absorbed.has(&segment.log_id, segment.number) {
-                    continue;
-                }
-                match ticks.read(segment.number, None).await {
-                    Ok(_) => held.push(crate::tiered::identity(segment)),
-                    // It is damaged as well.
-                    Err(error) if error.kind() == ErrorKind::Corrupt => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
+        let held = Held {
+            log: &self.disk.tick_log,
+            series: &id,
+        };
         let left = cold.leave_out_beside(&id, &files, &held).await;
         drop(ticks);
         left

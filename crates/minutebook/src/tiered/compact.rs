@@ -147,7 +147,7 @@ fn not_rows(segment: &SegmentInfo) -> Option<Error> {
 }
 
 /// A segment as Parquet names one that it has taken over.
-pub(crate) fn identity(segment: &SegmentInfo) -> AbsorbedSegment {
+fn identity(segment: &SegmentInfo) -> AbsorbedSegment {
     AbsorbedSegment::new(&segment.log_id, segment.number, &segment.digest)
 }
 

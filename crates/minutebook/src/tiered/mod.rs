@@ -4,6 +4,8 @@
 mod compact;
 #[cfg(all(feature = "jsonl", feature = "parquet"))]
 mod files;
+#[cfg(all(feature = "jsonl", feature = "parquet"))]
+mod held;
 mod merge;
 mod plain;
 mod sides;
@@ -24,9 +26,9 @@ use crate::{
 };
 
 #[cfg(all(feature = "jsonl", feature = "parquet"))]
-pub(crate) use compact::identity;
-#[cfg(all(feature = "jsonl", feature = "parquet"))]
 pub use compact::{CompactedSeries, RefusedSegment};
+#[cfg(all(feature = "jsonl", feature = "parquet"))]
+pub(crate) use held::Held;
 
 /// A hot and a cold repository as one series store.
 ///

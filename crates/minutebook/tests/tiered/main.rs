@@ -12,6 +12,8 @@ mod beside;
 mod crashes;
 mod lost_manifest;
 mod memory;
+#[cfg(feature = "json")]
+mod mending;
 mod moving;
 mod read_back;
 mod suites;

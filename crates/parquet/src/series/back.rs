@@ -40,8 +40,9 @@ pub(super) struct WayBack<'a> {
 }
 
 impl<'a> WayBack<'a> {
-    pub(super) fn new(newest: &'a Commit, any: bool, held: &[AbsorbedSegment]) -> Self {
-        let last = last(newest).filter(|last| held.contains(last));
+    /// `held` is the segment that the newest version has absorbed last, if its log still has it.
+    pub(super) fn new(newest: &'a Commit, any: bool, held: Option<&'a AbsorbedSegment>) -> Self {
+        let last = held.filter(|held| last(newest) == Some(held));
         Self {
             newest,
             same: true,
@@ -55,13 +56,13 @@ impl<'a> WayBack<'a> {
     }
 
     /// How the version before the last one that was given fits, if its files are whole.
-    pub(super) fn fits(&mut self, commit: &Commit) -> Fit {
+    fn fits(&mut self, commit: &Commit) -> Fit {
         let keeps_rows = matches!(
             self.operation,
             Operation::Compact | Operation::Describe | Operation::Mark
         );
         let has_held = self.held.is_some() && last(commit) == self.held;
-        if self.had_held && !has_held {
+        if self.had_held && !has_held && self.operation == Operation::Append {
             // The version after it did nothing but take over what the log still has.
             self.schema = Arc::clone(&commit.schema);
             self.rows = commit.rows;
@@ -82,9 +83,36 @@ impl<'a> WayBack<'a> {
     }
 
     /// Whether the version that was given last, which is the first of all, did nothing but take over what the log still has.
-    pub(super) fn begins_with_move(&self) -> bool {
-        self.same && self.had_held
+    fn begins_with_move(&self) -> bool {
+        self.same && self.had_held && self.operation == Operation::Append
     }
+
+    /// The newest earlier version that fits and of which every file is whole.
+    pub(super) async fn origin(mut self, past: &mut impl Past) -> Result<Option<Origin>> {
+        for version in (self.newest.oldest..self.newest.version).rev() {
+            // What was before one that cannot be read cannot be known to be what it was made of.
+            let Some(commit) = past.version(version).await? else {
+                return Ok(None);
+            };
+            match self.fits(&commit) {
+                Fit::Never => return Ok(None),
+                fit if past.is_whole(&commit).await? => {
+                    return Ok(Some(Origin::Version(commit, fit)));
+                }
+                _ => {}
+            }
+        }
+        Ok(self.begins_with_move().then_some(Origin::Beginning))
+    }
+}
+
+/// The versions of a series, and what is known of their files.
+pub(super) trait Past {
+    /// A version; `None` if it is not there or cannot be read.
+    async fn version(&self, version: u64) -> Result<Option<Arc<Commit>>>;
+
+    /// Whether every file of a version is whole.
+    async fn is_whole(&mut self, commit: &Commit) -> Result<bool>;
 }
 
 /// Where a newest version that lost files goes back to.
@@ -95,42 +123,33 @@ pub(super) enum Origin {
     Beginning,
 }
 
-fn last(commit: &Commit) -> Option<&AbsorbedSegment> {
+/// The segment that a version has absorbed last.
+pub(super) fn last(commit: &Commit) -> Option<&AbsorbedSegment> {
     commit.absorbed.as_ref()?.last.as_ref()
 }
 
-impl Inner {
-    /// The newest earlier version that fits and of which every file is whole, read to its last byte.
-    pub(super) async fn way_back(
-        &self,
-        log: &Log,
-        newest: &Commit,
-        held: &[AbsorbedSegment],
-        looked: &mut HashMap<String, bool>,
-        any: bool,
-    ) -> Result<Option<Origin>> {
-        let mut way = WayBack::new(newest, any, held);
-        for version in (newest.oldest..newest.version).rev() {
-            let commit = match log.read(version).await {
-                Ok(Some(commit)) => commit,
-                // What was before it is not known any more.
-                Ok(None) | Err(Fault::Corrupt { .. } | Fault::Unsupported { .. }) => {
-                    return Ok(None);
-                }
-                Err(fault) => return Err(fault),
-            };
-            match way.fits(&commit) {
-                Fit::Never => return Ok(None),
-                fit if self.is_whole(log, &commit, looked).await? => {
-                    return Ok(Some(Origin::Version(commit, fit)));
-                }
-                _ => {}
-            }
+/// As the log has it. Files are read to their last byte; what is known of them by then is taken from, and noted in, `looked`.
+pub(super) struct Read<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) log: &'a Log,
+    pub(super) looked: &'a mut HashMap<String, bool>,
+}
+
+impl Past for Read<'_> {
+    async fn version(&self, version: u64) -> Result<Option<Arc<Commit>>> {
+        match self.log.read(version).await {
+            Err(Fault::Corrupt { .. } | Fault::Unsupported { .. }) => Ok(None),
+            read => read,
         }
-        Ok(way.begins_with_move().then_some(Origin::Beginning))
     }
 
-    /// Whether every file of a version can be read. What is known of files by then is taken from, and noted in, `looked`.
+    async fn is_whole(&mut self, commit: &Commit) -> Result<bool> {
+        self.inner.is_whole(self.log, commit, self.looked).await
+    }
+}
+
+impl Inner {
+    /// Whether every file of a version can be read.
     async fn is_whole(
         &self,
         log: &Log,

@@ -13,12 +13,11 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use self::story::{Story, in_order, named, note, tell_versions};
+use super::held::{HeldSegments, NONE};
 use super::{Inner, ParquetTimeSeriesRepository};
 use crate::error::{Fault, Result};
 use crate::layout::{series_of, snapshots_dir};
-use crate::log::{
-    AbsorbedSegment, GroupRef, Log, MAX_DOCUMENT, Segment, group_from_bytes, is_anchor,
-};
+use crate::log::{GroupRef, Log, MAX_DOCUMENT, Segment, group_from_bytes, is_anchor};
 
 /// Versions may be removed while a check goes on; then it begins again.
 const ATTEMPTS: usize = 5;
@@ -61,22 +60,22 @@ impl ParquetTimeSeriesRepository {
         root: &FilePath,
         watch: &dyn Watch,
     ) -> minutebook_core::Result<SeriesChecked> {
-        self.check_series_beside(series, root, watch, &[]).await
+        self.check_series_beside(series, root, watch, &NONE).await
     }
 
-    /// As [`check_series`](Self::check_series), beside a log of ticks that still has these sealed segments: what is told of damaged files is what
-    /// [`leave_out_beside`](Self::leave_out_beside) would do about them.
+    /// As [`check_series`](Self::check_series), beside a log of ticks: what is told of damaged files is what
+    /// [`leave_out_beside`](Self::leave_out_beside) would do about them. The log is asked only if files of the newest version are damaged.
     ///
     /// # Errors
-    /// As [`check_series`](Self::check_series).
+    /// As [`check_series`](Self::check_series), and what the log says.
     pub async fn check_series_beside(
         &self,
         series: &SeriesId,
         root: &FilePath,
         watch: &dyn Watch,
-        held: &[AbsorbedSegment],
+        ticks: &dyn HeldSegments,
     ) -> minutebook_core::Result<SeriesChecked> {
-        let checked = self.inner.check_series(series, root, watch, held).await;
+        let checked = self.inner.check_series(series, root, watch, ticks).await;
         checked.map_err(|fault| fault.told("verify", series))
     }
 }
@@ -120,13 +119,13 @@ impl Inner {
         series: &SeriesId,
         root: &FilePath,
         watch: &dyn Watch,
-        held: &[AbsorbedSegment],
+        ticks: &dyn HeldSegments,
     ) -> Result<SeriesChecked> {
         let log = self.log(series);
         let mut attempt = 1;
         loop {
             let mut findings = Vec::new();
-            match self.look(&log, root, watch, held, &mut findings).await {
+            match self.look(&log, root, watch, ticks, &mut findings).await {
                 Err(Fault::Vanished { .. }) if attempt < ATTEMPTS => attempt += 1,
                 Err(fault) => return Err(fault),
                 Ok(checked) => {
@@ -144,7 +143,7 @@ impl Inner {
         log: &Log,
         root: &FilePath,
         watch: &dyn Watch,
-        held: &[AbsorbedSegment],
+        ticks: &dyn HeldSegments,
         findings: &mut Vec<Finding>,
     ) -> Result<SeriesChecked> {
         // Listed before the log is read: what is not named then is no part of a version that was there.
@@ -218,9 +217,9 @@ impl Inner {
             story: &story,
             bad: &bad,
             groups: &members,
-            held,
+            ticks,
         };
-        look.tell(findings);
+        look.tell(findings).await?;
         if whole {
             // What only a named snapshot names is kept for it.
             known.extend(self.pinned(log).await?);

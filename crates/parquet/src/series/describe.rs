@@ -160,6 +160,17 @@ fn marked(ranges: &[(i64, i64)], (start, end): (i64, i64), complete: bool) -> Ve
     joined
 }
 
+/// What is in ranges of both, each ascending and apart.
+pub(super) fn in_both(ours: &[(i64, i64)], theirs: &[(i64, i64)]) -> Vec<(i64, i64)> {
+    let both = ours.iter().flat_map(|(from, to)| {
+        let parts = theirs
+            .iter()
+            .map(|(start, end)| (*from.max(start), *to.min(end)));
+        parts.filter(|(from, to)| from < to)
+    });
+    both.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +183,9 @@ mod tests {
         assert_eq!(marked(&ranges, (10, 20), true), [(0, 30)]);
         assert_eq!(marked(&ranges, (5, 25), false), [(0, 5), (25, 30)]);
         assert_eq!(marked(&ranges, (0, 30), false), []);
+        let common = in_both(&ranges, &[(-5, 1), (3, 20), (21, 22), (29, 40)]);
+        assert_eq!(common, [(0, 1), (3, 10), (21, 22), (29, 30)]);
+        assert_eq!(in_both(&ranges, &[]), []);
         assert_eq!(marked(&ranges, (2, 3), false), [(0, 2), (3, 10), (20, 30)]);
     }
 }

@@ -3,22 +3,19 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use minutebook_core::series::batch::timestamps;
 use minutebook_core::time::format_timestamp;
 use minutebook_core::{SeriesId, Version};
 use object_store::path::Path;
 
-use super::back::{Fit, Origin};
+use super::back::{Fit, Origin, Read, WayBack};
+use super::describe::in_both;
 use super::draft::{Draft, Group};
+use super::held::{HeldSegments, NONE, held};
+use super::salvage::Readable;
 use super::write::{ATTEMPTS, Committed, Patience};
 use super::{Inner, ParquetTimeSeriesRepository};
-use crate::codec::{Segments, Wanted, has_checksums, without};
 use crate::error::{Fault, Result};
 use crate::log::{Absorbed, AbsorbedSegment, Commit, Log, Metadata, Operation, Segment};
-
-/// A stretch that cannot be read is halved until it has no more rows than this.
-const SMALLEST: u64 = 64;
 
 /// In the note of a repair: how many rows were lost.
 pub(super) const LOST_ROWS: &str = "lost_rows";
@@ -48,33 +45,39 @@ impl ParquetTimeSeriesRepository {
     /// at all would be left of the newest version, the rows of the last version of which every file is whole come back, with the columns, key and metadata that it
     /// had; none, if it had none. The note of the new version says so.
     ///
-    /// The times of lost rows are [complete](Self::complete_ranges) no more. Files that were [adopted](Self::adopt) stay known as such, so that no later
+    /// The times of lost rows are [complete](Self::complete_ranges) no more; if another state comes back, complete is what both versions call so, and of that nothing between the first and
+    /// the last row of the newest one. Whatever the configuration says, all there is of the series is durable when this returns. Files that were [adopted](Self::adopt) stay known as such, so that no later
     /// correction is overwritten: to have lost rows of theirs back, load the file and upsert it.
     ///
     /// # Errors
     /// [`Conflict`](minutebook_core::ErrorKind::Conflict) if other writers are always first;
-    /// [`Corrupt`](minutebook_core::ErrorKind::Corrupt) if other files of the series are damaged too.
+    /// [`Corrupt`](minutebook_core::ErrorKind::Corrupt) if other files of the series are damaged too;
+    /// [`Unavailable`](minutebook_core::ErrorKind::Unavailable) if the storage fails.
     pub async fn leave_out(
         &self,
         series: &SeriesId,
         files: &[String],
     ) -> minutebook_core::Result<LeftOut> {
-        self.leave_out_beside(series, files, &[]).await
+        self.leave_out_beside(series, files, &NONE).await
     }
 
-    /// As [`leave_out`](Self::leave_out), beside a log of ticks that still has these sealed segments. If the one that was
-    /// [absorbed](Self::absorb) last is among them, the version goes back to before that where nothing else changed rows since and the version before it is kept: the segment
+    /// As [`leave_out`](Self::leave_out), beside a log of ticks. If that still has the sealed segment that was
+    /// [absorbed](Self::absorb) last, the version goes back to before that where nothing else changed rows since and the version before it is kept: the segment
     /// counts as one that was not taken over, and its rows are read from the log again. Nobody may remove segments from the log meanwhile.
     ///
     /// # Errors
-    /// As [`leave_out`](Self::leave_out).
+    /// As [`leave_out`](Self::leave_out), and what the log says.
     pub async fn leave_out_beside(
         &self,
         series: &SeriesId,
         files: &[String],
-        held: &[AbsorbedSegment],
+        log: &dyn HeldSegments,
     ) -> minutebook_core::Result<LeftOut> {
-        let done = self.inner.leave_out(series, files, held).await;
+        // Damaged files are taken away next. What the new version names may have been written without syncs; the version itself is not.
+        self.sync(series).await?;
+        let synced = self.synced();
+        let inner = &synced.as_ref().unwrap_or(self).inner;
+        let done = inner.leave_out(series, files, log).await;
         done.map_err(|fault| fault.told("repair", series))
     }
 }
@@ -82,7 +85,7 @@ impl ParquetTimeSeriesRepository {
 /// What is mended, and what is known by now of files that an attempt before has looked at.
 struct Work<'a> {
     files: &'a [String],
-    held: &'a [AbsorbedSegment],
+    ticks: &'a dyn HeldSegments,
     whole: HashMap<String, bool>,
 }
 
@@ -107,14 +110,14 @@ impl Inner {
         &self,
         series: &SeriesId,
         files: &[String],
-        held: &[AbsorbedSegment],
+        ticks: &dyn HeldSegments,
     ) -> Result<LeftOut> {
         let log = self.log(series);
         let turn = self.state().entry(series.clone()).or_default().turn.clone();
         let _turn = turn.lock().await;
         let mut work = Work {
             files,
-            held,
+            ticks,
             whole: files.iter().map(|file| (file.clone(), false)).collect(),
         };
         let mut patience = Patience::default();
@@ -154,12 +157,14 @@ impl Inner {
     }
 
     async fn mended(&self, log: &Log, newest: &Arc<Commit>, work: &mut Work<'_>) -> Result<Mended> {
-        if !self.names_any(log, newest, work.files).await? {
+        let named = self.named_of(log, newest, work.files).await?;
+        if named.is_empty() {
             return Ok(Mended::Nothing);
         }
+        let held = held(newest, work.ticks).await?;
         // Looking for a way back reads whole files, and takes as long as that takes: what is written is written after it.
-        if let Some(back) = self.back(log, newest, work, false).await? {
-            return self.going_back(log, newest, work.files, back).await;
+        if let Some(back) = self.back(log, newest, work, held.as_ref(), false).await? {
+            return self.going_back(log, newest, named, back).await;
         }
         let Some(mut draft) = self.upon(log, newest).await? else {
             return Ok(Mended::Outdated);
@@ -170,8 +175,8 @@ impl Inner {
             return Err(fault);
         }
         if draft.is_empty() {
-            if let Some(back) = self.back(log, newest, work, true).await? {
-                return self.going_back(log, newest, work.files, back).await;
+            if let Some(back) = self.back(log, newest, work, held.as_ref(), true).await? {
+                return self.going_back(log, newest, named, back).await;
             }
             if let Some(absorbed) = &mut draft.absorbed {
                 absorbed.forget();
@@ -205,10 +210,16 @@ impl Inner {
         log: &Log,
         newest: &Commit,
         work: &mut Work<'_>,
+        held: Option<&AbsorbedSegment>,
         any: bool,
     ) -> Result<Option<Back>> {
-        let found = self.way_back(log, newest, work.held, &mut work.whole, any);
-        let (commit, fit) = match found.await? {
+        let mut past = Read {
+            inner: self,
+            log,
+            looked: &mut work.whole,
+        };
+        let found = WayBack::new(newest, any, held).origin(&mut past).await?;
+        let (commit, fit) = match found {
             None => return Ok(None),
             Some(Origin::Beginning) => return Ok(Some(Back::Beginning)),
             Some(Origin::Version(commit, fit)) => (commit, fit),
@@ -225,7 +236,7 @@ impl Inner {
         &self,
         log: &Log,
         newest: &Commit,
-        files: &[String],
+        named: BTreeSet<String>,
         back: Back,
     ) -> Result<Mended> {
         let (commit, fit, pin) = match back {
@@ -251,7 +262,7 @@ impl Inner {
             ),
             Fit::LastRows => {
                 report.lost_rows = newest.rows;
-                report.lost_in = files.iter().cloned().collect();
+                report.lost_in = named;
                 report.saved_rows = 0;
                 format!(
                     "nothing of version {} could be read; the rows are those of version {version} of {time}, which has {}",
@@ -268,8 +279,12 @@ impl Inner {
         draft.adopted.clone_from(&commit.adopted);
         if fit == Fit::LastRows {
             draft.metadata.clone_from(&commit.metadata);
-            draft.complete.clone_from(&commit.complete);
             draft.key.clone_from(&commit.key);
+            // What was marked since, or is not any more, was said of rows of the newest one; and of those none is here, but for what the earlier one has too.
+            draft.complete = in_both(&newest.complete, &commit.complete);
+            if let Some(times) = newest.first.zip(newest.last) {
+                draft.is_lost(times);
+            }
         }
         if let Some(absorbed) = &mut draft.absorbed {
             // What was absorbed since is not among the rows: where the log still has it, it is read there.
@@ -295,18 +310,29 @@ impl Inner {
         Ok(Mended::Draft(Box::new(draft), report, None))
     }
 
-    /// Whether a version names one of these files.
-    async fn names_any(&self, log: &Log, commit: &Commit, files: &[String]) -> Result<bool> {
-        let damaged = |segment: &Segment| files.contains(&segment.file);
-        if commit.segments.iter().any(damaged) {
-            return Ok(true);
-        }
+    /// Which of these files a version names.
+    async fn named_of(
+        &self,
+        log: &Log,
+        commit: &Commit,
+        files: &[String],
+    ) -> Result<BTreeSet<String>> {
+        let mut named = BTreeSet::new();
+        let mut note = |segments: &[Segment]| {
+            let files = segments.iter().filter(|it| files.contains(&it.file));
+            named.extend(files.map(|segment| segment.file.clone()));
+        };
+        note(&commit.segments);
+        let (mut lists, whole) = (Vec::new(), |file| !files.contains(file));
         for group in &commit.groups {
-            if files.contains(&group.file) || self.group(log, group).await?.iter().any(damaged) {
-                return Ok(true);
+            if whole(&group.file) {
+                note(&self.group(log, group).await?);
+            } else {
+                lists.push(group.file.clone());
             }
         }
-        Ok(false)
+        named.extend(lists);
+        Ok(named)
     }
 
     /// Takes the files out of a draft.
@@ -374,70 +400,6 @@ impl Inner {
         }
         Ok(left)
     }
-
-    /// The rows of a segment that count and can be read, in their order.
-    async fn readable(&self, log: &Log, segment: &Segment) -> Result<Readable> {
-        let reader = self.segments(log);
-        if !may_be_vouched_for(&reader, segment).await? {
-            return Ok(Readable::nothing(segment));
-        }
-        let mut open = without(0..segment.rows, &segment.dead);
-        open.reverse();
-        let mut found = Readable::default();
-        // The time of the row before, and whether rows after it are lost.
-        let (mut before, mut torn) = (segment.min, false);
-        while let Some(rows) = open.pop() {
-            let wanted = Wanted {
-                columns: None,
-                rows: vec![rows.clone()],
-                batch_size: 1 << 16,
-            };
-            match reader.vouched_rows(segment, wanted).await {
-                Ok(batches) => {
-                    for batch in batches {
-                        let times = timestamps(&batch)?.values();
-                        let (Some(first), Some(last)) = (times.first(), times.last()) else {
-                            continue;
-                        };
-                        if std::mem::take(&mut torn) {
-                            found.lost.push((before, *first));
-                        }
-                        before = *last;
-                        found.batches.push(batch);
-                    }
-                }
-                Err(Fault::Corrupt { .. }) if rows.end - rows.start > SMALLEST => {
-                    let middle = rows.start + (rows.end - rows.start) / 2;
-                    open.push(middle..rows.end);
-                    open.push(rows.start..middle);
-                }
-                Err(Fault::Corrupt { .. }) => torn = true,
-                Err(Fault::Vanished { .. }) => return Ok(Readable::nothing(segment)),
-                Err(fault) => return Err(fault),
-            }
-        }
-        if torn {
-            found.lost.push((before, segment.max));
-        }
-        Ok(found)
-    }
-}
-
-/// What a damaged file still gives.
-#[derive(Default)]
-struct Readable {
-    batches: Vec<RecordBatch>,
-    /// From when to when rows are lost, with the times of the rows before and after: there may have been more of the same time.
-    lost: Vec<(i64, i64)>,
-}
-
-impl Readable {
-    fn nothing(segment: &Segment) -> Self {
-        Self {
-            batches: Vec::new(),
-            lost: vec![(segment.min, segment.max)],
-        }
-    }
 }
 
 impl Draft {
@@ -451,20 +413,4 @@ impl Draft {
 fn note(said: String, report: &LeftOut) -> Metadata {
     let lost = (LOST_ROWS.to_owned(), report.lost_rows.to_string());
     [("repair".to_owned(), said), lost].into()
-}
-
-/// Whether a file has checksums in its pages at all; ours have, those of other programs need not. A page that lacks one is refused when it is read.
-async fn may_be_vouched_for(reader: &Segments, segment: &Segment) -> Result<bool> {
-    let path = reader.path(segment);
-    let all = 0..segment.bytes;
-    let bytes = reader.storage.ranges(&path, std::slice::from_ref(&all));
-    let (footer, bytes) = match (reader.footer(segment).await, bytes.await) {
-        (Ok(footer), Ok(bytes)) => (footer, bytes),
-        // Cut, or its footer is damaged: nothing of it can be read.
-        (Err(Fault::Corrupt { .. } | Fault::Vanished { .. }), _)
-        | (_, Err(Fault::Corrupt { .. } | Fault::Vanished { .. })) => return Ok(false),
-        (Err(fault), _) | (_, Err(fault)) => return Err(fault),
-    };
-    let file = bytes.first();
-    Ok(file.is_some_and(|file| has_checksums(footer.metadata(), file)))
 }

@@ -2,13 +2,16 @@
 //! earlier version.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use minutebook_core::check::{Finding, Mend};
 use minutebook_core::time::format_timestamp;
 
 use super::story::Story;
-use crate::log::{AbsorbedSegment, Commit, Operation, Segment};
-use crate::series::back::{Fit, WayBack};
+use crate::error::Result;
+use crate::log::{Commit, Operation, Segment};
+use crate::series::back::{Fit, Origin, Past, WayBack};
+use crate::series::held::{HeldSegments, held};
 use crate::series::mend::LOST_ROWS;
 
 /// What a check knows when it has looked at all files.
@@ -18,8 +21,8 @@ pub(super) struct Look<'a> {
     pub(super) bad: &'a HashSet<String>,
     /// What is in each group that can be read.
     pub(super) groups: &'a HashMap<String, BTreeSet<String>>,
-    /// Segments that the log of ticks still has.
-    pub(super) held: &'a [AbsorbedSegment],
+    /// The log of ticks beside the series.
+    pub(super) ticks: &'a dyn HeldSegments,
 }
 
 /// Whether the version after this one is of a repair that lost none of its rows.
@@ -64,38 +67,36 @@ fn words(commit: &Commit, fit: Fit) -> (bool, String) {
 
 impl Look<'_> {
     /// Says with what is damaged in the newest version where a repair goes back to.
-    pub(super) fn tell(&self, findings: &mut [Finding]) {
+    pub(super) async fn tell(&self, findings: &mut [Finding]) -> Result<()> {
         let Some(newest) = self.story.versions.values().next_back().cloned().flatten() else {
-            return;
+            return Ok(());
         };
-        let of_newest = |finding: &&mut Finding| finding.mend == Mend::Backend;
-        let mut concerned = findings.iter_mut().filter(of_newest).peekable();
-        if concerned.peek().is_none() {
-            return;
+        let of_newest = |finding: &Finding| finding.mend == Mend::Backend;
+        if !findings.iter().any(of_newest) {
+            return Ok(());
         }
-        let Some((same, back)) = self.back(&newest) else {
-            return;
+        let Some((same, back)) = self.back(&newest).await? else {
+            return Ok(());
         };
-        for finding in concerned {
+        for finding in findings.iter_mut().filter(|finding| of_newest(finding)) {
             finding.lost &= !same;
             finding.cause.push_str(&back);
         }
+        Ok(())
     }
 
     /// Whether nothing is lost by going back, and in words what a repair does.
-    fn back(&self, newest: &Commit) -> Option<(bool, String)> {
-        let mut way = WayBack::new(newest, self.rows_left(newest) == 0, self.held);
-        for version in (newest.oldest..newest.version).rev() {
-            // One that cannot be read: what is before it cannot be known to be what this one was made of.
-            let commit = self.story.versions.get(&version)?.as_ref()?;
-            match way.fits(commit) {
-                Fit::Never => return None,
-                fit if self.is_whole(commit) => return Some(words(commit, fit)),
-                _ => {}
+    async fn back(&self, newest: &Commit) -> Result<Option<(bool, String)>> {
+        let held = held(newest, self.ticks).await?;
+        let way = WayBack::new(newest, self.rows_left(newest) == 0, held.as_ref());
+        let mut past = self;
+        Ok(way.origin(&mut past).await?.map(|origin| match origin {
+            Origin::Version(commit, fit) => words(&commit, fit),
+            Origin::Beginning => {
+                let back = "; all its rows are ticks that were moved and are still among the tick files, and a repair leaves them there";
+                (true, back.to_owned())
             }
-        }
-        let back = "; all its rows are ticks that were moved and are still among the tick files, and a repair leaves them there";
-        way.begins_with_move().then(|| (true, back.to_owned()))
+        }))
     }
 
     fn rows_left(&self, commit: &Commit) -> u64 {
@@ -110,13 +111,21 @@ impl Look<'_> {
         });
         alone + groups.map(|group| group.rows).sum::<u64>()
     }
+}
 
-    fn is_whole(&self, commit: &Commit) -> bool {
+/// As the check found it.
+impl Past for &Look<'_> {
+    async fn version(&self, version: u64) -> Result<Option<Arc<Commit>>> {
+        Ok(self.story.versions.get(&version).cloned().flatten())
+    }
+
+    async fn is_whole(&mut self, commit: &Commit) -> Result<bool> {
         let good = |file: &String| !self.bad.contains(file);
-        commit.segments.iter().all(|segment| good(&segment.file))
+        let whole = commit.segments.iter().all(|segment| good(&segment.file))
             && commit.groups.iter().all(|group| {
                 let members = self.groups.get(&group.file);
                 members.is_some_and(|members| members.iter().all(good))
-            })
+            });
+        Ok(whole)
     }
 }
