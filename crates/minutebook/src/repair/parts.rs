@@ -81,6 +81,7 @@ impl<'a> Round<'a> {
         let lock = self.disk.fs.metadata(&lock).is_ok().then_some(lock);
         let done = files::mend(self.quarantine, self.seen, in_decisions, lock.as_ref());
         self.note(done);
+        let elsewhere = self.made_durable(elsewhere).await;
         let done = files::mend(self.quarantine, self.seen, elsewhere, None);
         self.note(done);
 
@@ -100,6 +101,36 @@ impl<'a> Round<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Earlier versions of a series are taken away for the newest one, which may have been written without syncs. Gives the findings that can be gone on with.
+    async fn made_durable(&mut self, findings: Vec<Finding>) -> Vec<Finding> {
+        let mut synced: BTreeMap<String, Result<()>> = BTreeMap::new();
+        let mut left = Vec::with_capacity(findings.len());
+        for finding in findings {
+            let of_versions = matches!(finding.mend, Mend::MoveAll(_));
+            let series = finding.subject.as_ref().filter(|_| of_versions);
+            let Some(series) = series.filter(|_| finding.kind.part() == Part::Series) else {
+                left.push(finding);
+                continue;
+            };
+            if !synced.contains_key(series) {
+                synced.insert(series.clone(), self.sync(series).await);
+            }
+            match synced.get(series) {
+                Some(Err(error)) => self.failed.push((finding, copy(error))),
+                _ => left.push(finding),
+            }
+        }
+        left
+    }
+
+    async fn sync(&self, series: &str) -> Result<()> {
+        self.disk
+            .series_files
+            .opened()?
+            .sync(&series.parse()?)
+            .await
     }
 
     fn note(&mut self, outcomes: Outcomes) {

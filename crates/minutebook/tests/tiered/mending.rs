@@ -63,7 +63,7 @@ async fn mended(book: &Minutebook, lost: bool) -> Vec<i64> {
     assert!(report.after.is_clean(), "{:?}", report.after.findings);
     let mended = of_series(&report.mended);
     assert!(mended.iter().all(|it| *it == lost), "{:?}", report.mended);
-    numbers(&*book.ticks(), &ScanQuery::new()).await.unwrap()
+    numbers(&**book.ticks(), &ScanQuery::new()).await.unwrap()
 }
 
 #[tokio::test]

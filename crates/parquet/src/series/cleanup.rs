@@ -46,6 +46,7 @@ impl Inner {
 
     /// Removes everything that was written for versions before a deletion.
     async fn remove_before(&self, log: &Log, deletion: u64) -> Result<()> {
+        self.settle(&log.dir.log()).await?;
         // Snapshots keep what they name. Who is about to make one sees the floor.
         self.raise_floor(log, deletion).await?;
         let pinned = self.pinned(log).await?;
@@ -93,14 +94,15 @@ impl Inner {
         let (anchors, others): (Vec<u64>, Vec<u64>) = versions
             .into_iter()
             .partition(|version| is_anchor(*version));
+        // In order also after a power cut, whatever the configuration says: a gap hides the versions after it.
+        let synced = self.synced_storage();
+        let storage = synced.as_ref().unwrap_or(&self.storage);
         for anchor in anchors {
             // One by one, each durable before the next: an anchor that is there vouches for the later ones.
-            self.storage
-                .delete_all(vec![log.dir.version(anchor)])
-                .await?;
+            storage.delete_all(vec![log.dir.version(anchor)]).await?;
         }
         let paths = others.into_iter().map(|version| log.dir.version(version));
-        self.storage.delete_in_order(paths.collect()).await?;
+        storage.delete_in_order(paths.collect()).await?;
         Ok(())
     }
 }

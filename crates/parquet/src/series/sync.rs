@@ -2,7 +2,10 @@
 
 use minutebook_core::SeriesId;
 
-use super::ParquetTimeSeriesRepository;
+use object_store::path::Path;
+
+use super::{Inner, ParquetTimeSeriesRepository};
+use crate::error::Result;
 use crate::store::Storage;
 
 impl ParquetTimeSeriesRepository {
@@ -19,8 +22,22 @@ impl ParquetTimeSeriesRepository {
 
     /// The same directory as a handle that syncs what it writes; `None` if this one does.
     pub(super) fn synced(&self) -> Option<Self> {
-        let store = self.inner.storage.as_local()?.synced()?;
-        let config = self.inner.config.clone();
-        Some(Self::over(Storage::local(store), config))
+        let storage = self.inner.synced_storage()?;
+        Some(Self::over(storage, self.inner.config.clone()))
+    }
+}
+
+impl Inner {
+    /// The same directory as a store that syncs what it does; `None` if this one does.
+    pub(super) fn synced_storage(&self) -> Option<Storage> {
+        self.storage.as_local()?.synced().map(Storage::local)
+    }
+
+    /// Before files are removed: makes durable what took their place, where writes are not synced. A power cut could else leave neither.
+    pub(super) async fn settle(&self, below: &Path) -> Result<()> {
+        match self.synced_storage() {
+            Some(storage) => storage.sync_below(below).await,
+            None => Ok(()),
+        }
     }
 }

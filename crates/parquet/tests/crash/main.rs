@@ -400,6 +400,39 @@ fn buffered_writes() {
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
+/// What was made without syncs is durable before that is removed in whose place it came.
+#[test]
+fn buffered_removals_leave_what_took_the_place() {
+    let rows = Some(vec![(10, 1), (15, 5), (20, 4), (30, 3)]);
+    let vacuumed = |disk: &SimFs| {
+        let repo = open(disk, Durability::Buffered);
+        inline(async {
+            repo.compact(&series()).await?;
+            let options = VacuumOptions::default().retention(Retention::versions(1));
+            let report = repo.vacuum(&series(), &options).await?;
+            assert!(!report.files.is_empty());
+            Ok::<_, minutebook_core::Error>(())
+        })
+    };
+    let deleted = |disk: &SimFs| {
+        let repo = open(disk, Durability::Buffered);
+        inline(repo.delete(&series(), None)).map(drop)
+    };
+    let check = |crashed: &Crashed<'_, minutebook_core::Result<()>>, expected: &Content| {
+        let found = inline(all(&open(&crashed.disk, Durability::Buffered)));
+        match found {
+            Ok(found) if found == *expected => Ok(()),
+            _ if crashed.out.is_err() => Ok(()),
+            found => Err(format!("{:?}: {found:?}", crashed.kind)),
+        }
+    };
+    let options = Options::default().images(Images::default().max(64));
+    enumerate(&options, in_two_files, vacuumed, |it| check(it, &rows))
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    enumerate(&options, in_two_files, deleted, |it| check(it, &None))
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
 /// The suite sees what a careless store does: without syncs the same check fails.
 #[test]
 fn the_check_catches_a_store_that_does_not_sync() {
