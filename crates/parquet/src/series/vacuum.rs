@@ -149,7 +149,8 @@ impl Inner {
                 report.spared += 1;
             }
         }
-        if !options.dry_run && !(report.versions.is_empty() && doomed.is_empty()) {
+        let nothing = report.versions.is_empty() && doomed.is_empty();
+        if !(options.dry_run || nothing) {
             self.settle(&log.dir.root()).await?;
             // First the versions, then what only they name.
             self.remove_versions(log, report.versions.clone()).await?;
