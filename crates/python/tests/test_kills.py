@@ -170,7 +170,7 @@ def _as_the_benchmarks_do(directory, symbol):
     return module.TimeSeriesDataStore(directory).load_data(symbol)
 
 
-@pytest.mark.parametrize("read", [_as_the_original_does, _as_the_benchmarks_do])
+@pytest.mark.parametrize("read", [_as_the_original_does, pytest.param(_as_the_benchmarks_do, marks=pytest.mark.shared_data)])
 def test_the_code_of_the_original_reads_what_we_wrote(tmp_path, read):
     """Our lines among CRLF, a byte order mark, malformed lines and a torn tail; and after kills."""
     store = TimeSeriesDataStore(tmp_path)

@@ -20,8 +20,9 @@ const TOLD: &str = "\
 import platform, pandas
 print(f'Python {platform.python_version()} with pandas {pandas.__version__}')";
 
-/// Builds the package, holds its stubs against it, and runs its tests with each pandas that it is for, and with other interpreters where there are any.
-pub(super) fn package() -> Result<Done> {
+/// Builds the package, holds its stubs against it, and runs its tests with each pandas that it is for, and with other interpreters where there are any;
+/// `without` those that want the sample data and what lies beside it.
+pub(super) fn package(without: bool) -> Result<Done> {
     let crate_dir = root().join("crates/python");
     let tests = crate_dir.join("tests");
     let requirements = |name: &str| std::fs::read_to_string(tests.join(name));
@@ -59,7 +60,7 @@ pub(super) fn package() -> Result<Done> {
     for (number, python) in pythons.iter().enumerate() {
         let with = output(Command::new(python).args(["-c", TOLD]))?;
         println!("{}", with.trim());
-        pytest(python, &crate_dir, &tests, number == 0)?;
+        pytest(python, &crate_dir, &tests, number == 0, without)?;
         ran.push(with.trim().to_owned());
     }
     Ok(Done::With(ran.join(", ")))
@@ -94,8 +95,14 @@ fn types(python: &Path, tests: &Path) -> Result<()> {
     run(&mut stubtest)
 }
 
-/// Runs the tests; `has_all` if everything that they can use is installed, so that nothing may be left out.
-fn pytest(python: &PathBuf, crate_dir: &Path, tests: &Path, has_all: bool) -> Result<()> {
+/// Runs the tests; `has_all` if everything that they can use is installed, so that a test that leaves itself out fails.
+fn pytest(
+    python: &PathBuf,
+    crate_dir: &Path,
+    tests: &Path,
+    has_all: bool,
+    without: bool,
+) -> Result<()> {
     let mut pytest = Command::new(python);
     pytest
         .args(["-m", "pytest", "-p", "no:cacheprovider"])
@@ -105,6 +112,9 @@ fn pytest(python: &PathBuf, crate_dir: &Path, tests: &Path, has_all: bool) -> Re
         .env_remove("PYTHONPATH")
         .env_remove(HAS_ALL)
         .stdin(Stdio::null());
+    if without {
+        pytest.args(["-m", "not shared_data"]);
+    }
     if has_all {
         pytest.env(HAS_ALL, "1");
     }

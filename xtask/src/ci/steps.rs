@@ -61,7 +61,7 @@ pub(super) fn all(without: bool) -> Vec<Step> {
         Step::own(
             "package",
             "cargo xtask ci --only package (a wheel of crates/python with the profile dev, mypy, stubtest, pytest)",
-            super::package::package,
+            move || super::package::package(without),
         ),
     ]
 }
