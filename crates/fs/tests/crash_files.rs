@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use minutebook_fs::crash::{Crashed, Kind, Options, enumerate};
 use minutebook_fs::{
-    Created, Durability, Fault, Fs, FsError, Images, OpKind, OpenMode, Root, SimFs, Torn,
-    create_dir_all, create_new, is_temporary, read, remove, remove_stray_temporaries, rename,
-    rename_new, replace, replace_link,
+    Created, Durability, Fault, Fs, Images, OpKind, OpenMode, Root, SimFs, Torn, create_dir_all,
+    create_new, is_temporary, read, remove, remove_stray_temporaries, rename, rename_new, replace,
+    replace_link,
 };
 
 const DOC: &str = "/store/doc.json";
@@ -231,8 +231,6 @@ fn directories_are_durable_with_their_parents() {
 
 #[test]
 fn a_root_makes_directories_durable_that_another_process_made_a_moment_ago() {
-    use minutebook_fs::Root;
-    use std::sync::Arc;
     enumerate(
         &Options::default(),
         |disk| {
@@ -386,54 +384,6 @@ fn a_failed_replace_changes_nothing_and_leaves_nothing() {
         replace(&disk, Path::new(DOC), NEW, Durability::Synced).unwrap();
         assert_eq!(disk.get(DOC).as_deref(), Some(NEW));
     }
-}
-
-#[test]
-fn a_failed_directory_sync_is_an_unknown_outcome() {
-    let disk = SimFs::new();
-    with_old(&disk).unwrap();
-    disk.inject(Fault::on(OpKind::SyncDir).errno(5));
-    let error = replace(&disk, Path::new(DOC), NEW, Durability::Synced).unwrap_err();
-    assert!(!error.nothing_applied());
-    assert!(error.to_string().contains("unknown"), "{error}");
-}
-
-type Change = dyn Fn(&SimFs) -> Result<(), FsError>;
-
-/// Whatever was done to them.
-#[test]
-fn names_that_a_failed_sync_has_lost_are_told() {
-    let (doc, dir) = (Path::new(DOC), Path::new("/store"));
-    let other = Path::new("/store/other.json");
-    let changes: [&Change; 8] = [
-        &|disk| replace(disk, doc, NEW, Durability::Synced),
-        &|disk| replace_link(disk, doc, NEW, Durability::Synced),
-        &|disk| create_new(disk, other, NEW, Durability::Synced).map(drop),
-        &|disk| rename(disk, doc, other, Durability::Synced),
-        &|disk| remove(disk, doc, Durability::Synced).map(drop),
-        &|disk| create_dir_all(disk, &dir.join("sub/sub"), Durability::Synced),
-        &|disk| create_dir_all(disk, dir, Durability::Synced),
-        &|disk| {
-            let root = Root::open(Arc::new(disk.clone()), dir)?;
-            root.ensure_dir(&["sub"], Durability::Synced).map(drop)
-        },
-    ];
-    for (number, change) in changes.iter().enumerate() {
-        let disk = SimFs::new();
-        with_old(&disk).unwrap();
-        disk.inject(Fault::on(OpKind::SyncDir).errno(5));
-        let error = change(&disk).unwrap_err();
-        assert!(
-            error.lost_names() && !error.nothing_applied(),
-            "{number}: {error}"
-        );
-    }
-    // A file's own sync has lost no name.
-    let disk = SimFs::new();
-    with_old(&disk).unwrap();
-    disk.inject(Fault::on(OpKind::SyncAll).errno(5));
-    let error = replace(&disk, doc, NEW, Durability::Synced).unwrap_err();
-    assert!(!error.lost_names(), "{error}");
 }
 
 /// Beside a clean-up at each step, once it has its lock.
