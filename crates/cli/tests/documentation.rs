@@ -16,7 +16,9 @@ fn every_setting_is_there_with_its_variable_and_default() {
     let page = page();
     for setting in SETTINGS {
         let default = match setting.kind {
-            SettingKind::Count | SettingKind::Flag => setting.default.to_owned(),
+            SettingKind::Count | SettingKind::Flag | SettingKind::Columns => {
+                setting.default.to_owned()
+            }
             _ => format!("\"{}\"", setting.default),
         };
         let row = format!(

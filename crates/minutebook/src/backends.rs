@@ -131,6 +131,7 @@ mod jsonl {
     use minutebook_jsonl::{JsonlConfig, JsonlTimeSeriesRepository, Rotation, TimeField};
 
     use super::Backends;
+    use crate::config::DeclaredColumns;
     use crate::lazy::Lazy;
     use crate::{Capabilities, Capability};
 
@@ -150,6 +151,10 @@ mod jsonl {
             let unit = self.config.ticks.epoch_unit.unwrap_or_default();
             if let Some(unit) = unit.of_numbers() {
                 config = config.time(TimeField::timestamp().epoch(unit));
+            }
+            let columns = self.config.ticks.columns.as_ref();
+            if let Some(schema) = columns.and_then(DeclaredColumns::schema) {
+                config = config.declared(schema);
             }
             let mut rotation = Rotation::default();
             rotation.bytes = self.config.ticks.rotate_bytes.filter(|bytes| *bytes > 0);

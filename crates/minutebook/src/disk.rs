@@ -190,6 +190,7 @@ impl OpenOptions {
         }
         let file = Config::read(&*fs, &path.join(CONFIG_FILE))?.unwrap_or_default();
         let config = self.spoken()?.over(file).over(names.implied());
+        config.ticks.check()?;
         // Absolute, so that a program that changes its directory later still means the same store.
         let root = std::path::absolute(path).map_err(|e| crate::error::io("find", path, e))?;
         let layout = Layout::new(&root, &config);
@@ -422,7 +423,9 @@ fn template(said: &Config) -> String {
             let _ = write!(text, "\n[{section}]\n");
         }
         let default = match setting.kind {
-            SettingKind::Count | SettingKind::Flag => setting.default.to_owned(),
+            SettingKind::Count | SettingKind::Flag | SettingKind::Columns => {
+                setting.default.to_owned()
+            }
             SettingKind::Path | SettingKind::Durability | SettingKind::Unit => {
                 format!("{:?}", setting.default)
             }

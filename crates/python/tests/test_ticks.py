@@ -9,6 +9,7 @@ import pytest
 from shared import tick, ticked
 
 import minutebook
+import minutebook.aio
 
 
 def test_a_feed_of_ticks_waits_for_what_comes_and_goes_on_after_a_position(book):
@@ -112,6 +113,42 @@ def test_numbers_are_times_where_their_unit_is_declared(tmp_path):
             assert book.ticks.scan("ETHUSD@ticks").to_arrow()["timestamp"].cast("int64").to_pylist() == found
     with pytest.raises(minutebook.InvalidInputError, match="write s, ms"):
         minutebook.open(path, epoch_unit="minutes")
+
+
+def test_columns_are_read_as_they_are_declared(tmp_path):
+    path = tmp_path / "store"
+    with minutebook.create(path, durability="buffered") as book, book.ticks.appender() as appender:
+        for second, price in enumerate(("1.5", 2, "dear")):
+            appender.push("BTCUSD@ticks", {"timestamp": f"2025-01-01T00:00:0{second}Z", "price": price})
+    with minutebook.open(path, tick_columns={"price": "float64", "side": "utf8"}) as book:
+        rows = book.ticks.scan("BTCUSD@ticks").to_arrow()
+        assert rows["price"].to_pylist() == [1.5, 2.0, None]
+        assert rows["side"].to_pylist() == [None] * 3
+    with minutebook.open(path) as book:
+        assert book.ticks.scan("BTCUSD@ticks").to_arrow()["price"].to_pylist() == ["1.5", "2", "dear"]
+    for columns in ({"price": "decimal"}, {"timestamp": "utf8"}):
+        with pytest.raises(minutebook.InvalidInputError):
+            minutebook.open(path, tick_columns=columns)
+
+
+def test_a_series_that_refuses_entries_stops_no_other(tmp_path):
+    path = tmp_path / "store"
+    with minutebook.create(path, epoch_unit="s") as book, book.ticks.appender() as appender:
+        appender.append("BTCUSD@ticks", {"timestamp": 1_735_689_600, "price": 1})
+    with minutebook.open(path, epoch_unit="ms") as book:
+        appender = book.ticks.appender()
+        for series in ("BTCUSD@ticks", "ETHUSD@ticks"):
+            appender.push(series, {"timestamp": 1_735_689_600_000, "price": 2})
+        with pytest.raises(minutebook.InvalidInputError, match="BTCUSD"):
+            appender.flush()
+        assert (appender.accepted, appender.written, appender.refused) == (2, 1, 1)
+        with pytest.raises(minutebook.InvalidInputError, match="refused"):
+            appender.append("BTCUSD@ticks", {"timestamp": "2025-01-01", "price": 3})
+        assert [series for series, _ in appender.take_unwritten()] == ["BTCUSD@ticks"]
+        appender.append("BTCUSD@ticks", {"timestamp": "2025-01-01", "price": 3})
+        appender.close()
+        assert book.ticks.scan("BTCUSD@ticks").to_arrow()["price"].to_pylist() == [1, 3]
+        assert book.ticks.scan("ETHUSD@ticks").to_arrow()["price"].to_pylist() == [2]
 
 
 def test_what_was_written_is_synced_after_an_interval(book):

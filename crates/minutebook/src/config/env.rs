@@ -100,6 +100,7 @@ impl Config {
             "ticks.rotate_daily" => self.ticks.rotate_daily = Some(flag(text)?),
             "ticks.epoch_unit" => self.ticks.epoch_unit = Some(text.trim().parse()?),
             "ticks.tiered" => self.ticks.tiered = Some(flag(text)?),
+            "ticks.columns" => self.ticks.columns = Some(text.parse()?),
             "series.storage_path" => self.series.storage_path = Some(PathBuf::from(text)),
             "catalog.storage_path" => self.catalog.storage_path = Some(PathBuf::from(text)),
             key => return Err(Error::unsupported(format!("{key} cannot be set so"))),
@@ -111,7 +112,8 @@ impl Config {
                     SettingKind::Count
                         | SettingKind::Durability
                         | SettingKind::Flag
-                        | SettingKind::Unit,
+                        | SettingKind::Unit
+                        | SettingKind::Columns,
                     false
                 )
         ));
@@ -188,6 +190,7 @@ mod tests {
                 SettingKind::Durability => "buffered",
                 SettingKind::Flag => "true",
                 SettingKind::Unit => "us",
+                SettingKind::Columns => "price=float64",
             };
             let config = read(&setting.variable(), value).unwrap();
             let toml: toml::Table = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
@@ -195,9 +198,16 @@ mod tests {
             for part in setting.key.split('.') {
                 found = found.get(part).unwrap_or_else(|| panic!("{}", setting.key));
             }
-            let text = found
-                .as_str()
-                .map_or_else(|| found.to_string(), str::to_owned);
+            let text = match found {
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Table(columns) => {
+                    let columns = columns.iter();
+                    let pairs =
+                        columns.map(|(name, kind)| format!("{name}={}", kind.as_str().unwrap()));
+                    pairs.collect::<Vec<_>>().join(",")
+                }
+                other => other.to_string(),
+            };
             assert_eq!(text, value, "{}", setting.key);
         }
     }
@@ -217,6 +227,7 @@ mod tests {
             .rotate_daily(true)
             .epoch_unit(super::super::EpochUnit::Milliseconds)
             .tiered(true)
+            .columns("price=float64".parse().unwrap())
             .series_path("c")
             .catalog_path("d");
         let table: toml::Table = toml::from_str(&toml::to_string(&full).unwrap()).unwrap();
@@ -234,6 +245,10 @@ mod tests {
             ("MINUTEBOOK_TICKS_MAX_LINE_BYTES", "0"),
             ("MINUTEBOOK_DECISIONS_MAX_DECISIONS", "lots"),
             ("MINUTEBOOK_TICKS_EPOCH_UNIT", "minutes"),
+            ("MINUTEBOOK_TICKS_COLUMNS", "price"),
+            ("MINUTEBOOK_TICKS_COLUMNS", "price=decimal"),
+            ("MINUTEBOOK_TICKS_COLUMNS", "price=int64,price=utf8"),
+            ("MINUTEBOOK_TICKS_COLUMNS", "timestamp=int64"),
             ("MINUTEBOOK_DECISIONS_STORAGEPATH", "x"),
         ] {
             let error = read(name, value).unwrap_err();

@@ -37,6 +37,9 @@ impl Config {
             ),
             ("ticks.max_line_bytes", self.ticks.max_line_bytes == Some(0)),
         ];
+        if let Some(columns) = &self.ticks.columns {
+            columns.check()?;
+        }
         match zero.iter().find(|(_, zero)| *zero) {
             Some((key, _)) => Err(Error::invalid(format!("{key} is 0; it must be 1 or more"))),
             None => Ok(self),
@@ -108,6 +111,13 @@ mod tests {
                 "string",
             ),
             ("[decisions\n", "line 1", ""),
+            (
+                "[ticks.columns]\nn = \"int64\"\nprice = \"decimal\"\n",
+                "line 3",
+                "decimal",
+            ),
+            ("[ticks]\ncolumns = \"price\"\n", "line 2", "string"),
+            ("[ticks.columns]\nprice = 8\n", "line 2", ""),
         ] {
             let error = Config::from_toml(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
@@ -120,6 +130,8 @@ mod tests {
         }
         let error = Config::from_toml("[ticks]\nmax_line_bytes = 0\n").unwrap_err();
         assert!(error.message().contains("ticks.max_line_bytes"));
+        let error = Config::from_toml("[ticks.columns]\ntimestamp = \"utf8\"\n").unwrap_err();
+        assert!(error.message().contains("ticks.columns"), "{error}");
     }
 
     #[test]
@@ -127,6 +139,7 @@ mod tests {
         let config = Config::new()
             .max_decisions(7)
             .ticks_path("feed")
+            .columns("price=float64,a b=timestamp".parse().unwrap())
             .durability(Durability::Synced);
         let text = toml::to_string(&config).unwrap();
         assert_eq!(Config::from_toml(&text).unwrap(), config);

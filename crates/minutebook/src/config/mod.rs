@@ -16,9 +16,11 @@
 //! | `ticks.rotate_daily` | `MINUTEBOOK_TICKS_ROTATE_DAILY` | `false` |
 //! | `ticks.epoch_unit` | `MINUTEBOOK_TICKS_EPOCH_UNIT` | `"none"` |
 //! | `ticks.tiered` | `MINUTEBOOK_TICKS_TIERED` | `false` |
+//! | `ticks.columns` | `MINUTEBOOK_TICKS_COLUMNS` | none |
 //! | `series.storage_path` | `MINUTEBOOK_SERIES_STORAGE_PATH` | `series` |
 //! | `catalog.storage_path` | `MINUTEBOOK_CATALOG_STORAGE_PATH` | `registry.json` |
 
+mod columns;
 mod env;
 mod file;
 mod settings;
@@ -27,6 +29,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use columns::{ColumnKind, DeclaredColumns};
 pub use env::Environment;
 pub use settings::{SETTINGS, Setting, SettingKind};
 
@@ -181,6 +184,25 @@ pub struct TicksConfig {
     /// Whether ticks are read from tick files and from Parquet as one. Every program on the store must have the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tiered: Option<bool>,
+    /// Columns that are read as these types; not together with `tiered`. Those of code, environment and file are not put together: the first of them that says any counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<DeclaredColumns>,
+}
+
+impl TicksConfig {
+    /// Refuses settings of which one takes away what the other promises.
+    pub(crate) fn check(&self) -> crate::Result<()> {
+        let columns = self.columns.iter().filter(|columns| !columns.is_empty());
+        for columns in columns {
+            columns.check()?;
+            if self.tiered == Some(true) {
+                return Err(crate::Error::invalid(
+                    "ticks.columns says how lines are read, and rows that were moved to Parquet have the types that they have; leave it out where ticks.tiered is on",
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Settings of the bars and all other series.
@@ -279,6 +301,13 @@ impl Config {
         self
     }
 
+    /// Which columns of ticks are read as which types, whatever their entries show.
+    #[must_use]
+    pub fn columns(mut self, columns: DeclaredColumns) -> Self {
+        self.ticks.columns = Some(columns);
+        self
+    }
+
     /// Whether ticks are read from tick files and from Parquet as one: see [`Tiered`](crate::Tiered).
     #[must_use]
     pub fn tiered(mut self, tiered: bool) -> Self {
@@ -324,6 +353,7 @@ impl Config {
                 rotate_daily: self.ticks.rotate_daily.or(below.ticks.rotate_daily),
                 epoch_unit: self.ticks.epoch_unit.or(below.ticks.epoch_unit),
                 tiered: self.ticks.tiered.or(below.ticks.tiered),
+                columns: self.ticks.columns.or(below.ticks.columns),
             },
             series: SeriesConfig {
                 storage_path: self.series.storage_path.or(below.series.storage_path),

@@ -14,6 +14,8 @@ pub enum SettingKind {
     Flag,
     /// `s`, `ms`, `us`, `ns` or `none`.
     Unit,
+    /// Names with types: a table in the file, `name=type,name=type` in the environment.
+    Columns,
 }
 
 /// One setting.
@@ -109,6 +111,12 @@ pub const SETTINGS: &[Setting] = &[
         kind: SettingKind::Flag,
         default: "false",
         about: "whether ticks are read from tick files and from Parquet as one, so that `ticks compact` may move them; for every program on the store",
+    },
+    Setting {
+        key: "ticks.columns",
+        kind: SettingKind::Columns,
+        default: "{}",
+        about: "columns that are read as these types, whatever the entries show, {price=\"float64\"}: int64, float64, boolean, utf8 or timestamp; not where tiered is on",
     },
     Setting {
         key: "series.storage_path",

@@ -74,6 +74,8 @@ from ._native import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._native import Part
 
 __all__ = [
@@ -135,15 +137,28 @@ __all__ = [
 ]
 
 
-def open(path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None) -> Minutebook:  # noqa: A001
+def open(  # noqa: A001
+    path: str | os.PathLike[str],
+    *,
+    durability: str | None = None,
+    epoch_unit: str | None = None,
+    tick_columns: Mapping[str, str] | None = None,
+) -> Minutebook:
     """Opens the store in a directory; :class:`MissingFileError` if there is none. ``epoch_unit`` (``"s"``, ``"ms"``, ``"us"``, ``"ns"``) is what a
-    number in the ``timestamp`` of a tick counts; without it only text is a time."""
-    return Minutebook(path, durability=durability, epoch_unit=epoch_unit)
+    number in the ``timestamp`` of a tick counts; without it only text is a time. ``tick_columns`` (``{"price": "float64"}``; ``int64``,
+    ``float64``, ``boolean``, ``utf8`` or ``timestamp``) says as which types columns of ticks are read, whatever their entries show."""
+    return Minutebook(path, durability=durability, epoch_unit=epoch_unit, tick_columns=tick_columns)
 
 
-def create(path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None) -> Minutebook:
+def create(
+    path: str | os.PathLike[str],
+    *,
+    durability: str | None = None,
+    epoch_unit: str | None = None,
+    tick_columns: Mapping[str, str] | None = None,
+) -> Minutebook:
     """Opens the store in a directory, and makes it first if it is not there."""
-    return Minutebook(path, create=True, durability=durability, epoch_unit=epoch_unit)
+    return Minutebook(path, create=True, durability=durability, epoch_unit=epoch_unit, tick_columns=tick_columns)
 
 
 def in_memory() -> Minutebook:

@@ -33,6 +33,7 @@ class Minutebook:
         create: bool = False,
         durability: Literal["synced", "buffered"] | str | None = None,
         epoch_unit: Literal["s", "ms", "us", "ns"] | str | None = None,
+        tick_columns: Mapping[str, str] | None = None,
         asynchronous: Literal[False] = False,
     ) -> Self: ...
     @property

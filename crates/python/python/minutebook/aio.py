@@ -32,6 +32,8 @@ from ._native import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._native import BackupCheck, Generation, Part, RestoreReport
 
 __all__ = [
@@ -55,14 +57,26 @@ __all__ = [
 ]
 
 
-def open(path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None) -> Minutebook:  # noqa: A001
+def open(  # noqa: A001
+    path: str | os.PathLike[str],
+    *,
+    durability: str | None = None,
+    epoch_unit: str | None = None,
+    tick_columns: Mapping[str, str] | None = None,
+) -> Minutebook:
     """As :func:`minutebook.open`, for asyncio."""
-    return Minutebook(path, durability=durability, epoch_unit=epoch_unit, asynchronous=True)
+    return Minutebook(path, durability=durability, epoch_unit=epoch_unit, tick_columns=tick_columns, asynchronous=True)
 
 
-def create(path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None) -> Minutebook:
+def create(
+    path: str | os.PathLike[str],
+    *,
+    durability: str | None = None,
+    epoch_unit: str | None = None,
+    tick_columns: Mapping[str, str] | None = None,
+) -> Minutebook:
     """As :func:`minutebook.create`, for asyncio."""
-    return Minutebook(path, create=True, durability=durability, epoch_unit=epoch_unit, asynchronous=True)
+    return Minutebook(path, create=True, durability=durability, epoch_unit=epoch_unit, tick_columns=tick_columns, asynchronous=True)
 
 
 def in_memory() -> Minutebook:

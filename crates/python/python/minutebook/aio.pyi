@@ -75,10 +75,18 @@ __all__ = [
 ]
 
 def open(
-    path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    durability: str | None = None,
+    epoch_unit: str | None = None,
+    tick_columns: Mapping[str, str] | None = None,
 ) -> Minutebook: ...
 def create(
-    path: str | os.PathLike[str], *, durability: str | None = None, epoch_unit: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    durability: str | None = None,
+    epoch_unit: str | None = None,
+    tick_columns: Mapping[str, str] | None = None,
 ) -> Minutebook: ...
 def in_memory() -> Minutebook: ...
 def restore(
@@ -100,6 +108,7 @@ class Minutebook:
         create: bool = False,
         durability: Literal["synced", "buffered"] | str | None = None,
         epoch_unit: Literal["s", "ms", "us", "ns"] | str | None = None,
+        tick_columns: Mapping[str, str] | None = None,
         asynchronous: Literal[True],
     ) -> Self: ...
     @property

@@ -12,11 +12,12 @@ mod series;
 mod ticks;
 mod versions;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use minutebook::backup::BackupOptions;
 use minutebook::check::VerifyOptions;
-use minutebook::config::{Config, Durability};
+use minutebook::config::{Config, DeclaredColumns, Durability};
 use minutebook::{Error, Minutebook, Result};
 use pyo3::prelude::*;
 
@@ -106,15 +107,16 @@ impl Book {
 #[pymethods]
 impl Book {
     /// Opens the store in a directory; `create` makes it first if it is not there. Without a path it is in memory. `epoch_unit` (`s`, `ms`, `us`, `ns`) is
-    /// what a number in the `timestamp` of a tick counts.
+    /// what a number in the `timestamp` of a tick counts, `tick_columns` as which types columns of ticks are read.
     #[new]
-    #[pyo3(signature = (path=None, *, create=false, durability=None, epoch_unit=None, asynchronous=false))]
+    #[pyo3(signature = (path=None, *, create=false, durability=None, epoch_unit=None, tick_columns=None, asynchronous=false))]
     fn new(
         py: Python<'_>,
         path: Option<PathBuf>,
         create: bool,
         durability: Option<&str>,
         epoch_unit: Option<&str>,
+        tick_columns: Option<BTreeMap<String, String>>,
         asynchronous: bool,
     ) -> PyResult<Self> {
         let mut config = match durability {
@@ -125,6 +127,13 @@ impl Book {
         };
         if let Some(unit) = epoch_unit {
             config = config.epoch_unit(ok(unit.parse())?);
+        }
+        if let Some(declared) = tick_columns {
+            let mut columns = DeclaredColumns::new();
+            for (name, kind) in declared {
+                columns = columns.with(name, ok(kind.parse())?);
+            }
+            config = config.columns(columns);
         }
         let book = py.detach(|| match path {
             None => Ok(Minutebook::in_memory()),
