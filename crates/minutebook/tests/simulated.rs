@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use minutebook::check::VerifyOptions;
-use minutebook::config::Environment;
+use minutebook::config::{Config, Environment};
 use minutebook::parquet::{SaveParquet, save_parquet};
 use minutebook::{
     Bar, CatalogExt, Decision, DecisionRepositoryExt, ErrorKind, FindingKind, Minutebook, Row,
     SaveMode, SeriesId, Tick, TimeRange, TimeSeriesRepositoryExt, Timeframe, time::parse_timestamp,
 };
-use minutebook_fs::{Durability, Fs, OpKind, SimFs, create_new};
+use minutebook_fs::{Durability, Fs, Images, OpKind, SimFs, create_new};
 
 fn options(fs: &Arc<dyn Fs>) -> minutebook::OpenOptions {
     Minutebook::options()
@@ -177,4 +177,38 @@ async fn a_data_file_that_is_written_while_it_is_judged_is_judged_again() {
     assert!(report.mended.is_empty(), "{:?}", report.mended);
     assert!(report.after.is_clean(), "{:?}", report.after.findings);
     assert_eq!(disk.get(&file), Some(good));
+}
+
+#[tokio::test]
+async fn a_repair_takes_older_versions_away_when_the_newest_one_is_durable() {
+    let disk = SimFs::new();
+    let path = Path::new("/minutebook-simulated/settled");
+    let days = SeriesId::bars("A".parse().unwrap(), Timeframe::DAY);
+    let buffered = |disk: SimFs| {
+        let fs: Arc<dyn Fs> = Arc::new(disk);
+        options(&fs).config(Config::new().durability(minutebook::config::Durability::Buffered))
+    };
+    let book = buffered(disk.new_process()).create(path).unwrap();
+    book.series().append_bars(&days, &[a_bar()]).await.unwrap();
+    disk.settle();
+    let tree = disk.tree();
+    let is_data = |path: &&std::path::PathBuf| path.extension().is_some_and(|end| end == "parquet");
+    let first = tree.keys().find(is_data).unwrap();
+    disk.put(first, b"torn").unwrap();
+    // Written without syncs, and nothing of the first version is in it.
+    let mut bar = a_bar();
+    bar.timestamp = parse_timestamp("2025-01-02").unwrap();
+    let gone = book.series().delete(&days, Some(TimeRange::all())).await;
+    assert_eq!(gone.unwrap(), 1);
+    book.series().append_bars(&days, &[bar]).await.unwrap();
+    drop(book);
+    let book = buffered(disk.new_process()).open(path).unwrap();
+    let report = book.repair(&VerifyOptions::new()).await.unwrap();
+    assert!(report.failed.is_empty(), "{:?}", report.failed);
+    assert!(disk.get(first).is_none(), "{:?}", report.after.findings);
+    for image in disk.images_after_crash(&Images::default().max(256)) {
+        let book = buffered(image.fs).open(path).unwrap();
+        let found = book.series().bars(&days, TimeRange::all()).await;
+        assert_eq!(found.as_deref().ok(), Some(&[bar][..]), "{}", image.what);
+    }
 }
