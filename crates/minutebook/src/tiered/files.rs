@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use minutebook_jsonl::{JsonlTimeSeriesRepository, LINE_COLUMN, SeriesSnapshot};
 use minutebook_parquet::{AbsorbedState, ParquetTimeSeriesRepository};
@@ -181,8 +181,13 @@ struct OfLog(SeriesSnapshot);
 
 #[async_trait]
 impl Scan for OfLog {
-    async fn scan(&self, query: &ScanQuery) -> Result<BatchStream> {
-        self.0.scan_in_time_order(query, None).await
+    async fn scan(&self, query: &ScanQuery, texts: &[&str]) -> Result<BatchStream> {
+        // As their lines have them: `1.10` stays `1.10`.
+        let texts = texts
+            .iter()
+            .map(|name| Field::new(*name, DataType::Utf8, true));
+        let texts: SchemaRef = Arc::new(Schema::new(texts.collect::<Vec<_>>()));
+        self.0.scan_in_time_order(query, Some(&texts)).await
     }
 }
 
@@ -196,7 +201,7 @@ struct OfVersion {
 
 #[async_trait]
 impl Scan for OfVersion {
-    async fn scan(&self, query: &ScanQuery) -> Result<BatchStream> {
+    async fn scan(&self, query: &ScanQuery, _texts: &[&str]) -> Result<BatchStream> {
         let query = query.clone().as_of(Snapshot::Version(self.version));
         self.repository.scan(&self.series, &query).await
     }

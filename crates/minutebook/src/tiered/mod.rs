@@ -34,8 +34,9 @@ pub(crate) use held::Held;
 ///
 /// Appends go to the hot one. A read takes the rows of both, in the order of time where either has the capability
 /// [`TimeOrdered`](crate::Capability::TimeOrdered) (rows of the cold one come first where times are equal), else those of the cold one and then those of
-/// the hot one. Columns are those of both: the same column must have one type, or `Int64` in one and `Float64` in the other, which reads as
-/// `Float64`; anything else is [`SchemaMismatch`](ErrorKind::SchemaMismatch) and names the column. Rows cannot be replaced and earlier versions not
+/// the hot one. Columns are those of both. One that has two types is read as one type that holds the values of both, and the report of the read says so: `Int64` and `Float64` as
+/// `Float64` (which says nothing), other numbers, booleans, instants and text as text: numbers in their shortest form, from tick files as the line has them. For types
+/// without such a text (lists, bytes) it is [`SchemaMismatch`](ErrorKind::SchemaMismatch) and names the column. Rows cannot be replaced and earlier versions not
 /// read, as [`capabilities`](TimeSeriesRepository::capabilities) say.
 ///
 /// A read holds a bounded part of the rows: over tick files about as much as `JsonlConfig::sort_bytes` says and a few batches, however the times
@@ -84,14 +85,25 @@ impl Tiered {
     async fn scan_once(&self, series: &SeriesId, query: &ScanQuery) -> Result<BatchStream> {
         let look = self.sides.look(series).await?;
         let Look { hot, cold, .. } = look;
-        let schema = match (&hot, &cold) {
+        let (schema, texts) = match (&hot, &cold) {
             (None, None) => {
                 return Err(Error::new(ErrorKind::NotFound, "there is no such series"));
             }
-            (Some(one), None) | (None, Some(one)) => Arc::clone(&one.summary.schema),
-            (Some(hot), Some(cold)) => unify::schema(cold, hot)?,
+            (Some(one), None) | (None, Some(one)) => (Arc::clone(&one.summary.schema), Vec::new()),
+            (Some(hot), Some(cold)) => {
+                let columns = unify::columns(series, cold, hot)?;
+                (columns.schema, columns.texts)
+            }
         };
         let projected = query.project(&schema)?;
+        let report = ReportHandle::default();
+        let mut names = Vec::new();
+        for (name, problem) in texts {
+            if let Some((_, field)) = projected.fields().find(&name) {
+                names.push(field.name().as_str());
+                report.add(problem);
+            }
+        }
         let open = async |side: Option<Side>| match side {
             None => Ok(None),
             Some(side) => {
@@ -99,12 +111,11 @@ impl Tiered {
                 let wanted = projected.fields().iter().skip(1).map(|field| field.name());
                 let wanted = wanted.filter(|name| there.fields().find(name).is_some());
                 let query = query.clone().columns(wanted.map(String::as_str));
-                side.scan.scan(&query).await.map(Some)
+                side.scan.scan(&query, &names).await.map(Some)
             }
         };
         let hot = open(hot).await?;
         let cold = open(cold).await?;
-        let report = ReportHandle::default();
         let order = if self
             .sides
             .capabilities()
@@ -196,8 +207,8 @@ impl TimeSeriesRepository for Tiered {
             (None, None) => return Ok(None),
             (Some(one), None) | (None, Some(one)) => one.summary,
             (Some(hot), Some(cold)) => {
-                let schema =
-                    unify::schema(&cold, &hot).map_err(|error| told(error, "summary", series))?;
+                let columns = unify::columns(series, &cold, &hot)
+                    .map_err(|error| told(error, "summary", series))?;
                 let (hot, cold) = (hot.summary, cold.summary);
                 let pick = |a: Option<_>, b: Option<_>, first: bool| match (a, b) {
                     (Some(a), Some(b)) if first => Some(std::cmp::min(a, b)),
@@ -209,7 +220,7 @@ impl TimeSeriesRepository for Tiered {
                     first: pick(hot.first, cold.first, true),
                     last: pick(hot.last, cold.last, false),
                     bytes: hot.bytes + cold.bytes,
-                    schema,
+                    schema: columns.schema,
                     version,
                     key: None,
                 }

@@ -121,7 +121,7 @@ struct OfRepository {
 
 #[async_trait]
 impl Scan for OfRepository {
-    async fn scan(&self, query: &ScanQuery) -> Result<BatchStream> {
+    async fn scan(&self, query: &ScanQuery, _texts: &[&str]) -> Result<BatchStream> {
         if !self.sorts {
             return self.repository.scan(&self.series, query).await;
         }

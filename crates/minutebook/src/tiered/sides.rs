@@ -40,7 +40,8 @@ impl Side {
 /// Reads a side as it was looked at, in the order in which the tiered store needs it.
 #[async_trait]
 pub(super) trait Scan: Debug + Send + Sync {
-    async fn scan(&self, query: &ScanQuery) -> Result<BatchStream>;
+    /// Columns of `texts` are read as text where that tells more than the values as they are.
+    async fn scan(&self, query: &ScanQuery, texts: &[&str]) -> Result<BatchStream>;
 }
 
 /// The two sides.

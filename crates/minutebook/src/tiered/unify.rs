@@ -9,12 +9,22 @@ use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::sides::Side;
 use crate::series::batch::TIMESTAMP;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Problem, ProblemKind, Result, SeriesId};
 
-/// The columns of the cold side in their order, then those that the hot one has besides.
-pub(super) fn schema(cold: &Side, hot: &Side) -> Result<SchemaRef> {
+/// The columns of both sides.
+#[derive(Debug, Clone)]
+pub(super) struct Columns {
+    /// Those of the cold side in their order, then those that the hot one has besides.
+    pub(super) schema: SchemaRef,
+    /// Those that are read as text, since no other type holds the values of both, and what is said of each.
+    pub(super) texts: Vec<(String, Problem)>,
+}
+
+/// One schema for both sides.
+pub(super) fn columns(series: &SeriesId, cold: &Side, hot: &Side) -> Result<Columns> {
     let (of_cold, of_hot) = (&cold.summary.schema, &hot.summary.schema);
     let mut fields: Vec<FieldRef> = Vec::with_capacity(of_cold.fields().len());
+    let mut texts = Vec::new();
     for field in of_cold.fields() {
         let name = field.name();
         if name == TIMESTAMP {
@@ -27,6 +37,15 @@ pub(super) fn schema(cold: &Side, hot: &Side) -> Result<SchemaRef> {
                 (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => {
                     DataType::Float64
                 }
+                _ if has_text(a) && has_text(b) => {
+                    let message = format!(
+                        "the column \"{name}\" has the type {a} in the cold store and {b} in the hot one; read as text"
+                    );
+                    let problem =
+                        Problem::new(ProblemKind::TypeChanged, series.to_string(), message);
+                    texts.push((name.clone(), problem));
+                    DataType::Utf8
+                }
                 _ => return Err(mismatch(name, a, b)),
             },
             _ => field.data_type().clone(),
@@ -38,17 +57,27 @@ pub(super) fn schema(cold: &Side, hot: &Side) -> Result<SchemaRef> {
             fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
         }
     }
-    Ok(Arc::new(Schema::new_with_metadata(
-        fields,
-        of_cold.metadata().clone(),
-    )))
+    let schema = Schema::new_with_metadata(fields, of_cold.metadata().clone());
+    Ok(Columns {
+        schema: Arc::new(schema),
+        texts,
+    })
+}
+
+/// Whether values of a type are one text each, the same that a JSON line has of them.
+fn has_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Boolean | DataType::Utf8 | DataType::Float32 | DataType::Float64 => true,
+        DataType::Timestamp(_, zone) => zone.as_deref() == Some("UTC"),
+        other => other.is_integer(),
+    }
 }
 
 fn mismatch(name: &str, cold: &DataType, hot: &DataType) -> Error {
     Error::new(
         ErrorKind::SchemaMismatch,
         format!(
-            "the column \"{name}\" has the type {cold} in the cold store and {hot} in the hot one; read the two apart, or without the column"
+            "the column \"{name}\" has the type {cold} in the cold store and {hot} in the hot one; which no type holds; read the two apart, or without the column"
         ),
     )
 }
@@ -99,6 +128,7 @@ pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordB
         columns.push(match batch.column_by_name(field.name()) {
             Some(column) if column.data_type() == wanted => Arc::clone(column),
             Some(column) if column.null_count() < column.len() => floats(column, wanted)
+                .or_else(|| texts(column, wanted))
                 .ok_or_else(|| mismatch(field.name(), wanted, column.data_type()))?,
             _ => new_null_array(wanted, batch.num_rows()),
         });
@@ -125,4 +155,12 @@ fn floats(column: &ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
         let floats: PrimitiveArray<Float64Type> = ints.unary(|int| int as f64);
         Arc::new(floats) as ArrayRef
     })
+}
+
+/// Values as texts, if texts are wanted: numbers in their shortest form, instants as RFC 3339 in UTC.
+fn texts(column: &ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
+    let has_texts = *wanted == DataType::Utf8 && has_text(column.data_type());
+    has_texts
+        .then(|| arrow_cast::cast(column, &DataType::Utf8).ok())
+        .flatten()
 }

@@ -17,6 +17,7 @@ mod mending;
 mod moving;
 mod read_back;
 mod suites;
+mod types;
 
 use std::sync::Arc;
 

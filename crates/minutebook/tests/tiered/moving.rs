@@ -128,9 +128,7 @@ fn what_columns_cannot_hold_goes_with_its_line_or_stays() {
             "{}",
             done.refused[1].error
         );
-        let error = tiered.scan(&btc(), &ScanQuery::new()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::SchemaMismatch);
-        assert!(error.to_string().contains("\"price\""), "{error}");
+        assert_eq!(read().await.num_rows(), 6);
     });
 }
 
