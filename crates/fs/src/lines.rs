@@ -22,6 +22,8 @@ pub struct LineOptions {
     pub max_line_bytes: usize,
     /// Bytes per read. 256 KiB.
     pub chunk_bytes: usize,
+    /// How many bytes before the place where it goes on [`LineReader`] reads once more and compares, in the same read call. 0.
+    pub check_bytes: usize,
 }
 
 impl Default for LineOptions {
@@ -31,6 +33,7 @@ impl Default for LineOptions {
             end: None,
             max_line_bytes: 65 << 20,
             chunk_bytes: 256 << 10,
+            check_bytes: 0,
         }
     }
 }
@@ -61,6 +64,13 @@ impl LineOptions {
     #[must_use]
     pub fn chunk_bytes(mut self, bytes: usize) -> Self {
         self.chunk_bytes = bytes.max(1);
+        self
+    }
+
+    /// Sets how many bytes before the place where it goes on are compared with what was read there: see [`LineReader::is_taken_back`].
+    #[must_use]
+    pub fn check_bytes(mut self, bytes: usize) -> Self {
+        self.check_bytes = bytes;
         self
     }
 }
@@ -145,10 +155,13 @@ const BOM: &[u8] = b"\xEF\xBB\xBF";
 pub struct LineReader {
     file: Arc<dyn FsFile>,
     options: LineOptions,
+    /// Up to `pos`: what stands before `offset` in the file; from there to `filled`: what was not given yet.
     buf: Vec<u8>,
-    /// The unread part of `buf`.
     pos: usize,
     filled: usize,
+    /// What was read before the place to go on at, to compare.
+    expected: Vec<u8>,
+    taken_back: bool,
     /// From here to `filled` no newline was looked for yet.
     scanned: usize,
     /// Offset in the file of `buf[pos]`.
@@ -169,6 +182,8 @@ impl LineReader {
             buf: Vec::new(),
             pos: 0,
             filled: 0,
+            expected: Vec::new(),
+            taken_back: false,
             scanned: 0,
             offset: options.start,
             skipping: None,
@@ -224,6 +239,34 @@ impl LineReader {
         self.bom
     }
 
+    /// Whether [`next`](LineReader::next) failed because lines that it had read are not in the file any more: their writer took them back, and others may
+    /// stand in their place. It goes on failing; a new reader has to begin at a line that is still there. Noticed only with
+    /// [`LineOptions::check_bytes`].
+    pub fn is_taken_back(&self) -> bool {
+        self.taken_back
+    }
+
+    /// The bytes before [`position`](LineReader::position), as far as they are known and compared.
+    pub fn behind(&self) -> &[u8] {
+        let from = self.pos.saturating_sub(self.options.check_bytes);
+        match self.skipping {
+            Some(_) => &[],
+            None => self.buf.get(from..self.pos).unwrap_or_default(),
+        }
+    }
+
+    /// For a new reader: what stood before its [start](LineOptions::start) when another one was there ([`behind`](LineReader::behind)).
+    #[must_use]
+    pub fn after(mut self, behind: &[u8]) -> Self {
+        if self.buf.is_empty() && behind.len() as u64 <= self.offset {
+            self.buf.extend_from_slice(behind);
+            self.pos = behind.len();
+            self.filled = self.pos;
+            self.scanned = self.pos;
+        }
+        self
+    }
+
     /// The offset after the last line that was returned: where a later reader may go on.
     pub fn position(&self) -> u64 {
         self.skipping.unwrap_or(self.offset)
@@ -251,24 +294,26 @@ impl LineReader {
 
     /// Reads on; `false` if the file has not grown since its end was reached.
     fn fill(&mut self) -> io::Result<bool> {
+        if self.taken_back {
+            return Err(taken_back());
+        }
         let kept = self.filled - self.pos;
         let known = self.offset + kept as u64;
         if self.skipping.is_some() || kept > self.options.max_line_bytes {
             // Too long already: from here on only its newline matters.
             self.skipping.get_or_insert(self.offset);
             self.offset = known;
-            self.discard();
+            self.pos = self.filled;
+            self.scanned = self.filled;
         } else if self.at_end {
-            // A writer whose write was cut short takes it back, and another line takes its place: a line without its
-            // newline is read again from its start, or parts of two lines would be joined.
-            self.filled = self.pos;
-            self.scanned = self.pos;
+            self.drop_unread();
         }
-        if self.pos > 0 {
-            self.buf.copy_within(self.pos..self.filled, 0);
-            self.filled -= self.pos;
-            self.scanned -= self.pos;
-            self.pos = 0;
+        let surplus = self.pos.saturating_sub(self.options.check_bytes);
+        if surplus > 0 {
+            self.buf.copy_within(surplus..self.filled, 0);
+            self.filled -= surplus;
+            self.scanned -= surplus;
+            self.pos -= surplus;
         }
         let room = self
             .options
@@ -280,28 +325,71 @@ impl LineReader {
             let want = (self.filled + room).max(self.buf.len().saturating_mul(2));
             self.buf.resize(want, 0);
         }
-        let free = self.buf.get_mut(self.filled..).unwrap_or_default();
-        let from = self.offset + self.filled as u64;
-        let n = self.file.read_full_at(free, from)?;
-        let was_at_end = std::mem::replace(&mut self.at_end, n < free.len());
+        let Some(n) = self.read()? else {
+            return Ok(true);
+        };
+        let from = self.offset + (self.filled - self.pos) as u64;
+        let was_at_end = std::mem::replace(&mut self.at_end, n < self.buf.len() - self.filled);
         self.filled += n;
         let now = from + n as u64;
         if let Some(start) = self.skipping.filter(|_| n == 0) {
             if self.file.len()? < now {
                 // The line that is skipped was taken back.
-                self.skipping = None;
-                self.offset = start;
+                self.skip_no_more(start);
             }
             return Ok(false);
         }
         Ok(n > 0 && (now != known || !was_at_end))
     }
 
-    fn discard(&mut self) {
-        self.pos = 0;
-        self.filled = 0;
-        self.scanned = 0;
+    /// Reads into the free part of the buffer. `None` if the unfinished line is not there any more; then it is looked for anew.
+    fn read(&mut self) -> io::Result<Option<usize>> {
+        let check = self.filled.min(self.options.check_bytes);
+        let at = self.filled - check;
+        self.expected.clear();
+        let before = self.buf.get(at..self.filled).unwrap_or_default();
+        self.expected.extend_from_slice(before);
+        let offset = self.offset + (self.filled - self.pos) as u64 - check as u64;
+        let free = self.buf.get_mut(at..).unwrap_or_default();
+        let n = self.file.read_full_at(free, offset)?;
+        let found = free.get(..n.min(check)).unwrap_or_default();
+        if found == self.expected {
+            return Ok(Some(n - check));
+        }
+        if let Some(before) = free.get_mut(..check) {
+            before.copy_from_slice(&self.expected);
+        }
+        if let Some(start) = self.skipping {
+            self.skip_no_more(start);
+        } else if self.filled > self.pos {
+            self.drop_unread();
+        } else {
+            self.taken_back = true;
+            return Err(taken_back());
+        }
+        Ok(None)
     }
+
+    /// A writer whose write was cut short takes it back, and another line takes its place: a line without its newline is read again from its
+    /// start, or parts of two lines would be joined.
+    fn drop_unread(&mut self) {
+        self.filled = self.pos;
+        self.scanned = self.pos;
+    }
+
+    /// The line that was skipped since `start` is not there any more.
+    fn skip_no_more(&mut self, start: u64) {
+        self.skipping = None;
+        self.offset = start;
+        self.pos = 0;
+        self.drop_unread();
+    }
+}
+
+fn taken_back() -> io::Error {
+    io::Error::other(
+        "lines that were read are not in the file any more: their writer took them back",
+    )
 }
 
 #[cfg(test)]

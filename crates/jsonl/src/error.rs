@@ -25,7 +25,9 @@ pub(crate) enum JsonlError {
     Unsupported(&'static str),
     #[error("an earlier sync failed ({0}); open the repository again and check what is there")]
     Poisoned(String),
-    #[error("the file was cut short while it was read; read it again")]
+    #[error(
+        "the file was cut short while it was read, or a batch in it was taken back; read it again"
+    )]
     Shrunk,
     #[error("the name is too long for a file")]
     Name(#[from] NameError),

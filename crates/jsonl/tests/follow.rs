@@ -290,6 +290,48 @@ fn it_works_without_a_runtime_and_with_rotation_by_size() {
     assert_eq!(found, entries(0..400));
 }
 
+#[test]
+fn from_the_end_is_from_the_call_on() {
+    from_the_end_is_from_the_call_on_with(true);
+    from_the_end_is_from_the_call_on_with(false);
+}
+
+fn from_the_end_is_from_the_call_on_with(keeps_open: bool) {
+    run(async {
+        let place = Followed::new(keeps_open).await;
+        let mut none = place.repo.follow(&btc(), &query(FollowFrom::End));
+        let mut last_of_none = place.repo.follow(&btc(), &query(FollowFrom::Last(2)));
+        add(&place, 0..5).await;
+        let mut end = place.repo.follow(&btc(), &query(FollowFrom::End));
+        let mut last = place.repo.follow(&btc(), &query(FollowFrom::Last(2)));
+        add(&place, 5..8).await;
+        place.repo.rotate(&btc()).await.unwrap().unwrap();
+        let mut sealed = place.repo.follow(&btc(), &query(FollowFrom::End));
+        let mut last_sealed = place.repo.follow(&btc(), &query(FollowFrom::Last(2)));
+        add(&place, 8..10).await;
+        for (follow, from) in [
+            (&mut none, 0),
+            (&mut last_of_none, 0),
+            (&mut end, 5),
+            (&mut last, 3),
+            (&mut sealed, 8),
+            (&mut last_sealed, 6),
+        ] {
+            assert_eq!(next(follow, 10 - from).await, entries(from..10));
+            quiet(follow).await;
+            assert!(follow.report().is_clean());
+        }
+        // Another series of the same name by the first look.
+        let mut end = place.repo.follow(&btc(), &query(FollowFrom::End));
+        let mut last = place.repo.follow(&btc(), &query(FollowFrom::Last(2)));
+        place.repo.delete(&btc(), None).await.unwrap();
+        add(&place, 20..23).await;
+        for follow in [&mut end, &mut last] {
+            assert_eq!(next(follow, 3).await, entries(20..23));
+        }
+    });
+}
+
 /// The least of an executor.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);

@@ -195,7 +195,11 @@ fn killed_processes_lose_nothing_that_was_acknowledged() {
         damaged <= kills,
         "{damaged} lines in part after {kills} kills"
     );
-    assert!(kills > 0);
+    // How many there is time for before all is written is up to the machine.
+    assert!(
+        kills >= kills_wanted / 3,
+        "{kills} kills of {kills_wanted} that were wanted"
+    );
     println!(
         "{} entries of {WRITERS} processes, {kills} kills, {damaged} lines in part, {:.1?}",
         all.len(),

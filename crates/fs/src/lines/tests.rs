@@ -220,3 +220,45 @@ fn a_reader_beside_a_failing_writer_sees_whole_lines() {
         .collect();
     assert_eq!(seen, &expected);
 }
+
+/// A batch of many lines of which a reader has read some is taken back, and others stand in its place.
+#[test]
+fn a_reader_notices_that_lines_were_taken_back() {
+    let disk = SimFs::new();
+    let fs: std::sync::Arc<dyn Fs> = std::sync::Arc::new(disk.clone());
+    let log = AppendLog::open(fs, "/f", "/l", AppendOptions::default());
+    log.append(b"{\"n\":0}\n", Durability::Buffered).unwrap();
+    let lines: Vec<_> = (0..50).map(|n| format!("{{\"gone\":{n:04}}}\n")).collect();
+    let batch = lines.concat();
+    let open = |options: LineOptions| {
+        LineReader::new(disk.open("/f".as_ref(), OpenMode::Read).unwrap(), options)
+    };
+    let options = LineOptions::default().check_bytes(64);
+    let write = || disk.open("/f".as_ref(), OpenMode::AppendExisting).unwrap();
+    for chunk in [1, 7, 100, 4_096] {
+        let options = options.chunk_bytes(chunk);
+        let mut readers = [open(options), open(options)];
+        write().append(batch.as_bytes()).unwrap();
+        // To its end, and into the middle of it.
+        for (reader, most) in readers.iter_mut().zip([51, 20]) {
+            for _ in 0..most {
+                assert!(reader.next().unwrap().is_some());
+            }
+        }
+        write().set_len(8).unwrap();
+        let others = "{\"new\":1234567}\n".repeat(60);
+        write().append(others.as_bytes()).unwrap();
+        for reader in &mut readers {
+            let mut last = reader.next();
+            while let Ok(Some(item)) = last {
+                let bytes = item.line().unwrap().bytes;
+                assert!(bytes.starts_with(b"{\"gone\":") && bytes.ends_with(b"}"));
+                last = reader.next();
+            }
+            assert!(last.is_err());
+            assert!(reader.is_taken_back());
+            assert!(reader.next().is_err());
+        }
+        write().set_len(8).unwrap();
+    }
+}

@@ -8,6 +8,7 @@ use minutebook_core::{Problem, ProblemKind, ReadReport, Result, SeriesId, Take};
 use minutebook_fs::task::blocking;
 use minutebook_fs::{FsFile, LineOptions, LineReader, ReverseLines, complete_len};
 
+use super::follow::CHECK_BYTES;
 use super::judge::{Judge, Place};
 use super::query::EntryQuery;
 use super::stream::{Entry, EntryStream};
@@ -269,9 +270,16 @@ fn options(
         let problem = Problem::new(ProblemKind::TornTail, &*place.resource, message);
         judge.tell(problem.at_byte(torn.offset))?;
     }
+    // A segment stays as it is.
+    let check = if place.segment.is_none() {
+        CHECK_BYTES
+    } else {
+        0
+    };
     Ok(LineOptions::default()
         .end(end)
-        .max_line_bytes(store.config.max_line_bytes))
+        .max_line_bytes(store.config.max_line_bytes)
+        .check_bytes(check))
 }
 
 impl Lines {
@@ -288,6 +296,17 @@ impl Lines {
             count: 0,
             place,
         })
+    }
+}
+
+impl Lines {
+    fn tell_taken_back(&self, judge: &Judge) {
+        let message = "lines of which some may have been read were taken back by their writer: their call has failed";
+        tracing::warn!(path = &*self.place.resource, "{message}");
+        let problem = Problem::new(ProblemKind::TornTail, &*self.place.resource, message);
+        if let Some(report) = &judge.report {
+            report.add(problem.at_byte(self.reader.position()));
+        }
     }
 }
 
@@ -311,9 +330,21 @@ impl Reader {
                             continue;
                         }
                     };
-                    let Some(item) = lines.reader.next().map_err(JsonlError::Read)? else {
-                        turns.pop_front();
-                        continue;
+                    let item = match lines.reader.next() {
+                        Ok(Some(item)) => item,
+                        Ok(None) => {
+                            turns.pop_front();
+                            continue;
+                        }
+                        Err(error) => {
+                            if !lines.reader.is_taken_back() {
+                                return Err(JsonlError::Read(error));
+                            }
+                            // What stands there now was appended after this read began.
+                            lines.tell_taken_back(&self.judge);
+                            turns.pop_front();
+                            continue;
+                        }
                     };
                     let entry = self.judge.item(item, Some(lines.count), &lines.place)?;
                     lines.count += 1;

@@ -158,9 +158,13 @@ pub(crate) fn refresh(
 
 /// Whether the file begins as it did, and has where its end was what was there.
 pub(crate) fn probes_match(known: &Index, file: &Arc<dyn FsFile>) -> io::Result<bool> {
+    Ok(probe(file, 0, probe_len(known.end))? == known.head && ends_match(known, file)?)
+}
+
+/// Whether the file has where its end was what was there.
+pub(crate) fn ends_match(known: &Index, file: &Arc<dyn FsFile>) -> io::Result<bool> {
     let len = probe_len(known.end);
-    let tail_at = known.end - len as u64;
-    Ok(probe(file, 0, len)? == known.head && probe(file, tail_at, len)? == known.tail)
+    Ok(probe(file, known.end - len as u64, len)? == known.tail)
 }
 
 fn probe(file: &Arc<dyn FsFile>, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -188,12 +192,22 @@ fn follow(
     }
     let mut kept = wanted.map(|_| Vec::new());
     if end > index.end {
+        let len = probe_len(end);
+        let tail = probe(file, end - len as u64, len)?;
         let (part, pieces) = read_part(file, index.end, end, reading, wanted)?;
+        let now = probe(file, end - len as u64, len)?;
+        if now != tail {
+            // A batch was taken back, and others stand in its place.
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file was cut while it was read",
+            ));
+        }
         kept = wanted.map(|_| pieces);
         index.part.append(part);
         index.end = end;
         index.head = probe(file, 0, probe_len(end))?;
-        index.tail = probe(file, end - probe_len(end) as u64, probe_len(end))?;
+        index.tail = tail;
     }
     // As of before the read: what came meanwhile is found by the next look.
     index.len = meta.len.max(end);

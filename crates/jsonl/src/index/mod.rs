@@ -12,6 +12,6 @@ mod part;
 
 pub(crate) use build::{Reading, Time, is_blank, malformed, remember, text_of};
 pub(crate) use file::{damage, load, load_of, save};
-pub(crate) use follow::{Ends, Index, refresh};
+pub(crate) use follow::{Ends, Index, ends_match, refresh};
 pub(crate) use gather::{Piece, Rows, Wanted};
 pub(crate) use part::{BLOCK_BYTES, Block, Columns, Flawed, Part};

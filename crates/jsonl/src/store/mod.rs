@@ -162,6 +162,22 @@ impl Store {
         }
     }
 
+    /// Does something while nobody writes to a series; `None` if somebody does, or it cannot be known.
+    pub(crate) fn while_none_writes<T>(
+        &self,
+        series: &Series,
+        work: impl FnOnce() -> T,
+    ) -> Option<T> {
+        // Opened for reading, so that looking creates nothing.
+        let writers = self.config.fs.open(&series.lock, OpenMode::Read).ok()?;
+        writers.lock(LockMode::Shared, LockWait::Try).ok()?;
+        let done = work();
+        if let Err(error) = writers.unlock() {
+            tracing::debug!(%error, "unlock failed; closing the lock file releases it");
+        }
+        Some(done)
+    }
+
     /// What a crash left after the last complete line. A writer who is at work leaves nothing: its line is not complete yet.
     pub(crate) fn torn_tail(
         &self,

@@ -18,7 +18,7 @@ use crate::codec::decode::{Decoder, Plan};
 use crate::codec::kind::ColumnType;
 use crate::config::EpochUnit;
 use crate::error::JsonlError;
-use crate::index::{Columns, Index, Wanted};
+use crate::index::{Columns, Index, Wanted, ends_match};
 use crate::schema::SeriesSchema;
 use crate::segments::{self, Looked, Opened, Section, View};
 use crate::store::{Series, Store};
@@ -77,12 +77,15 @@ impl Source {
     ) -> Result<&'a [u8], JsonlError> {
         let len = usize::try_from(len).map_err(|_| JsonlError::Shrunk)?;
         buffer.resize(len, 0);
-        let read = self
-            .file
-            .get()?
+        let file = self.file.get()?;
+        let read = file
             .read_full_at(buffer, offset)
             .map_err(JsonlError::Read)?;
-        if read < len {
+        // A batch that was taken back since the file was looked at may have others in its place. What is there after the read was there before.
+        let whole = read == len
+            && (self.segment.is_some()
+                || ends_match(&self.index, &file).map_err(JsonlError::Read)?);
+        if !whole {
             return Err(JsonlError::Shrunk);
         }
         if offset == 0

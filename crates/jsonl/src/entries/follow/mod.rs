@@ -3,6 +3,7 @@
 mod handles;
 mod reader;
 mod ticker;
+mod trail;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,6 +18,7 @@ use minutebook_core::{Error, ReadReport, Result, SeriesId};
 use minutebook_fs::task::blocking;
 
 pub(crate) use self::handles::Handles;
+pub(super) use self::reader::CHECK_BYTES;
 use self::reader::Follower;
 use super::Entry;
 use crate::error::JsonlError;
@@ -28,10 +30,10 @@ use crate::time_series::JsonlTimeSeriesRepository;
 pub enum FollowFrom {
     /// At its first entry.
     Start,
-    /// Behind its last entry: only what comes.
+    /// Behind its last entry: what is appended after the call of [`follow`](JsonlTimeSeriesRepository::follow).
     #[default]
     End,
-    /// With its last so many entries.
+    /// With its last so many entries before the call.
     Last(usize),
     /// Behind the entry after which [`Follow::position`] gave this. If the series is another one by now (deleted and begun again), at its first entry.
     At(Position),
@@ -140,6 +142,9 @@ impl JsonlTimeSeriesRepository {
     ///
     /// Only complete lines are seen. The series need not exist yet; it may be rotated, and deleted and begun again: then its new entries follow from the
     /// first. Entries that compaction moved away before they were read are not seen. Works with and without a tokio runtime.
+    ///
+    /// What is appended after this call comes, whenever the first entry is asked for: the call looks where the series ends, which may fail; the stream begins with that error then.
+    /// Lines that were read and that their writer took back, since its call failed, are told of in the [report](Follow::report).
     ///
     /// Of all who follow, [`max_open_series`](crate::JsonlConfig::max_open_series) keep their file open. The others open it when it has grown or is another
     /// one; what was appended to a file after their last look, and is deleted before the next, they do not see.
