@@ -78,7 +78,7 @@ async fn add(place: &Place, numbers: std::ops::Range<usize>) {
 async fn next(follow: &mut Follow, count: usize) -> Vec<String> {
     let mut found = Vec::new();
     while found.len() < count {
-        let entry = tokio::time::timeout(Duration::from_secs(60), follow.next());
+        let entry = tokio::time::timeout(Duration::from_mins(1), follow.next());
         found.push(entry.await.unwrap().unwrap().unwrap().into_text());
     }
     found

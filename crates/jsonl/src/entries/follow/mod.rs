@@ -1,6 +1,8 @@
 //! Following a series: the entries that are there, and those that come, as `tail -f` shows them.
 
+mod files;
 mod handles;
+mod open;
 mod reader;
 mod ticker;
 mod trail;
