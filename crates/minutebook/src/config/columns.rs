@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::named;
 use crate::error::{Error, Result};
 
 /// The type of a declared column.
@@ -28,17 +29,12 @@ impl FromStr for ColumnKind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "int64" => Ok(Self::Int64),
-            "float64" => Ok(Self::Float64),
-            "boolean" => Ok(Self::Boolean),
-            "utf8" => Ok(Self::Utf8),
-            "timestamp" => Ok(Self::Timestamp),
-            _ => Err(Error::invalid(format!(
+        named(text).ok_or_else(|| {
+            Error::invalid(format!(
                 "\"{}\" is no type of a column; write int64, float64, boolean, utf8 or timestamp",
                 text.escape_debug()
-            ))),
-        }
+            ))
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{Config, Durability, SETTINGS, Setting, SettingKind};
+use super::{Config, Durability, SETTINGS, Setting, SettingKind, named};
 use crate::error::{Error, Result};
 
 /// Environment variables: those of the process, or any other map in a test.
@@ -122,14 +122,12 @@ impl Config {
 }
 
 fn durability(text: &str) -> Result<Durability> {
-    match text.to_ascii_lowercase().as_str() {
-        "synced" => Ok(Durability::Synced),
-        "buffered" => Ok(Durability::Buffered),
-        _ => Err(Error::invalid(format!(
+    named(&text.to_ascii_lowercase()).ok_or_else(|| {
+        Error::invalid(format!(
             "\"{}\" is no durability; write synced or buffered",
             text.escape_debug()
-        ))),
-    }
+        ))
+    })
 }
 
 fn flag(text: &str) -> Result<bool> {
@@ -236,6 +234,40 @@ mod tests {
             .map(|value| value.as_table().map_or(1, toml::Table::len))
             .sum();
         assert_eq!(keys, SETTINGS.len());
+    }
+
+    #[test]
+    fn a_choice_has_the_names_that_a_file_has() {
+        use super::super::ColumnKind::{self, Boolean, Float64, Int64, Timestamp, Utf8};
+        use super::super::EpochUnit::{Microseconds, Milliseconds, Nanoseconds, None, Seconds};
+        let mistake = |name| read(name, "minutes").unwrap_err().to_string();
+        let message = mistake("MINUTEBOOK_TICKS_EPOCH_UNIT");
+        for unit in [None, Seconds, Milliseconds, Microseconds, Nanoseconds] {
+            let name = serde_json::to_value(unit).unwrap();
+            let name = name.as_str().unwrap();
+            let found = read("MINUTEBOOK_TICKS_EPOCH_UNIT", name).unwrap();
+            assert_eq!(found, Config::new().epoch_unit(unit));
+            let (_, offered) = message.split_once("; write ").unwrap();
+            let mut words = offered.split(|letter: char| !letter.is_alphanumeric());
+            assert!(words.any(|word| word == name), "{name}: {message}");
+        }
+        assert!(read("MINUTEBOOK_TICKS_EPOCH_UNIT", "MS").is_err());
+        for durability in [Durability::Synced, Durability::Buffered] {
+            let name = serde_json::to_value(durability).unwrap();
+            let name = name.as_str().unwrap();
+            for text in [name, &name.to_ascii_uppercase()] {
+                let found = read("MINUTEBOOK_DURABILITY", text).unwrap();
+                assert_eq!(found, Config::new().durability(durability));
+            }
+            assert!(mistake("MINUTEBOOK_DURABILITY").contains(name));
+        }
+        let message = "decimal".parse::<ColumnKind>().unwrap_err().to_string();
+        for kind in [Int64, Float64, Boolean, Utf8, Timestamp] {
+            let name = serde_json::to_value(kind).unwrap();
+            let name = name.as_str().unwrap();
+            assert_eq!(name.parse::<ColumnKind>().unwrap(), kind);
+            assert!(message.contains(name), "{name}: {message}");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod settings;
 
 use std::path::PathBuf;
 
+use serde::de::value::{BorrowedStrDeserializer, Error as ValueError};
 use serde::{Deserialize, Serialize};
 
 pub use columns::{ColumnKind, DeclaredColumns};
@@ -81,18 +82,18 @@ impl std::str::FromStr for EpochUnit {
     type Err = crate::Error;
 
     fn from_str(text: &str) -> crate::Result<Self> {
-        match text {
-            "none" => Ok(Self::None),
-            "s" => Ok(Self::Seconds),
-            "ms" => Ok(Self::Milliseconds),
-            "us" => Ok(Self::Microseconds),
-            "ns" => Ok(Self::Nanoseconds),
-            _ => Err(crate::Error::invalid(format!(
+        named(text).ok_or_else(|| {
+            crate::Error::invalid(format!(
                 "\"{}\" is no unit of time; write s, ms, us, ns or none",
                 text.escape_debug()
-            ))),
-        }
+            ))
+        })
     }
+}
+
+/// The value that a file calls so: the names that serde knows are the only ones.
+fn named<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    T::deserialize(BorrowedStrDeserializer::<ValueError>::new(text)).ok()
 }
 
 #[cfg(feature = "jsonl")]
