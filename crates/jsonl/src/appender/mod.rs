@@ -2,6 +2,7 @@
 
 mod options;
 mod queue;
+mod state;
 mod worker;
 
 pub use options::{AppenderOptions, AppenderStatus};
@@ -17,7 +18,8 @@ use crate::entries::{Lines, line_of_value, lines};
 use crate::error::JsonlError;
 use crate::store::{Last, Series, Store};
 use crate::time_series::JsonlTimeSeriesRepository;
-use queue::{Pace, Queue, Stage};
+use queue::Queue;
+use state::{Pace, Stage};
 
 /// Appends entries of any number of series on the hot path of a live feed.
 ///

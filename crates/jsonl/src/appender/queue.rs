@@ -1,54 +1,21 @@
 //! What stands between those who push and the thread that writes.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
-
-use minutebook_core::SeriesId;
+use std::time::Instant;
 
 use super::AppenderStatus;
+use super::state::{Job, Pace, Refusal, Stage, State, Waiting};
 use crate::entries::Lines;
 use crate::error::{Failure, JsonlError};
 use crate::store::Series;
-
-/// Lines of one series that wait to be written.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    pub(super) series: Arc<Series>,
-    pub(super) lines: Lines,
-    pub(super) refusal: Refusal,
-}
-
-/// Why lines were refused, once they were: it says so of all that were written together.
-pub(super) type Refusal = Arc<OnceLock<Failure>>;
 
 /// An entry that was taken in.
 #[derive(Debug)]
 pub(super) struct Accepted {
     number: u64,
     refusal: Refusal,
-}
-
-/// What the thread does next.
-#[derive(Debug)]
-pub(super) enum Job {
-    /// Write these; they reach up to this entry.
-    Write(Vec<Waiting>, u64),
-    /// Make durable what was written, up to this entry.
-    Sync(u64),
-    End,
-}
-
-/// When to write and when to sync.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    pub(super) synced: bool,
-    pub(super) sync_interval: Option<Duration>,
-    pub(super) linger: Duration,
-    pub(super) batch_bytes: usize,
-    pub(super) max_queued_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -59,48 +26,6 @@ pub(super) struct Queue {
     work: Condvar,
     /// Threads wait here for the thread. Tasks leave their wakers.
     news: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    waiting: Vec<Waiting>,
-    places: HashMap<SeriesId, usize>,
-    bytes: usize,
-    accepted: u64,
-    /// Everything up to this entry is in the files or was refused; and what of it is in the files is durable up to the other.
-    written: u64,
-    durable: u64,
-    /// The last entry that somebody waits for.
-    wanted: u64,
-    /// The first and the last entry of which somebody waits for that it is durable.
-    wanted_durable: Option<(u64, u64)>,
-    /// Somebody waits for room.
-    full: bool,
-    unsynced_since: Option<Instant>,
-    failure: Option<Failure>,
-    /// Series whose entries were refused, until those are taken back.
-    refused: HashMap<SeriesId, Failure>,
-    /// The first refusal since then.
-    first_refusal: Option<Failure>,
-    /// The last one, and how many there were since the appender was made.
-    last_refusal: Option<Failure>,
-    refusals: u64,
-    /// How many entries are in the files, are durable, and were refused.
-    written_entries: u64,
-    durable_entries: u64,
-    refused_entries: u64,
-    /// What was accepted and is not known to be written, after a failure or a refusal.
-    unwritten: Vec<Waiting>,
-    closing: bool,
-    ended: bool,
-    wakers: Vec<Waker>,
-}
-
-/// How far an entry must have come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    Written,
-    Durable,
 }
 
 impl Queue {
@@ -485,93 +410,5 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing here is left half-done by a panic: each change is a few assignments.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn add(&mut self, series: &Arc<Series>, lines: &Lines) -> Refusal {
-        let last = self
-            .waiting
-            .last()
-            .filter(|it| Arc::ptr_eq(&it.series, series));
-        let place = match last {
-            Some(_) => Some(self.waiting.len() - 1),
-            None => self.places.get(&series.id).copied(),
-        };
-        if let Some(known) = place.and_then(|place| self.waiting.get_mut(place)) {
-            known.lines.extend(lines);
-            return Arc::clone(&known.refusal);
-        }
-        self.places.insert(series.id.clone(), self.waiting.len());
-        let mut own = Lines::default();
-        own.extend(lines);
-        let refusal = Refusal::default();
-        self.waiting.push(Waiting {
-            series: Arc::clone(series),
-            lines: own,
-            refusal: Arc::clone(&refusal),
-        });
-        refusal
-    }
-
-    /// Takes out what waits of a series.
-    fn take_of(&mut self, id: &SeriesId) -> Option<Waiting> {
-        let place = self.places.remove(id)?;
-        if place >= self.waiting.len() {
-            return None;
-        }
-        let taken = self.waiting.swap_remove(place);
-        if let Some(moved) = self.waiting.get(place) {
-            self.places.insert(moved.series.id.clone(), place);
-        }
-        self.bytes -= taken.lines.len();
-        Some(taken)
-    }
-
-    /// What tells a flush that began after so many refusals that not everything is written.
-    fn refusal_since(&self, refusals: u64) -> Option<JsonlError> {
-        let later = self
-            .last_refusal
-            .as_ref()
-            .filter(|_| self.refusals > refusals);
-        let failure = self.first_refusal.as_ref().or(later)?;
-        Some(JsonlError::Shared(failure.clone()))
-    }
-
-    fn want(&mut self, entry: u64, stage: Stage) {
-        self.wanted = self.wanted.max(entry);
-        if stage == Stage::Durable {
-            let (first, last) = self.wanted_durable.unwrap_or((entry, entry));
-            self.wanted_durable = Some((first.min(entry), last.max(entry)));
-        }
-    }
-
-    fn hurry(&self, pace: &Pace) -> bool {
-        self.closing
-            || self.full
-            || self.wanted > self.written
-            || self.bytes >= pace.batch_bytes
-            || pace.linger.is_zero()
-    }
-
-    fn sync_is_due(&self, pace: &Pace) -> bool {
-        let due = |interval| {
-            self.unsynced_since
-                .is_some_and(|since| since.elapsed() >= interval)
-        };
-        self.written > self.durable
-            && (pace.synced
-                || self
-                    .wanted_durable
-                    .is_some_and(|(first, _)| first <= self.written)
-                || pace.sync_interval.is_some_and(due)
-                || (self.closing && self.waiting.is_empty()))
-    }
-
-    fn take(&mut self) -> Job {
-        self.places.clear();
-        self.bytes = 0;
-        self.full = false;
-        Job::Write(std::mem::take(&mut self.waiting), self.accepted)
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use minutebook_fs::Durability;
 
-use super::queue::{Job, Queue, Waiting};
+use super::queue::Queue;
+use super::state::{Job, Waiting};
 use crate::entries::append_lines;
 use crate::error::{Failure, JsonlError};
 use crate::store::{Series, Store};
