@@ -34,9 +34,9 @@ pub(crate) use held::Held;
 ///
 /// Appends go to the hot one. A read takes the rows of both, in the order of time where either has the capability
 /// [`TimeOrdered`](crate::Capability::TimeOrdered) (rows of the cold one come first where times are equal), else those of the cold one and then those of
-/// the hot one. Columns are those of both. One that has two types is read as one type that holds the values of both, and the report of the read says so: `Int64` and `Float64` as
-/// `Float64` (which says nothing), other numbers, booleans, instants and text as text: numbers in their shortest form, from tick files as the line has them. For types
-/// without such a text (lists, bytes) it is [`SchemaMismatch`](ErrorKind::SchemaMismatch) and names the column. Rows cannot be replaced and earlier versions not
+/// the hot one. Columns are those of both. One that has two types is read as one type that holds the values of both: `Int64` and `Float64` as `Float64`, other numbers,
+/// booleans, instants and text as text, which the report of the read says: numbers in their shortest form, from tick files as the line has them. Where no type holds
+/// both (lists, bytes, floats beside an integer beyond 2^53 in the other store) the read ends with [`SchemaMismatch`](ErrorKind::SchemaMismatch), which names the column. Rows cannot be replaced and earlier versions not
 /// read, as [`capabilities`](TimeSeriesRepository::capabilities) say.
 ///
 /// A read holds a bounded part of the rows: over tick files about as much as `JsonlConfig::sort_bytes` says and a few batches, however the times
