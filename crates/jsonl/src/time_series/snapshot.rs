@@ -160,6 +160,20 @@ impl SeriesSnapshot {
         .await
     }
 
+    /// Whether a float holds each number of a column exactly, as the lines so far show.
+    ///
+    /// # Errors
+    /// As [`summary`](Self::summary).
+    pub async fn fits_floats(&self, column: &str) -> Result<bool> {
+        let column = column.to_owned();
+        self.work("columns", move |it| {
+            let looked = segments::look(&it.store, &it.series, &it.view, None)?;
+            let seen = shown(&looked.sections).get(&column);
+            Ok(seen.is_none_or(Seen::fits_floats))
+        })
+        .await
+    }
+
     /// Reads rows in the order of time, equal times in the order written. `declared` columns are read as these types, as in
     /// [`scan_declared`](JsonlTimeSeriesRepository::scan_declared).
     ///

@@ -4,8 +4,8 @@
 //! the commit that brought the rows names the segment. So a read looks at the tick files first and at the Parquet series second, and leaves out
 //! of the former what the latter names. A segment that the first look did not meet any more was named before it was removed.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -14,7 +14,7 @@ use minutebook_jsonl::{JsonlTimeSeriesRepository, LINE_COLUMN, SeriesSnapshot};
 use minutebook_parquet::{AbsorbedState, ParquetTimeSeriesRepository};
 
 use super::Tiered;
-use super::sides::{Look, Scan, Side, Sides};
+use super::sides::{Look, Scan, Side, Sides, all_fit};
 use crate::lazy::Lazy;
 use crate::{
     BatchStream, Capabilities, Capability, Result, ScanQuery, SeriesFilter, SeriesId, Snapshot,
@@ -32,6 +32,7 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities::of(&[
 pub(super) struct Files {
     pub(super) hot: Arc<Lazy<JsonlTimeSeriesRepository>>,
     pub(super) cold: Arc<Lazy<ParquetTimeSeriesRepository>>,
+    fits: Arc<Fits>,
 }
 
 impl Tiered {
@@ -47,7 +48,11 @@ impl Tiered {
         hot: Arc<Lazy<JsonlTimeSeriesRepository>>,
         cold: Arc<Lazy<ParquetTimeSeriesRepository>>,
     ) -> Self {
-        let files = Arc::new(Files { hot, cold });
+        let files = Arc::new(Files {
+            hot,
+            cold,
+            fits: Arc::default(),
+        });
         Self {
             sides: Arc::clone(&files) as _,
             files: Some(files),
@@ -121,6 +126,7 @@ impl Sides for Files {
                     repository: Arc::clone(repository),
                     series: series.clone(),
                     version: summary.version,
+                    fits: Arc::clone(&self.fits),
                 };
                 summary.schema = without_lines(&summary.schema);
                 Some(Side {
@@ -189,6 +195,10 @@ impl Scan for OfLog {
         let texts: SchemaRef = Arc::new(Schema::new(texts.collect::<Vec<_>>()));
         self.0.scan_in_time_order(query, Some(&texts)).await
     }
+
+    async fn fits_floats(&self, column: &str) -> Result<bool> {
+        self.0.fits_floats(column).await
+    }
 }
 
 /// Reads the version of the Parquet series that was looked at.
@@ -197,7 +207,11 @@ struct OfVersion {
     repository: Arc<ParquetTimeSeriesRepository>,
     series: SeriesId,
     version: Version,
+    fits: Arc<Fits>,
 }
+
+/// Of columns that were asked for: up to which version of the series that was, and whether a float holds each of their integers.
+type Fits = Mutex<HashMap<(SeriesId, String), (Version, bool)>>;
 
 #[async_trait]
 impl Scan for OfVersion {
@@ -205,4 +219,20 @@ impl Scan for OfVersion {
         let query = query.clone().as_of(Snapshot::Version(self.version));
         self.repository.scan(&self.series, &query).await
     }
+
+    async fn fits_floats(&self, column: &str) -> Result<bool> {
+        let key = (self.series.clone(), column.to_owned());
+        let known = lock(&self.fits).get(&key).copied();
+        if let Some((_, fits)) = known.filter(|(version, _)| *version == self.version) {
+            return Ok(fits);
+        }
+        let fits = all_fit(self, column).await?;
+        lock(&self.fits).insert(key, (self.version, fits));
+        Ok(fits)
+    }
+}
+
+fn lock(fits: &Fits) -> MutexGuard<'_, HashMap<(SeriesId, String), (Version, bool)>> {
+    // Nothing here is left half-done by a panic.
+    fits.lock().unwrap_or_else(PoisonError::into_inner)
 }

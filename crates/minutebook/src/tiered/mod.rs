@@ -4,7 +4,7 @@
 mod compact;
 #[cfg(all(feature = "jsonl", feature = "parquet"))]
 mod files;
-#[cfg(all(feature = "jsonl", feature = "parquet"))]
+#[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
 mod held;
 mod merge;
 mod plain;
@@ -27,16 +27,16 @@ use crate::{
 
 #[cfg(all(feature = "jsonl", feature = "parquet"))]
 pub use compact::{CompactedSeries, RefusedSegment};
-#[cfg(all(feature = "jsonl", feature = "parquet"))]
+#[cfg(all(feature = "json", feature = "jsonl", feature = "parquet"))]
 pub(crate) use held::Held;
 
 /// A hot and a cold repository as one series store.
 ///
 /// Appends go to the hot one. A read takes the rows of both, in the order of time where either has the capability
 /// [`TimeOrdered`](crate::Capability::TimeOrdered) (rows of the cold one come first where times are equal), else those of the cold one and then those of
-/// the hot one. Columns are those of both. One that has two types is read as one type that holds the values of both: `Int64` and `Float64` as `Float64`, other numbers,
-/// booleans, instants and text as text, which the report of the read says: numbers in their shortest form, from tick files as the line has them. Where no type holds
-/// both (lists, bytes, floats beside an integer beyond 2^53 in the other store) the read ends with [`SchemaMismatch`](ErrorKind::SchemaMismatch), which names the column. Rows cannot be replaced and earlier versions not
+/// the hot one. Columns are those of both. One that has two types is read as one type that holds the values of both: `Int64` and `Float64` as `Float64` if floats hold
+/// each integer, other numbers, booleans, instants and text as text, which the report of the read says: numbers in their shortest form, from tick files as the line has
+/// them. For types without such a text (lists, bytes) it is [`SchemaMismatch`](ErrorKind::SchemaMismatch), which names the column. Rows cannot be replaced and earlier versions not
 /// read, as [`capabilities`](TimeSeriesRepository::capabilities) say.
 ///
 /// A read holds a bounded part of the rows: over tick files about as much as `JsonlConfig::sort_bytes` says and a few batches, however the times
@@ -91,7 +91,7 @@ impl Tiered {
             }
             (Some(one), None) | (None, Some(one)) => (Arc::clone(&one.summary.schema), Vec::new()),
             (Some(hot), Some(cold)) => {
-                let columns = unify::columns(series, cold, hot)?;
+                let columns = unify::columns(series, cold, hot).await?;
                 (columns.schema, columns.texts)
             }
         };
@@ -208,6 +208,7 @@ impl TimeSeriesRepository for Tiered {
             (Some(one), None) | (None, Some(one)) => one.summary,
             (Some(hot), Some(cold)) => {
                 let columns = unify::columns(series, &cold, &hot)
+                    .await
                     .map_err(|error| told(error, "summary", series))?;
                 let (hot, cold) = (hot.summary, cold.summary);
                 let pick = |a: Option<_>, b: Option<_>, first: bool| match (a, b) {

@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 
 use super::merge::sorted;
-use super::sides::{Look, Scan, Side, Sides};
+use super::sides::{Look, Scan, Side, Sides, all_fit};
 use crate::{
     BatchStream, Capabilities, Capability, Result, ScanQuery, SeriesFilter, SeriesId, Take,
     TimeSeriesRepository, Version, WriteMode, WriteReceipt,
@@ -141,5 +141,9 @@ impl Scan for OfRepository {
         handle.merge(report);
         let batches = futures_util::stream::iter([Ok(batch)]);
         Ok(BatchStream::with_report(schema, handle, batches))
+    }
+
+    async fn fits_floats(&self, column: &str) -> Result<bool> {
+        all_fit(self, column).await
     }
 }

@@ -2,9 +2,12 @@
 
 use std::fmt::Debug;
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use async_trait::async_trait;
+use futures_util::StreamExt;
 
 use crate::{
     BatchStream, Capabilities, Result, ScanQuery, SeriesFilter, SeriesId, SeriesSummary, Version,
@@ -42,6 +45,32 @@ impl Side {
 pub(super) trait Scan: Debug + Send + Sync {
     /// Columns of `texts` are read as text where that tells more than the values as they are.
     async fn scan(&self, query: &ScanQuery, texts: &[&str]) -> Result<BatchStream>;
+
+    /// Whether a float holds each integer of a column exactly.
+    async fn fits_floats(&self, column: &str) -> Result<bool>;
+}
+
+/// As [`fits_floats`](Scan::fits_floats), by reading the whole column.
+pub(super) async fn all_fit(scan: &dyn Scan, column: &str) -> Result<bool> {
+    let query = ScanQuery::new().columns([column]);
+    let mut rows = scan.scan(&query, &[]).await?;
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        let ints = batch
+            .column_by_name(column)
+            .and_then(|column| column.as_primitive_opt::<Int64Type>());
+        if !ints.is_some_and(are_floats) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a float holds each of these integers: up to 2^53 it does.
+pub(super) fn are_floats(ints: &Int64Array) -> bool {
+    ints.iter()
+        .flatten()
+        .all(|int| int.unsigned_abs() <= 1 << 53)
 }
 
 /// The two sides.

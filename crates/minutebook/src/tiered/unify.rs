@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, new_null_array};
+use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch, StringArray, new_null_array};
+use arrow_cast::cast;
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 
-use super::sides::Side;
-use crate::series::batch::TIMESTAMP;
+use super::sides::{Side, are_floats};
+use crate::series::batch::{TIMESTAMP, timestamp_type};
+use crate::time::{format_timestamp, from_nanos};
 use crate::{Error, ErrorKind, Problem, ProblemKind, Result, SeriesId};
 
 /// The columns of both sides.
@@ -21,7 +23,7 @@ pub(super) struct Columns {
 }
 
 /// One schema for both sides.
-pub(super) fn columns(series: &SeriesId, cold: &Side, hot: &Side) -> Result<Columns> {
+pub(super) async fn columns(series: &SeriesId, cold: &Side, hot: &Side) -> Result<Columns> {
     let (of_cold, of_hot) = (&cold.summary.schema, &hot.summary.schema);
     let mut fields: Vec<FieldRef> = Vec::with_capacity(of_cold.fields().len());
     let mut texts = Vec::new();
@@ -33,11 +35,15 @@ pub(super) fn columns(series: &SeriesId, cold: &Side, hot: &Side) -> Result<Colu
         }
         let data_type = match (cold.type_of(name), hot.type_of(name)) {
             (None, Some(known)) => known.clone(),
-            (Some(a), Some(b)) if a != b => match (a, b) {
-                (DataType::Int64, DataType::Float64) | (DataType::Float64, DataType::Int64) => {
+            (Some(a), Some(b)) if a != b => {
+                let fits = match (a, b) {
+                    (DataType::Int64, DataType::Float64) => cold.scan.fits_floats(name).await?,
+                    (DataType::Float64, DataType::Int64) => hot.scan.fits_floats(name).await?,
+                    _ => false,
+                };
+                if fits {
                     DataType::Float64
-                }
-                _ if has_text(a) && has_text(b) => {
+                } else if has_text(a) && has_text(b) {
                     let message = format!(
                         "the column \"{name}\" has the type {a} in the cold store and {b} in the hot one; read as text"
                     );
@@ -45,9 +51,10 @@ pub(super) fn columns(series: &SeriesId, cold: &Side, hot: &Side) -> Result<Colu
                         Problem::new(ProblemKind::TypeChanged, series.to_string(), message);
                     texts.push((name.clone(), problem));
                     DataType::Utf8
+                } else {
+                    return Err(mismatch(name, a, b));
                 }
-                _ => return Err(mismatch(name, a, b)),
-            },
+            }
             _ => field.data_type().clone(),
         };
         fields.push(Arc::new(Field::new(name, data_type, true)));
@@ -73,11 +80,11 @@ fn has_text(data_type: &DataType) -> bool {
     }
 }
 
-fn mismatch(name: &str, cold: &DataType, hot: &DataType) -> Error {
+fn mismatch(name: &str, a: &DataType, b: &DataType) -> Error {
     Error::new(
         ErrorKind::SchemaMismatch,
         format!(
-            "the column \"{name}\" has the type {cold} in the cold store and {hot} in the hot one; which no type holds; read the two apart, or without the column"
+            "the column \"{name}\" has the types {a} and {b}, one in the cold store and one in the hot one, and no one type holds the values of both; read the two apart, or without the column"
         ),
     )
 }
@@ -147,11 +154,7 @@ fn floats(column: &ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
     let ints = column
         .as_primitive_opt::<Int64Type>()
         .filter(|_| *wanted == DataType::Float64)?;
-    let exact = ints
-        .iter()
-        .flatten()
-        .all(|int| int.unsigned_abs() <= 1 << 53);
-    exact.then(|| {
+    are_floats(ints).then(|| {
         let floats: PrimitiveArray<Float64Type> = ints.unary(|int| int as f64);
         Arc::new(floats) as ArrayRef
     })
@@ -159,8 +162,15 @@ fn floats(column: &ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
 
 /// Values as texts, if texts are wanted: numbers in their shortest form, instants as RFC 3339 in UTC.
 fn texts(column: &ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
-    let has_texts = *wanted == DataType::Utf8 && has_text(column.data_type());
-    has_texts
-        .then(|| arrow_cast::cast(column, &DataType::Utf8).ok())
-        .flatten()
+    let from = column.data_type();
+    if *wanted != DataType::Utf8 || !has_text(from) {
+        return None;
+    }
+    if !matches!(from, DataType::Timestamp(..)) {
+        return cast(column, wanted).ok();
+    }
+    let nanos = cast(column, &timestamp_type()).ok()?;
+    let nanos = nanos.as_primitive_opt::<TimestampNanosecondType>()?.iter();
+    let texts = nanos.map(|nanos| Some(format_timestamp(from_nanos(nanos?))));
+    Some(Arc::new(texts.collect::<StringArray>()))
 }

@@ -175,6 +175,58 @@ fn booleans_numbers_and_nested_values_are_read_as_text() {
 }
 
 #[test]
+fn integers_that_no_float_holds_are_read_as_text_beside_floats() {
+    read_together(
+        &["1.5", "0.5"],
+        &["9007199254740993", "1"],
+        &["1.5", "0.5", "9007199254740993", "1"],
+        true,
+    );
+    read_together(
+        &["9007199254740993", "1"],
+        &["1.5", "2"],
+        &["9007199254740993", "1", "1.5", "2"],
+        true,
+    );
+}
+
+#[test]
+fn instants_are_read_as_text_beside_others() {
+    run(async {
+        let repository = |column: arrow_array::ArrayRef| async {
+            let repository = MemoryTimeSeriesRepository::new();
+            let field = arrow_schema::Field::new("x", column.data_type().clone(), true);
+            let schema = arrow_schema::Schema::new(vec![timestamp_field(), field]);
+            let times = timestamp_array([chrono::DateTime::UNIX_EPOCH]).unwrap();
+            let batch = RecordBatch::try_new(schema.into(), vec![times, column]).unwrap();
+            repository
+                .write(&btc(), batch, WriteMode::Append)
+                .await
+                .unwrap();
+            repository
+        };
+        let instant = chrono::DateTime::from_timestamp_nanos(1_735_689_600_120_000_000);
+        let cold = repository(timestamp_array([instant]).unwrap()).await;
+        let hot = repository(std::sync::Arc::new(arrow_array::BooleanArray::from(vec![
+            true,
+        ])))
+        .await;
+        let (rows, report) = read(&Tiered::new(hot, cold), &ScanQuery::new()).await;
+        assert_eq!(
+            values(&rows),
+            (
+                vec![
+                    Some("2025-01-01T00:00:00.120Z".to_owned()),
+                    Some("true".to_owned())
+                ],
+                true
+            )
+        );
+        assert_eq!(report.problems()[0].kind, ProblemKind::TypeChanged);
+    });
+}
+
+#[test]
 fn a_column_that_had_no_value_when_it_was_moved_is_text() {
     read_together(
         &["null", "null"],
