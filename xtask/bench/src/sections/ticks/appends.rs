@@ -342,7 +342,12 @@ impl Appends<'_> {
         let n = lines.len();
         let scratch = self.config.fresh("ticks-bare")?;
         let path = scratch.join("t.jsonl");
-        let afresh = || wipe(&scratch).and_then(|()| Ok(std::fs::create_dir_all(&scratch)?));
+        // What the case before has left to the disk is not waited for by this one.
+        let afresh = || {
+            wipe(&scratch)?;
+            std::fs::create_dir_all(&scratch)?;
+            bare::settle(&scratch)
+        };
         append(&*self.open()?)?;
         let (bytes, _) = disk_bytes(&self.directory)?;
         let block = bare::fill(usize::try_from(bytes)?);
@@ -352,7 +357,11 @@ impl Appends<'_> {
             [
                 &mut || {
                     once(
-                        || self.open(),
+                        || {
+                            let repo = self.open()?;
+                            bare::settle(&self.directory)?;
+                            Ok(repo)
+                        },
                         |repo| {
                             let receipt = append(&repo)?;
                             ensure!(receipt.inserted == n as u64);
