@@ -7,14 +7,13 @@
 )]
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use minutebook_fs::crash::{Crashed, Kind, Options, enumerate};
 use minutebook_fs::{
     Created, Durability, Fault, Fs, Images, OpKind, OpenMode, Root, SimFs, Torn, create_dir_all,
     create_new, is_temporary, read, remove, remove_stray_temporaries, rename, rename_new, replace,
-    replace_link,
 };
 
 const DOC: &str = "/store/doc.json";
@@ -388,21 +387,6 @@ fn a_failed_replace_changes_nothing_and_leaves_nothing() {
 
 /// Beside a clean-up at each step, once it has its lock.
 #[test]
-fn a_temporary_file_is_nobodys_left_over_until_it_has_its_name() {
-    let disk = SimFs::new();
-    with_old(&disk).unwrap();
-    let other = disk.new_process();
-    disk.on_op(move |event| {
-        if !matches!(event.kind, OpKind::Create | OpKind::Lock) {
-            let found = remove_stray_temporaries(&other, Path::new("/store")).unwrap();
-            assert_eq!(found, Vec::<PathBuf>::new(), "{event:?}");
-        }
-    });
-    replace_link(&disk, Path::new(DOC), NEW, Durability::Synced).unwrap();
-    assert_eq!(disk.get(DOC).as_deref(), Some(NEW));
-}
-
-#[test]
 fn a_full_disk_leaves_the_old_content() {
     let disk = SimFs::new();
     with_old(&disk).unwrap();
@@ -432,75 +416,4 @@ fn short_writes_are_gone_on_with() {
     disk.inject(Fault::on(OpKind::Append).short(1).times(5));
     replace(&disk, Path::new(DOC), NEW, Durability::Synced).unwrap();
     assert_eq!(disk.get(DOC).as_deref(), Some(NEW));
-}
-
-#[test]
-fn a_clean_up_beside_a_writer_takes_nothing_that_is_in_use() {
-    // A clean-up at each operation of a writer.
-    let undisturbed = SimFs::new();
-    with_old(&undisturbed).unwrap();
-    let events = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let counter = events.clone();
-    undisturbed.on_op(move |_| {
-        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    });
-    replace(&undisturbed, Path::new(DOC), NEW, Durability::Synced).unwrap();
-    let events = events.load(std::sync::atomic::Ordering::Relaxed);
-    assert!(events >= 7);
-    for at in 0..events {
-        let disk = SimFs::new();
-        with_old(&disk).unwrap();
-        let cleaner = disk.new_process();
-        let count = std::sync::atomic::AtomicU64::new(0);
-        disk.on_op(move |_| {
-            if count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == at {
-                remove_stray_temporaries(&cleaner, Path::new("/store")).unwrap();
-            }
-        });
-        replace(&disk, Path::new(DOC), NEW, Durability::Synced).unwrap();
-        assert_eq!(
-            disk.get(DOC).as_deref(),
-            Some(NEW),
-            "clean-up before event {at}"
-        );
-        assert_eq!(disk.tree().len(), 2);
-    }
-}
-
-#[test]
-fn of_two_creators_one_wins_at_every_interleaving() {
-    for links in [false, true] {
-        for at in 0..20 {
-            let disk = SimFs::new();
-            disk.put("/store/x", b"").unwrap();
-            let other = disk.new_process();
-            let wins = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-            let (count, won) = (std::sync::atomic::AtomicU64::new(0), wins.clone());
-            if links {
-                disk.inject(
-                    Fault::on(OpKind::RenameNoReplace)
-                        .error(io::ErrorKind::Unsupported)
-                        .forever(),
-                );
-            }
-            disk.on_op(move |_| {
-                if count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == at {
-                    let created =
-                        create_new(&other, Path::new(DOC), OLD, Durability::Synced).unwrap();
-                    won.store(created.is_created(), std::sync::atomic::Ordering::Relaxed);
-                }
-            });
-            let mine = create_new(&disk, Path::new(DOC), NEW, Durability::Synced)
-                .unwrap()
-                .is_created();
-            let theirs = wins.load(std::sync::atomic::Ordering::Relaxed);
-            let found = disk.get(DOC);
-            assert_eq!(
-                found.as_deref(),
-                Some(if mine { NEW } else { OLD }),
-                "at {at}"
-            );
-            assert!(!(mine && theirs), "at {at}");
-        }
-    }
 }

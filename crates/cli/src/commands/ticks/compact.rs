@@ -109,8 +109,8 @@ impl Compact {
             context.output.warn(warning);
         }
         if refused > 0 && !self.dry_run {
-            let segments = format::plural_of(refused, "segment was", "segments were");
-            failed.push(Failure::data(format!("{segments} not moved and stay")));
+            let segments = format::plural_of(refused, "segment stays", "segments stay");
+            failed.push(Failure::data(format!("{segments} among the tick files")));
         }
         Failure::together(failed, &mut context.output)
     }
